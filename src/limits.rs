@@ -1,0 +1,24 @@
+//! Every bound of the program, tied together at compile time. Owns: the numbers. Takes, gives: nothing.
+//! Never: a limit without an answer; what a peer hears at each stands beside it.
+
+/// Octets of an SMPP header; a command_length below it is no framing (generic_nack ESME_RINVCMDLEN, close).
+pub const HEADER_LEN: usize = 16;
+/// Largest `pdu_max` a listener may set, octets. A message_payload of 65,535 octets needs 66 KiB in all.
+pub const PDU_MAX: usize = 1024 * 1024;
+/// Default `pdu_max`, octets.
+pub const PDU_MAX_DEFAULT: usize = 128 * 1024;
+/// Largest window of a session, requests in flight.
+pub const WINDOW_MAX: usize = 16_384;
+/// Largest `sessions_max` of an account and `sessions` of a carrier.
+pub const SESSIONS_MAX: usize = 1024;
+/// PDUs that one balance decision may hold (design decision 7).
+pub const QUANTUM: u32 = 64;
+/// Largest sequence_number; the next is 1 (SMPP 3.4 §5.1.4).
+pub const SEQUENCE_MAX: u32 = 0x7FFF_FFFF;
+/// Characters of a message_id without its NUL (SMPP 3.4 §5.2.23).
+pub const MESSAGE_ID_MAX: usize = 64;
+/// Longest digits kept of an address when a receipt's destination is compared (design decision 13).
+pub const ADDRESS_TAIL: usize = 7;
+
+const _: () = assert!(HEADER_LEN < PDU_MAX_DEFAULT && PDU_MAX_DEFAULT <= PDU_MAX);
+const _: () = assert!(WINDOW_MAX.is_power_of_two());
