@@ -1,11 +1,16 @@
 //! Bindery: a thread-per-core SMPP proxy, load balancer and SMS gateway.
 //!
 //! The house: a folder is a room, its door is `mod.rs`, and a room imports only rooms to its left:
-//! `limits time prng` ← `throttle counters` ← `smpp` ← `session` ← `esme carrier route` ← `ledger config`
+//! `limits time prng ids` ← `throttle counters` ← `smpp` ← `session` ← `esme carrier route` ← `ledger config`
 //! ← `shard` ← `io` ← `tools sidecar` ← `main`. `tests/tidy.rs` holds the table.
 
+pub mod carrier;
+pub mod config;
+pub mod esme;
+pub mod ids;
 pub mod limits;
 pub mod prng;
+pub mod route;
 pub mod smpp;
 pub mod throttle;
 pub mod time;

@@ -1,0 +1,3 @@
+//! Accounts we bind to.
+pub mod settings;
+pub use settings::Settings;

@@ -1,0 +1,3 @@
+//! Accounts that bind to us.
+pub mod settings;
+pub use settings::Settings;

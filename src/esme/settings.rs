@@ -1,0 +1,119 @@
+//! What the operator says of an account. Owns: values only. Takes: a checked configuration. Gives: itself.
+
+use crate::smpp::status::CommandStatus;
+use crate::time::Duration;
+use core::net::IpAddr;
+
+/// An address block such as `10.1.0.0/16`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AddressBlock {
+    /// Its first address.
+    pub address: IpAddr,
+    /// Leading bits that must agree, 0–32 or 0–128.
+    pub prefix_len: u8,
+}
+
+impl AddressBlock {
+    /// True when `peer` lies inside. An IPv4 peer that comes as an IPv6-mapped address is an IPv4 peer.
+    #[must_use]
+    pub fn contains(&self, peer: IpAddr) -> bool {
+        match (self.address.to_canonical(), peer.to_canonical()) {
+            (IpAddr::V4(block), IpAddr::V4(peer)) => {
+                let shift = 32 - u32::from(self.prefix_len.min(32));
+                (u64::from(block.to_bits()) >> shift) == (u64::from(peer.to_bits()) >> shift)
+            }
+            (IpAddr::V6(block), IpAddr::V6(peer)) => {
+                let shift = 128 - u32::from(self.prefix_len.min(128));
+                shift == 128 || (block.to_bits() >> shift) == (peer.to_bits() >> shift)
+            }
+            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
+        }
+    }
+}
+
+/// What happens to a submit over the window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WindowOver {
+    /// Stop reading that link until a slot frees.
+    Wait,
+    /// Answer ESME_RTHROTTLED.
+    Refuse,
+}
+
+/// Whose message_id the account is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MessageIdSource {
+    /// The carrier's when the account's routes reach one carrier only, else ours.
+    Auto,
+    /// The carrier's.
+    Carrier,
+    /// Ours.
+    Own,
+}
+
+/// Which of the account's sessions gets a receipt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReceiptsTo {
+    /// Any that can receive.
+    Any,
+    /// The one that submitted if it can receive, else any.
+    Submitting,
+}
+
+/// One account. Defaults are those of `config/bindery.toml`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// The key in the configuration.
+    pub name: String,
+    /// What the ESME binds as; the name unless set.
+    pub system_id: Vec<u8>,
+    /// Accepted passwords: one, or two during rotation.
+    pub passwords: Vec<Vec<u8>>,
+    /// Addresses that may bind; empty: all.
+    pub allow_from: Vec<AddressBlock>,
+    /// Sessions at once, 1–1024.
+    pub sessions_max: u32,
+    /// Requests in flight per session and direction, 1–16384.
+    pub window_max: u32,
+    /// What happens over it.
+    pub window_over: WindowOver,
+    /// A submit is answered by then.
+    pub answer_timeout: Duration,
+    /// Whose id is given.
+    pub message_id: MessageIdSource,
+    /// The answer when a submit was written to a carrier and never answered.
+    pub unknown_status: CommandStatus,
+    /// The pool when no route matches, by its index.
+    pub pool: Option<crate::ids::PoolId>,
+    /// Silence before we send enquire_link.
+    pub enquire_link_interval: Duration,
+    /// Silence of any kind of PDU but enquire_link before we unbind.
+    pub inactivity_timeout: Duration,
+    /// A request of ours is unanswered after this.
+    pub response_timeout: Duration,
+    /// Where receipts go.
+    pub receipts: ReceiptsTo,
+    /// system_id in the bind response.
+    pub system_id_reply: Vec<u8>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn block(text: &str, prefix_len: u8) -> AddressBlock {
+        AddressBlock { address: text.parse().unwrap(), prefix_len }
+    }
+
+    #[test]
+    fn a_block_holds_its_addresses_and_no_others() {
+        let block_v4 = block("10.1.0.0", 16);
+        assert!(block_v4.contains("10.1.255.9".parse().unwrap()));
+        assert!(block_v4.contains("::ffff:10.1.2.3".parse().unwrap()));
+        assert!(!block_v4.contains("10.2.0.1".parse().unwrap()));
+        assert!(!block_v4.contains("::1".parse().unwrap()));
+        assert!(block("0.0.0.0", 0).contains("200.1.1.1".parse().unwrap()));
+        assert!(block("::", 0).contains("fe80::1".parse().unwrap()));
+        assert!(!block("fe80::", 64).contains("fe81::1".parse().unwrap()));
+    }
+}

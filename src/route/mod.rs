@@ -1,0 +1,2 @@
+//! Routes: immutable tables → ordered carriers.
+pub mod settings;

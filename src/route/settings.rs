@@ -1,0 +1,105 @@
+//! What the operator says of pools and routes. Owns: values only. Takes: a checked configuration. Gives: itself.
+
+use crate::ids::{CarrierId, EsmeId, PoolId};
+
+/// A number or name that must be equal (`"14499"`), a prefix (`"382*"`), or anything (`"*"`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Pattern {
+    /// Exactly these octets.
+    Exact(Vec<u8>),
+    /// These octets at the front; empty: all.
+    Prefix(Vec<u8>),
+}
+
+impl Pattern {
+    /// Reads a pattern; `None` when it is empty or has a `*` anywhere but at its end.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (body, prefix) = text.strip_suffix('*').map_or((text, false), |body| (body, true));
+        if body.contains('*') || (body.is_empty() && !prefix) {
+            return None;
+        }
+        let octets = body.as_bytes().to_vec();
+        Some(if prefix { Self::Prefix(octets) } else { Self::Exact(octets) })
+    }
+
+    /// True when `octets` match.
+    #[must_use]
+    pub fn matches(&self, octets: &[u8]) -> bool {
+        match self {
+            Self::Exact(exact) => exact == octets,
+            Self::Prefix(prefix) => octets.starts_with(prefix),
+        }
+    }
+}
+
+/// Who serves in a pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Member {
+    /// A carrier.
+    Carrier(CarrierId),
+    /// Another pool; no cycle is possible in a checked configuration.
+    Pool(PoolId),
+}
+
+/// A member, its share and its tier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MemberSettings {
+    /// Who.
+    pub member: Member,
+    /// Share among the members of its tier, 0–1,000,000; 0 takes nothing.
+    pub weight: u32,
+    /// 1 or more; a tier is used when no member of a lower one can take the message.
+    pub tier: u32,
+}
+
+/// `[pool.NAME]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PoolSettings {
+    /// The key in the configuration.
+    pub name: String,
+    /// In the order of the configuration; at least one.
+    pub members: Vec<MemberSettings>,
+}
+
+/// `[[route]]`: the first whose conditions all hold wins. An empty list is an absent condition, which holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RouteSettings {
+    /// For people.
+    pub name: String,
+    /// Destination.
+    pub to: Vec<Pattern>,
+    /// Source.
+    pub source: Vec<Pattern>,
+    /// Accounts.
+    pub esme: Vec<EsmeId>,
+    /// Where it leads.
+    pub pool: PoolId,
+}
+
+/// `[[mo_route]]`: what a carrier delivers that is no receipt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MoRouteSettings {
+    /// For people.
+    pub name: String,
+    /// Carriers.
+    pub carrier: Vec<CarrierId>,
+    /// Destination.
+    pub to: Vec<Pattern>,
+    /// Accounts; the first that takes it.
+    pub deliver: Vec<EsmeId>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_is_exact_unless_it_ends_in_a_star() {
+        assert!(Pattern::parse("382*").unwrap().matches(b"38267"));
+        assert!(!Pattern::parse("382").unwrap().matches(b"38267"));
+        assert!(Pattern::parse("*").unwrap().matches(b""));
+        assert_eq!(Pattern::parse(""), None);
+        assert_eq!(Pattern::parse("3*8"), None);
+    }
+}
