@@ -1,6 +1,8 @@
 //! Every bound of the program, tied together at compile time. Owns: the numbers. Takes, gives: nothing.
 //! Never: a limit without an answer; what a peer hears at each stands beside it.
 
+use core::time::Duration;
+
 /// Octets of an SMPP header; a command_length below it is no framing (generic_nack ESME_RINVCMDLEN, close).
 pub const HEADER_LEN: usize = 16;
 /// Largest `pdu_max` a listener may set, octets. A message_payload of 65,535 octets needs 66 KiB in all.
@@ -22,3 +24,18 @@ pub const ADDRESS_TAIL: usize = 7;
 
 const _: () = assert!(HEADER_LEN < PDU_MAX_DEFAULT && PDU_MAX_DEFAULT <= PDU_MAX);
 const _: () = assert!(WINDOW_MAX.is_power_of_two());
+
+/// Octets of output that a link may hold before nothing new is sent to it and, for an ESME, nothing is read.
+pub const OUTPUT_SOFT: usize = 256 * 1024;
+/// Output buffers that a shard keeps for reuse.
+pub const OUTPUT_BUFFERS_KEPT: usize = 1024;
+/// Largest output buffer worth keeping, octets.
+pub const OUTPUT_BUFFER_KEPT_MAX: usize = 1024 * 1024;
+/// Octets that one read takes from a link: its budget of one turn.
+pub const READ_BUFFER: usize = 64 * 1024;
+/// Connections that one turn accepts from one listener.
+pub const ACCEPTS_PER_TURN: usize = 64;
+/// How long a closing link may take to write what was queued.
+pub const CLOSE_FLUSH: Duration = Duration::from_secs(5);
+/// How long a half-closed link waits for the peer's end before it is dropped.
+pub const CLOSE_LINGER: Duration = Duration::from_secs(1);

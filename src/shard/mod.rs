@@ -1,0 +1,2 @@
+//! The core's root.
+pub mod port;
