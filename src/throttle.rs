@@ -75,7 +75,8 @@ impl Throttle {
     /// When one unit can next be taken; `now` or earlier if it can be now.
     pub fn ready_at(&mut self, now: Instant) -> Instant {
         let clock = self.now_scaled(now);
-        let wait = self.free_at.saturating_add(self.cost).saturating_sub(clock.saturating_add(self.tolerance));
+        let wait =
+            self.free_at.saturating_add(self.cost).saturating_sub(clock.saturating_add(self.tolerance));
         now.after(Duration::from_nanos(wait.div_ceil(SCALE)))
     }
 }

@@ -87,7 +87,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// A C-octet string of at most `max` octets, its NUL included; the NUL is not in what is given.
-    /// Over `max`, or without a NUL: `status`. Nothing left at all: `ESME_RINVCMDLEN`.
+    /// Over `max`: `status`. The PDU ends before its NUL: `ESME_RINVCMDLEN`.
     #[inline]
     pub fn c_octets(
         &mut self,
@@ -95,15 +95,43 @@ impl<'a> Cursor<'a> {
         status: CommandStatus,
         reason: &'static str,
     ) -> Result<&'a [u8], PduError> {
-        if self.rest.is_empty() {
-            return Err(self.error(CommandStatus::INVALID_COMMAND_LENGTH, reason));
-        }
-        let window = self.rest.get(..max.min(self.rest.len())).unwrap_or(self.rest);
+        let window = self.rest.get(..max).unwrap_or(self.rest);
         let Some(end) = window.iter().position(|&octet| octet == 0) else {
-            return Err(self.error(status, reason));
+            let cut = window.len() < max;
+            return Err(self.error(if cut { CommandStatus::INVALID_COMMAND_LENGTH } else { status }, reason));
         };
         let text = self.take(end).unwrap_or_default();
         self.take(1);
         Ok(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_string_that_is_cut_is_not_one_that_is_too_long() {
+        let read = |bytes: &'static [u8]| {
+            let mut cursor = Cursor::new(bytes, 16);
+            cursor
+                .c_octets(4, CommandStatus::INVALID_SOURCE, "")
+                .map_err(|error| (error.status, error.offset))
+        };
+        assert_eq!(read(b"abc\x00d"), Ok(&b"abc"[..]));
+        assert_eq!(read(b"\x00"), Ok(&b""[..]));
+        assert_eq!(read(b""), Err((CommandStatus::INVALID_COMMAND_LENGTH, 16)));
+        assert_eq!(read(b"abc"), Err((CommandStatus::INVALID_COMMAND_LENGTH, 16)));
+        assert_eq!(read(b"abcd\x00"), Err((CommandStatus::INVALID_SOURCE, 16)));
+        assert_eq!(read(b"abcd"), Err((CommandStatus::INVALID_SOURCE, 16)));
+    }
+
+    #[test]
+    fn nothing_is_consumed_when_there_is_too_little() {
+        let mut cursor = Cursor::new(&[1, 2, 3], 16);
+        assert_eq!((cursor.u32(), cursor.take(4)), (None, None));
+        assert_eq!((cursor.u16(), cursor.offset()), (Some(0x0102), 18));
+        assert_eq!(cursor.octet(""), Ok(3));
+        assert_eq!(cursor.octet("").unwrap_err().offset, 19);
     }
 }

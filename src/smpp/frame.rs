@@ -111,7 +111,12 @@ impl<'a> Pdu<'a> {
 }
 
 /// Appends a header-only PDU.
-pub fn write_header_only(out: &mut Vec<u8>, command_id: CommandId, status: CommandStatus, sequence_number: u32) {
+pub fn write_header_only(
+    out: &mut Vec<u8>,
+    command_id: CommandId,
+    status: CommandStatus,
+    sequence_number: u32,
+) {
     write_header(out, HEADER_LEN as u32, command_id, status, sequence_number);
 }
 
