@@ -39,3 +39,15 @@ pub const ACCEPTS_PER_TURN: usize = 64;
 pub const CLOSE_FLUSH: Duration = Duration::from_secs(5);
 /// How long a half-closed link waits for the peer's end before it is dropped.
 pub const CLOSE_LINGER: Duration = Duration::from_secs(1);
+/// Smallest slot table of a window.
+pub const WINDOW_SLOTS_MIN: usize = 8;
+/// Empty slot tables that a shard keeps for reuse.
+pub const WINDOW_POOL_KEPT: usize = 4096;
+/// Longest wait for what is in flight when a session unbinds, then it is closed.
+pub const SESSION_DRAIN: Duration = Duration::from_secs(10);
+/// enquire_links in a row without any PDU from the peer until it is taken for dead.
+pub const ENQUIRES_UNANSWERED: u32 = 1;
+/// Pools inside pools, the outermost counted.
+pub const POOL_DEPTH: usize = 4;
+/// Members of one pool.
+pub const POOL_MEMBERS_MAX: usize = 64;
