@@ -140,3 +140,15 @@ fn a_text_is_added_beside_the_tlvs_only_where_one_is_missing() {
     assert_eq!(receipt.text.err, Some(&b"65535"[..]));
     assert_eq!(receipt.tlv_id, Some(&b"42"[..]));
 }
+
+#[test]
+fn an_id_is_never_cut_in_half() {
+    let mut text = b"stat:EXPIRED err:9 sub:".to_vec();
+    text.resize(230, b'0');
+    text.extend(b" id:7");
+    let long = rewritten(&pdu(0x04, &text, &[]), b"0123456789012345678901234567890123456789");
+    let expected: &[u8] =
+        b"id:0123456789012345678901234567890123456789 sub:001 dlvrd:000 submit date:0000000000 \
+        done date:0000000000 stat:EXPIRED err:009 text:";
+    assert_eq!(deliver(&long).content.short_message, expected);
+}
