@@ -18,24 +18,18 @@ pub mod convert;
 pub mod cursor;
 pub mod data;
 pub mod frame;
-<<<<<<< HEAD
-pub mod multi;
-pub mod operations;
-pub mod response;
-=======
 pub mod gsm7;
 pub mod id_form;
 pub mod latin1;
 pub mod message_state;
+pub mod multi;
+pub mod operations;
 pub mod receipt;
+pub mod response;
 pub mod segment;
->>>>>>> 3df81865e9662fb5682d01176860f921b8523503
 pub mod sm;
 pub mod status;
 pub mod times;
 pub mod tlv;
-<<<<<<< HEAD
-pub mod v33;
-=======
 pub mod ucs2;
->>>>>>> 3df81865e9662fb5682d01176860f921b8523503
+pub mod v33;
