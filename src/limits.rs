@@ -51,3 +51,17 @@ pub const ENQUIRES_UNANSWERED: u32 = 1;
 pub const POOL_DEPTH: usize = 4;
 /// Members of one pool.
 pub const POOL_MEMBERS_MAX: usize = 64;
+/// Messages of a shard that wait for a receipt; over it the oldest is given up and counted.
+pub const RECEIPTS_AWAITED_MAX: usize = 4_000_000;
+/// Messages of a shard that are remembered though no receipt is awaited, to answer query_sm and know duplicates.
+pub const LEDGER_RECENT_MAX: usize = 65_536;
+/// How long a receipt is awaited.
+pub const RECEIPT_KEEP: Duration = Duration::from_secs(72 * 3600);
+/// Matches that must agree before a carrier's id form is taken for known (design decision 13).
+pub const ID_FORM_MATCHES: u32 = 20;
+/// How long a receipt waits for its message to become known; then the carrier hears ESME_RX_T_APPN.
+pub const RECEIPT_PARK: Duration = Duration::from_secs(2);
+/// Deliveries of one carrier session that may be unanswered; over it the carrier hears ESME_RTHROTTLED.
+pub const DELIVERIES_MAX: usize = 1000;
+/// Of those, how many may be parked; over it the carrier hears ESME_RX_T_APPN.
+pub const PARKED_MAX: usize = DELIVERIES_MAX / 2;
