@@ -205,58 +205,63 @@ const _: () = assert!(DIGITS_MAX <= MESSAGE_ID_MAX && u128::MAX.ilog10() as usiz
 fn converted<'d>(form: IdForm, receipt_id: &[u8], digits: &'d mut Digits) -> Option<&'d [u8]> {
     match form {
         IdForm::AsIs | IdForm::Dec | IdForm::Hex => None,
-        IdForm::RespHexReceiptDec => Some(write_number(number(receipt_id, 10)?, 16, digits)),
-        IdForm::RespDecReceiptHex => Some(write_number(number(receipt_id, 16)?, 10, digits)),
+        IdForm::RespHexReceiptDec => Some(write_number::<16>(number::<10>(receipt_id)?, digits)),
+        IdForm::RespDecReceiptHex => Some(write_number::<10>(number::<16>(receipt_id)?, digits)),
     }
 }
 
-/// The number that `id` is in `base`, 10 or 16; in 64 bits as long as it fits, which is faster.
-fn number(id: &[u8], base: u32) -> Option<u128> {
+/// The number that `id` is in base 10 or 16; in 64 bits as long as it fits, which is faster.
+fn number<const BASE: u8>(id: &[u8]) -> Option<u128> {
     let digits = without_zeros(id);
     if digits.is_empty() {
         return None;
     }
-    let value = |octet: u8| char::from(octet).to_digit(base);
-    if digits.len() <= 16 {
-        let parsed = digits.iter().try_fold(0_u64, |sum, &octet| {
-            Some(sum.wrapping_mul(u64::from(base)).wrapping_add(u64::from(value(octet)?)))
-        });
-        return parsed.map(u128::from);
+    // 16 hexadecimal or 19 decimal digits are at most 64 bits.
+    let narrow_max = if BASE == 16 { 16 } else { 19 };
+    let (head, tail) = digits.split_at_checked(narrow_max).unwrap_or((digits, &[]));
+    let mut narrow = 0_u64;
+    for &octet in head {
+        narrow = narrow.wrapping_mul(u64::from(BASE)).wrapping_add(u64::from(digit::<BASE>(octet)?));
     }
-    digits.iter().try_fold(0_u128, |sum, &octet| {
-        sum.checked_mul(u128::from(base))?.checked_add(u128::from(value(octet)?))
+    tail.iter().try_fold(u128::from(narrow), |sum, &octet| {
+        sum.checked_mul(u128::from(BASE))?.checked_add(u128::from(digit::<BASE>(octet)?))
     })
 }
 
-/// Writes `number` in `base`, 10 or 16, upper case, to the end of `digits`.
-fn write_number(number: u128, base: u8, digits: &mut Digits) -> &[u8] {
-    let wide = u128::from(base);
-    let mut rest = number;
-    let mut first = DIGITS_MAX;
-    for (at, digit) in digits.iter_mut().enumerate().rev() {
-        let value = match u64::try_from(rest) {
-            Ok(narrow) if base == 10 => {
-                rest = u128::from(narrow / 10);
-                (narrow % 10) as u8
-            }
-            Ok(narrow) => {
-                rest = u128::from(narrow / 16);
-                (narrow % 16) as u8
-            }
-            Err(_) => {
-                let value = (rest % wide) as u8;
-                rest /= wide;
-                value
-            }
-        };
-        *digit = if value < 10 { b'0' + value } else { b'A' + value - 10 };
-        first = at;
-        if rest == 0 {
+#[inline]
+const fn digit<const BASE: u8>(octet: u8) -> Option<u8> {
+    match octet {
+        b'0'..=b'9' => Some(octet - b'0'),
+        b'a'..=b'f' if BASE == 16 => Some(octet - b'a' + 10),
+        b'A'..=b'F' if BASE == 16 => Some(octet - b'A' + 10),
+        _ => None,
+    }
+}
+
+/// Writes `number` in base 10 or 16, upper case, to the end of `digits`.
+fn write_number<const BASE: u8>(number: u128, digits: &mut Digits) -> &[u8] {
+    const LETTERS: &[u8; 16] = b"0123456789ABCDEF";
+    let letter = |value: usize| LETTERS.get(value).copied().unwrap_or_default();
+    let mut wide = number;
+    let mut places = digits.iter_mut().rev();
+    let mut written = 0;
+    while wide > u128::from(u64::MAX) {
+        let Some(place) = places.next() else { break };
+        *place = letter((wide % u128::from(BASE)) as usize);
+        wide /= u128::from(BASE);
+        written += 1;
+    }
+    let mut narrow = wide as u64;
+    for place in places {
+        *place = letter((narrow % u64::from(BASE)) as usize);
+        narrow /= u64::from(BASE);
+        written += 1;
+        if narrow == 0 {
             break;
         }
     }
-    debug_assert!(rest == 0);
-    digits.get(first..).unwrap_or_default()
+    debug_assert!(narrow == 0);
+    digits.get(DIGITS_MAX - written..).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -57,22 +57,26 @@ enum Key {
     Text,
 }
 
-const KEYS: [(&[u8], Key); 10] = [
-    (b"id", Key::Id),
-    (b"sub", Key::Sub),
-    (b"dlvrd", Key::Dlvrd),
-    (b"submit date", Key::SubmitDate),
-    (b"done date", Key::DoneDate),
-    (b"stat", Key::Stat),
-    (b"err", Key::Err),
-    (b"text", Key::Text),
-    (b"submitdate", Key::SubmitDate),
-    (b"donedate", Key::DoneDate),
-];
+/// The keys that end in this letter.
+const fn keys_ending_in(letter: u8) -> &'static [(&'static [u8], Key)] {
+    match letter.to_ascii_lowercase() {
+        b'b' => &[(b"sub", Key::Sub)],
+        b'd' => &[(b"id", Key::Id), (b"dlvrd", Key::Dlvrd)],
+        b'e' => &[
+            (b"submit date", Key::SubmitDate),
+            (b"done date", Key::DoneDate),
+            (b"submitdate", Key::SubmitDate),
+            (b"donedate", Key::DoneDate),
+        ],
+        b'r' => &[(b"err", Key::Err)],
+        b't' => &[(b"stat", Key::Stat), (b"text", Key::Text)],
+        _ => &[],
+    }
+}
 
 /// The key that ends `head` and begins it or follows a blank, and where it begins.
 fn key_before_colon(head: &[u8]) -> Option<(Key, usize)> {
-    KEYS.iter().find_map(|&(name, key)| {
+    keys_ending_in(*head.last()?).iter().find_map(|&(name, key)| {
         let start = head.len().checked_sub(name.len())?;
         let (before, tail) = head.split_at_checked(start)?;
         let alone = before.last().is_none_or(u8::is_ascii_whitespace);

@@ -45,6 +45,13 @@ fn the_type_bits_count_and_not_the_whole_octet() {
 }
 
 #[test]
+fn a_receipt_that_announces_a_header_but_has_none_is_read_all_the_same() {
+    let text = [TEXT, b" and a text that is longer than its first letter says"].concat();
+    let bytes = pdu(0x04 | ESM_UDHI, &text, &[]);
+    assert_eq!(Receipt::parse(&deliver(&bytes), false).unwrap().text_id(), Some(&b"77"[..]));
+}
+
+#[test]
 fn tlvs_are_trusted_before_the_text() {
     let tlvs: [(Tag, &[u8]); 3] = [
         (Tag::RECEIPTED_MESSAGE_ID, b"7700112233\0"),
