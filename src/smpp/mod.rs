@@ -18,4 +18,5 @@ pub mod sm;
 pub mod status;
 pub mod times;
 pub mod tlv;
+pub mod tpdu;
 pub mod ucs2;
