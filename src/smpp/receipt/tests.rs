@@ -159,3 +159,27 @@ fn an_id_is_never_cut_in_half() {
         done date:0000000000 stat:EXPIRED err:009 text:";
     assert_eq!(deliver(&long).content.short_message, expected);
 }
+
+#[test]
+fn a_data_sm_is_a_receipt_too() {
+    let receipt = |payload: &[u8], id: &[u8]| {
+        let mut tlvs = Vec::new();
+        write_tlv(&mut tlvs, Tag::MESSAGE_PAYLOAD, payload);
+        write_tlv(&mut tlvs, Tag::RECEIPTED_MESSAGE_ID, id);
+        let mut out = Vec::new();
+        DataSm { esm_class: 0x04, tlvs: Tlvs::lenient(&tlvs), ..DataSm::default() }.write(&mut out, 7);
+        out
+    };
+    let bytes = receipt(b"id:77 stat:EXPIRED", b"77\0");
+    let pdu = Pdu::whole(&bytes).unwrap();
+    let data = DataSm::parse(&pdu).unwrap();
+    let read = Receipt::parse_data(&data).unwrap();
+    assert_eq!((read.id(), read.state), (Some(&b"77"[..]), Some(MessageState::Expired)));
+    let mut out = Vec::new();
+    rewrite_data_id(&data, b"77", 7, &mut out);
+    assert_eq!(out, bytes);
+    out.clear();
+    rewrite_data_id(&data, b"0099", 7, &mut out);
+    assert_eq!(out, receipt(b"id:0099 stat:EXPIRED", b"0099\0"));
+    assert_eq!(Receipt::parse_data(&DataSm { esm_class: 0, ..data }), None);
+}
