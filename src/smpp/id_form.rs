@@ -105,19 +105,39 @@ impl IdKey {
     /// stand in an id, so octets that are filled up with NUL are as good as their length.
     fn of(id: &[u8]) -> Self {
         const ODD: u128 = 0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835;
-        let mix = |state: u128, lane: [u8; 16]| {
-            let mixed = (state ^ u128::from_le_bytes(lane.map(|o| o.to_ascii_uppercase()))).wrapping_mul(ODD);
+        let mix = |state: u128, lane: u128| {
+            let mixed = (state ^ upper_case(lane)).wrapping_mul(ODD);
             mixed ^ (mixed >> 64)
         };
         let (lanes, rest) = without_zeros(id).as_chunks::<16>();
-        let state = lanes.iter().fold(0, |state, &lane| mix(state, lane));
-        let mut last = [0; 16];
-        for (to, from) in last.iter_mut().zip(rest) {
-            *to = *from;
-        }
+        let state = lanes.iter().fold(0, |state, &lane| mix(state, u128::from_le_bytes(lane)));
+        let last = short_lane(rest);
         let state = mix(state, last).wrapping_mul(ODD);
         Self(state ^ (state >> 64))
     }
+}
+
+/// The ASCII letters of 16 octets in upper case, all at once.
+const fn upper_case(lane: u128) -> u128 {
+    const EACH: u128 = u128::MAX / 0xFF;
+    let low = lane & (EACH * 0x7F);
+    let from_a = low + EACH * (0x80 - b'a' as u128);
+    let over_z = low + EACH * (0x7F - b'z' as u128);
+    let lower = from_a & !over_z & !lane & (EACH * 0x80);
+    lane ^ (lower >> 2)
+}
+
+/// Up to 15 octets as a number, the first one lowest, filled up with NUL. Two reads that overlap agree where they do.
+fn short_lane(octets: &[u8]) -> u128 {
+    if let (Some(&first), Some(&last)) = (octets.first_chunk::<8>(), octets.last_chunk::<8>()) {
+        let shift = (octets.len() - 8) * 8;
+        return u128::from(u64::from_le_bytes(first)) | u128::from(u64::from_le_bytes(last)) << shift;
+    }
+    if let (Some(&first), Some(&last)) = (octets.first_chunk::<4>(), octets.last_chunk::<4>()) {
+        let shift = (octets.len() - 4) * 8;
+        return u128::from(u32::from_le_bytes(first)) | u128::from(u32::from_le_bytes(last)) << shift;
+    }
+    octets.iter().rev().fold(0, |lane, &octet| lane << 8 | u128::from(octet))
 }
 
 /// `id` without leading zeros; of zeros alone the last one stays.
@@ -270,6 +290,25 @@ mod tests {
 
     fn finds(response: &[u8], receipt: &[u8]) -> bool {
         receipt_keys(receipt).any(|candidate| candidate.key == response_key(response))
+    }
+
+    #[test]
+    fn upper_case_is_that_of_ascii() {
+        for octet in 0..=u8::MAX {
+            let lane = [b'z', octet, b'a', 0, octet, b'{', b'`', 0xFF, octet, b'@', 1, 2, 3, 4, 5, octet];
+            let folded = upper_case(u128::from_le_bytes(lane)).to_le_bytes();
+            assert_eq!(folded, lane.map(|octet| octet.to_ascii_uppercase()));
+        }
+    }
+
+    #[test]
+    fn a_short_lane_is_its_octets_filled_up_with_nul() {
+        let octets: Vec<u8> = (1..=15).collect();
+        for length in 0..=15 {
+            let mut lane = [0; 16];
+            lane[..length].copy_from_slice(&octets[..length]);
+            assert_eq!(short_lane(&octets[..length]), u128::from_le_bytes(lane));
+        }
     }
 
     #[test]
