@@ -65,3 +65,7 @@ pub const RECEIPT_PARK: Duration = Duration::from_secs(2);
 pub const DELIVERIES_MAX: usize = 1000;
 /// Of those, how many may be parked; over it the carrier hears ESME_RX_T_APPN.
 pub const PARKED_MAX: usize = DELIVERIES_MAX / 2;
+/// Least wait before binding again after ESME_RALYBND.
+pub const ALREADY_BOUND_WAIT: Duration = Duration::from_secs(10);
+/// A session that was bound for so long starts its back-off anew.
+pub const RECONNECT_SETTLED: Duration = Duration::from_secs(30);

@@ -5,6 +5,7 @@
 use core::ops::Range;
 
 use super::command::CommandId;
+use super::data::DataSm;
 use super::frame::write_pdu;
 use super::message_state::MessageState;
 use super::segment::{ESM_UDHI, body, esm_type};
@@ -57,22 +58,26 @@ enum Key {
     Text,
 }
 
-const KEYS: [(&[u8], Key); 10] = [
-    (b"id", Key::Id),
-    (b"sub", Key::Sub),
-    (b"dlvrd", Key::Dlvrd),
-    (b"submit date", Key::SubmitDate),
-    (b"done date", Key::DoneDate),
-    (b"stat", Key::Stat),
-    (b"err", Key::Err),
-    (b"text", Key::Text),
-    (b"submitdate", Key::SubmitDate),
-    (b"donedate", Key::DoneDate),
-];
+/// The keys that end in this letter.
+const fn keys_ending_in(letter: u8) -> &'static [(&'static [u8], Key)] {
+    match letter.to_ascii_lowercase() {
+        b'b' => &[(b"sub", Key::Sub)],
+        b'd' => &[(b"id", Key::Id), (b"dlvrd", Key::Dlvrd)],
+        b'e' => &[
+            (b"submit date", Key::SubmitDate),
+            (b"done date", Key::DoneDate),
+            (b"submitdate", Key::SubmitDate),
+            (b"donedate", Key::DoneDate),
+        ],
+        b'r' => &[(b"err", Key::Err)],
+        b't' => &[(b"stat", Key::Stat), (b"text", Key::Text)],
+        _ => &[],
+    }
+}
 
 /// The key that ends `head` and begins it or follows a blank, and where it begins.
 fn key_before_colon(head: &[u8]) -> Option<(Key, usize)> {
-    KEYS.iter().find_map(|&(name, key)| {
+    keys_ending_in(*head.last()?).iter().find_map(|&(name, key)| {
         let start = head.len().checked_sub(name.len())?;
         let (before, tail) = head.split_at_checked(start)?;
         let alone = before.last().is_none_or(u8::is_ascii_whitespace);
@@ -188,6 +193,12 @@ impl<'a> Receipt<'a> {
         Self::from_fields(content.esm_class, content.text(), &content.tlvs, peer_is_33)
     }
 
+    /// Reads a data_sm; `None` when it is no receipt. Version 3.3 does not know data_sm.
+    #[must_use]
+    pub fn parse_data(data: &DataSm<'a>) -> Option<Self> {
+        Self::from_fields(data.esm_class, data.text(), &data.tlvs, false)
+    }
+
     /// Reads the fields that a deliver_sm and a data_sm share.
     #[must_use]
     pub fn from_fields(esm_class: u8, text: &'a [u8], tlvs: &Tlvs<'a>, peer_is_33: bool) -> Option<Self> {
@@ -251,7 +262,23 @@ fn write_content_with_id(content: &Content<'_>, new_id: &[u8], out: &mut Vec<u8>
     write_with_short_message(content, out, |out| {
         write_text_with_id(content.esm_class, short, &NewId { id: new_id, room }, out);
     });
-    for tlv in &content.tlvs {
+    write_tlvs_with_id(content.esm_class, &content.tlvs, new_id, out);
+}
+
+/// Appends the same data_sm with `new_id` in the place of the id, as `rewrite_id` does.
+pub fn rewrite_data_id(data: &DataSm<'_>, new_id: &[u8], sequence_number: u32, out: &mut Vec<u8>) {
+    debug_assert!(is_id(new_id));
+    write_pdu(out, CommandId::DATA_SM, CommandStatus::OK, sequence_number, |out| {
+        write_c_octets(out, data.service_type);
+        data.source.write(out);
+        data.destination.write(out);
+        out.extend_from_slice(&[data.esm_class, data.registered_delivery, data.data_coding]);
+        write_tlvs_with_id(data.esm_class, &data.tlvs, new_id, out);
+    });
+}
+
+fn write_tlvs_with_id(esm_class: u8, tlvs: &Tlvs<'_>, new_id: &[u8], out: &mut Vec<u8>) {
+    for tlv in tlvs {
         match tlv.tag {
             Tag::RECEIPTED_MESSAGE_ID => {
                 let nuls = tlv.value.get(trim_nuls(tlv.value).len()..).unwrap_or_default();
@@ -260,7 +287,7 @@ fn write_content_with_id(content: &Content<'_>, new_id: &[u8], out: &mut Vec<u8>
                 out.extend_from_slice(new_id);
                 out.extend_from_slice(nuls);
             }
-            Tag::MESSAGE_PAYLOAD => write_payload_with_id(content.esm_class, tlv.value, new_id, out),
+            Tag::MESSAGE_PAYLOAD => write_payload_with_id(esm_class, tlv.value, new_id, out),
             _ => write_tlv(out, tlv.tag, tlv.value),
         }
     }
