@@ -27,6 +27,8 @@ const _: () = assert!(WINDOW_MAX.is_power_of_two());
 
 /// Octets of output that a link may hold before nothing new is sent to it and, for an ESME, nothing is read.
 pub const OUTPUT_SOFT: usize = 256 * 1024;
+/// Octets of output over which a carrier's link, which is never paused, is closed.
+pub const OUTPUT_HARD: usize = 4 * OUTPUT_SOFT;
 /// Output buffers that a shard keeps for reuse.
 pub const OUTPUT_BUFFERS_KEPT: usize = 1024;
 /// Largest output buffer worth keeping, octets.
@@ -69,3 +71,24 @@ pub const PARKED_MAX: usize = DELIVERIES_MAX / 2;
 pub const ALREADY_BOUND_WAIT: Duration = Duration::from_secs(10);
 /// A session that was bound for so long starts its back-off anew.
 pub const RECONNECT_SETTLED: Duration = Duration::from_secs(30);
+/// Octets that a shard holds for messages and deliveries that wait; over it an ESME hears ESME_RTHROTTLED
+/// (`retained`), a carrier ESME_RX_T_APPN.
+pub const RETAINED_MAX: usize = 256 * 1024 * 1024;
+/// Buffers that a shard keeps for that.
+pub const RETAINED_BUFFERS_KEPT: usize = 4096;
+/// Largest such buffer worth keeping, octets.
+pub const RETAINED_BUFFER_MAX: usize = 4096;
+/// Deliveries that wait for one account whose sessions have no room; over it the carrier hears ESME_RX_T_APPN.
+pub const WAITING_MAX: usize = 10_000;
+/// How long a delivery waits for such an account; then the carrier hears ESME_RX_T_APPN and tries again.
+pub const WAITING_TIME: Duration = Duration::from_secs(5);
+/// A PDU whose first octet came must be whole by then, or the link is closed.
+pub const PDU_READ: Duration = Duration::from_secs(10);
+/// A link whose output is full and does not move for so long is closed.
+pub const OUTPUT_STALL: Duration = Duration::from_secs(30);
+/// A refused bind is answered after this, so that guessing is slow.
+pub const BIND_REFUSAL_DELAY: Duration = Duration::from_secs(1);
+/// Connect to bind response, and a link of ours that has not bound.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Tail buffers that a shard keeps for reuse.
+pub const TAILS_KEPT: usize = 256;
