@@ -113,9 +113,6 @@ fn read_password(
         return Vec::new();
     };
     if item.value.is_array() {
-        for item in item.list(notes, 2, "a password") {
-            notes.hide(item.place);
-        }
         let message = "a list of passwords for a carrier is not supported yet";
         notes.error(item.place, item.path(), message).allowed("one password");
         return Vec::new();

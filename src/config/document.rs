@@ -4,6 +4,7 @@
 use super::keys;
 use super::report::{Notes, Place, Source};
 use super::table::{Fallback, Table, found, join};
+use core::ops::Range;
 use std::collections::HashMap;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -44,15 +45,108 @@ pub(super) fn parse<'a>(sources: &'a [Source], order: &[usize], notes: &mut Note
     for &file in order {
         let text = &sources[file].text;
         let (root, errors) = DeTable::parse_recoverable(text);
-        notes.partial |= !errors.is_empty();
         for error in errors {
             let span = error.span().unwrap_or(0..0);
+            let place = Place::new(file, span.clone());
+            if error.message() == DUPLICATE {
+                note_duplicate(notes, text, root.get_ref(), place);
+                continue;
+            }
+            notes.partial = true;
             hide_line(notes, file, text, span.start);
-            notes.error(Place::new(file, span), String::new(), format!("no TOML: {}", error.message()));
+            notes.error(place, String::new(), format!("not TOML: {}", error.message()));
         }
         parsed.push(Parsed { file, root });
     }
     parsed
+}
+
+/// What the parser says of a key that stands in its table already.
+const DUPLICATE: &str = "duplicate key";
+
+fn note_duplicate(notes: &mut Notes, text: &str, root: &DeTable<'_>, place: Place) {
+    let start = line_start(text, place.start);
+    let line = text.get(start..place.end).unwrap_or_default();
+    let key = text.get(place.start..place.end).unwrap_or_default();
+    let header = line.trim_start().strip_prefix('[').map(|rest| rest.trim_start_matches('['));
+    let (path, what, first) = match header {
+        Some(header) => (header, "this table is defined twice", first_header(notes, text, line, key.len())),
+        None => (key, "this key is defined twice", first_key(notes, root, text, &place)),
+    };
+    hide_line(notes, place.file, text, place.start);
+    let problem = notes.error(place, path.to_owned(), what);
+    if let Some(span) = first.filter(|span| span.start < place.start) {
+        problem.other(Place::new(place.file, span), "first defined here");
+    }
+}
+
+fn line_start(text: &str, at: usize) -> usize {
+    text.get(..at).and_then(|before| before.rfind('\n')).map_or(0, |newline| newline + 1)
+}
+
+/// The last part of the first line that begins with this header, `key_len` octets.
+fn first_header(notes: &Notes, text: &str, header: &str, key_len: usize) -> Option<Range<usize>> {
+    if !notes.suggests() {
+        return None;
+    }
+    let mut found = text.match_indices(header).map(|(start, _)| start);
+    let start = found.find(|start| {
+        line_start(text, *start) == *start && text[start + header.len()..].trim_start().starts_with(']')
+    })?;
+    let end = start + header.len();
+    Some(end - key_len..end)
+}
+
+/// The nearest key of this name before: in its table it is the only one.
+fn first_key(notes: &Notes, root: &DeTable<'_>, text: &str, place: &Place) -> Option<Range<usize>> {
+    let name = text.get(place.start..place.end)?;
+    let mut open = if notes.suggests() { vec![root] } else { Vec::new() };
+    let mut nearest: Option<Range<usize>> = None;
+    while let Some(table) = open.pop() {
+        for (key, value) in table {
+            let span = key.span();
+            let before = span.start < place.start && text.get(span.clone()) == Some(name);
+            if before && nearest.as_ref().is_none_or(|nearest| nearest.start < span.start) {
+                nearest = Some(span);
+            }
+            match value.get_ref() {
+                DeValue::Table(inner) => open.push(inner),
+                DeValue::Array(list) => {
+                    open.extend(list.iter().filter_map(|element| element.get_ref().as_table()))
+                }
+                DeValue::String(_) | DeValue::Integer(_) | DeValue::Float(_) => {}
+                DeValue::Boolean(_) | DeValue::Datetime(_) => {}
+            }
+        }
+    }
+    nearest
+}
+
+/// Hides every value whose key looks like one of a secret, wherever it stands and however it is spelled.
+pub(super) fn hide_secrets(parsed: &[Parsed<'_>], notes: &mut Notes) {
+    for Parsed { file, root } in parsed {
+        let mut open = vec![(root.get_ref(), false)];
+        while let Some((table, inside)) = open.pop() {
+            for (key, value) in table {
+                let secret = inside || is_secret(key.get_ref());
+                match value.get_ref() {
+                    DeValue::Table(inner) => open.push((inner, secret)),
+                    _ if secret => notes.hide(Place::new(*file, value.span())),
+                    DeValue::Array(list) => {
+                        let tables = list.iter().filter_map(|element| element.get_ref().as_table());
+                        open.extend(tables.map(|inner| (inner, false)));
+                    }
+                    DeValue::String(_) | DeValue::Integer(_) | DeValue::Float(_) => {}
+                    DeValue::Boolean(_) | DeValue::Datetime(_) => {}
+                }
+            }
+        }
+    }
+}
+
+fn is_secret(key: &str) -> bool {
+    ["pass", "secret", "token"].iter().any(|part| key.contains(part))
+        || keys::nearest(key, ["password"]).is_some()
 }
 
 /// In a line that could not be read nothing tells a secret from the rest: what follows a `=` is not shown.
@@ -60,10 +154,12 @@ fn hide_line(notes: &mut Notes, file: usize, text: &str, at: usize) {
     let Some((before, after)) = text.split_at_checked(at.min(text.len())) else {
         return;
     };
-    let start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    let start = line_start(text, before.len());
     let end = at + after.find('\n').unwrap_or(after.len());
     let line = text.get(start..end).unwrap_or_default();
-    if let Some(equals) = line.find('=').filter(|_| line.contains("password")) {
+    if let Some(equals) =
+        line.find('=').filter(|equals| is_secret(line[..*equals].trim()) || line.contains("pass"))
+    {
         notes.hide(Place::new(file, start + equals + 1..end));
     }
 }
@@ -184,7 +280,7 @@ fn table_of<'a>(
     value: &'a DeValue<'a>,
 ) -> Option<&'a DeTable<'a>> {
     let table = value.as_table();
-    if table.is_none() {
+    if table.is_none() && !notes.partial {
         let message = format!("found {}", found(value));
         notes.error(place, path.to_owned(), message).allowed("a table");
     }
@@ -198,6 +294,9 @@ fn listed<'a>(root: &Table<'a>, kind: &str, notes: &mut Notes) -> Vec<Table<'a>>
     };
     let allowed = format!("one or more [[{kind}]]");
     let Some(list) = value.as_array().filter(|list| !list.is_empty()) else {
+        if notes.partial {
+            return Vec::new(); // what was recovered of a torn text is not what its author wrote
+        }
         let message = format!("found {}", found(value));
         notes.error(place, kind.to_owned(), message).allowed(allowed).help(format!("write [[{kind}]]"));
         return Vec::new();

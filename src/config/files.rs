@@ -8,7 +8,7 @@ use super::table::Table;
 use crate::limits::FILES_MAX;
 use std::collections::HashMap;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use toml::de::DeTable;
 
 /// How the configuration reaches the world: the caller's functions.
@@ -45,7 +45,7 @@ pub(super) fn gather(path: &Path, files: &mut Files<'_>, notes: &mut Notes) -> T
         notes.partial = true;
         String::new()
     });
-    let mut seen = HashMap::from([(path.to_owned(), 0)]);
+    let mut seen = HashMap::from([(plain(path), Place::new(0, 0..0))]);
     texts.sources.push(Source { path: path.display().to_string(), text });
     // Depth first without recursion: a file is put in order when all that it includes has been.
     let mut open = vec![(0, included(path, 0, &texts.sources[0].text, files, notes).into_iter())];
@@ -65,18 +65,35 @@ pub(super) fn gather(path: &Path, files: &mut Files<'_>, notes: &mut Notes) -> T
     texts
 }
 
+/// The path without the steps that lead nowhere, so that a file has one name.
+fn plain(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir if matches!(plain.components().next_back(), Some(Component::Normal(_))) => {
+                plain.pop();
+            }
+            Component::ParentDir | Component::Normal(_) | Component::RootDir | Component::Prefix(_) => {
+                plain.push(part);
+            }
+        }
+    }
+    plain
+}
+
 fn read_included(
     path: &Path,
     place: Place,
-    seen: &mut HashMap<PathBuf, usize>,
+    seen: &mut HashMap<PathBuf, Place>,
     index: usize,
     files: &mut Files<'_>,
     notes: &mut Notes,
 ) -> Option<String> {
     let name = path.display();
-    if let Some(first) = seen.get(path) {
+    if let Some(first) = seen.get(&plain(path)) {
         let problem = notes.error(place, "include".to_owned(), format!("{name} is included twice"));
-        problem.other(Place::new(*first, 0..0), "its first line");
+        problem.other(*first, "first named here");
         return None;
     }
     if index >= FILES_MAX {
@@ -85,7 +102,7 @@ fn read_included(
     }
     match (files.read)(path) {
         Ok(text) => {
-            seen.insert(path.to_owned(), index);
+            seen.insert(plain(path), place);
             Some(text)
         }
         Err(error) => {
@@ -189,27 +206,16 @@ pub(super) fn secret(
     use crate::limits::PASSWORD_MAX;
     let allowed = format!("1 to {PASSWORD_MAX} characters, \"env:NAME\" or \"file:PATH\"");
     let Some(text) = item.value.as_str() else {
-        item.refuse(notes, &allowed);
+        let message = format!("found a value of type {}", item.value.type_str());
+        notes.error(item.place, item.path(), message).allowed(allowed);
         return None;
     };
-    let read = if let Some(name) = text.strip_prefix("env:") {
-        (files.env)(name).ok_or_else(|| format!("the environment variable `{name}` is not set"))
-    } else if let Some(name) = text.strip_prefix("file:") {
-        let folder = Path::new(&sources[item.place.file].path).parent().unwrap_or(Path::new(""));
-        let path = folder.join(name);
-        let read = (files.read)(&path).map_err(|error| format!("cannot read {}: {error}", path.display()));
-        read.map(|text| {
-            text.strip_suffix('\n').map_or(text.as_str(), |t| t.strip_suffix('\r').unwrap_or(t)).to_owned()
-        })
-    } else {
-        notes.hide(item.place);
-        if text.starts_with("argon2id:") {
-            let message = "a password as Argon2id hash is not supported yet";
-            notes.error(item.place, item.path(), message).allowed(allowed);
-            return None;
-        }
-        Ok(text.to_owned())
-    };
+    if text.starts_with("argon2id:") {
+        let message = "a password as Argon2id hash is not supported yet";
+        notes.error(item.place, item.path(), message).allowed(allowed);
+        return None;
+    }
+    let read = read_secret(text, &sources[item.place.file], files);
     let fault = match read {
         Ok(text) if text.is_empty() => "found an empty password".to_owned(),
         Ok(text) if text.len() > PASSWORD_MAX => format!("found a password of {} octets", text.len()),
@@ -219,6 +225,19 @@ pub(super) fn secret(
     };
     notes.error(item.place, item.path(), fault).allowed(allowed);
     None
+}
+
+fn read_secret(text: &str, source: &Source, files: &mut Files<'_>) -> Result<String, String> {
+    if let Some(name) = text.strip_prefix("env:") {
+        return (files.env)(name).ok_or_else(|| format!("the environment variable `{name}` is not set"));
+    }
+    let Some(name) = text.strip_prefix("file:") else {
+        return Ok(text.to_owned());
+    };
+    let path = Path::new(&source.path).parent().unwrap_or(Path::new("")).join(name);
+    let text = (files.read)(&path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+    let line = text.strip_suffix('\n').map_or(text.as_str(), |line| line.strip_suffix('\r').unwrap_or(line));
+    Ok(line.to_owned())
 }
 
 #[cfg(test)]

@@ -139,5 +139,8 @@ fn read(texts: &files::Texts, files: &mut Files<'_>, notes: &mut Notes) -> Confi
         mo_routes: routes::read_mo_routes(&document, &directory, notes),
     };
     relations::check(&config, &document, notes);
+    if !notes.is_empty() {
+        document::hide_secrets(&parsed, notes);
+    }
     config
 }

@@ -6,6 +6,7 @@ use super::document::Document;
 use super::report::Notes;
 use super::table::join;
 use super::units::duration_text;
+use crate::carrier::settings::BindMode;
 use crate::ids::PoolId;
 use crate::route::settings::{Member, PoolSettings};
 use crate::time::Duration;
@@ -20,6 +21,7 @@ pub(super) fn check(config: &Config, document: &Document<'_>, notes: &mut Notes)
     if check_cycles(&config.pools, document, notes) {
         return;
     }
+    check_binds(config, document, notes);
     check_reach(config, document, notes);
 }
 
@@ -83,6 +85,32 @@ fn check_cycles(pools: &[PoolSettings], document: &Document<'_>, notes: &mut Not
         notes.error(pool.place, path, message).help("take one of them out of the other's members");
     }
     found
+}
+
+/// Notes carriers that are asked for what their binds cannot do.
+fn check_binds(config: &Config, document: &Document<'_>, notes: &mut Notes) {
+    for (pool, named) in config.pools.iter().zip(&document.pools) {
+        for (index, member) in pool.members.iter().enumerate() {
+            if let Member::Carrier(id) = member.member
+                && config.carriers[id.index()].bind == BindMode::Rx
+            {
+                let name = &config.carriers[id.index()].name;
+                let path = format!("{}[{index}]", join(&named.table.path, "members"));
+                let message = format!("carrier `{name}` binds as receiver and takes no message");
+                let place = named.table.get("members").map_or(named.place, |item| item.place);
+                let problem = notes.error(place, path, message);
+                problem.help("set its `bind` to \"trx\", \"tx\" or \"tx+rx\"");
+            }
+        }
+    }
+    for (route, table) in config.mo_routes.iter().zip(&document.mo_routes) {
+        let deaf = route.carrier.iter().find(|id| config.carriers[id.index()].bind == BindMode::Tx);
+        if let Some(id) = deaf {
+            let name = &config.carriers[id.index()].name;
+            let message = format!("carrier `{name}` binds as transmitter and delivers nothing");
+            notes.warning(table.place, format!("{}.when.carrier", table.path), message);
+        }
+    }
 }
 
 /// The shortest response_timeout of the carriers that each pool reaches.

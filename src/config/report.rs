@@ -128,6 +128,11 @@ impl Notes {
         self.secrets.push(place);
     }
 
+    /// True when nothing was noted.
+    pub(super) fn is_empty(&self) -> bool {
+        self.problems.is_empty()
+    }
+
     /// True when an error was noted.
     pub(super) fn has_errors(&self) -> bool {
         self.problems.iter().any(|problem| problem.severity == Severity::Error)
@@ -140,7 +145,9 @@ impl Notes {
             return Report { problems, sources: Vec::new(), lines: Vec::new() };
         }
         problems.sort_by_key(|problem| problem.place); // stable: findings of one place keep their order
-        problems.dedup();
+        // A fault of a default is found once for each that inherits it.
+        problems
+            .dedup_by(|one, two| (one.place, &one.key, &one.message) == (two.place, &two.key, &two.message));
         let lines: Vec<Vec<usize>> = sources.iter().map(|source| line_starts(&source.text)).collect();
         for problem in &mut problems {
             let at = problem.place;
