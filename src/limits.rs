@@ -23,7 +23,7 @@ pub const MESSAGE_ID_MAX: usize = 64;
 pub const ADDRESS_TAIL: usize = 7;
 /// Smallest `pdu_max` a listener may set, octets: any bind and a short submit fit.
 pub const PDU_MAX_MIN: usize = 1024;
-/// Accounts in a configuration; one more is a `check` error, as with the eight below.
+/// Accounts in a configuration. Past this and every bound below the configuration is refused.
 pub const ESMES_MAX: usize = 200_000;
 /// Carriers.
 pub const CARRIERS_MAX: usize = 1024;

@@ -25,6 +25,8 @@ pub(super) struct Document<'a> {
     pub(super) defaults_esme: Option<Fallback<'a>>,
     pub(super) defaults_carrier: Option<Fallback<'a>>,
     pub(super) listeners: Vec<Table<'a>>,
+    /// Some file speaks of a listener, however wrongly.
+    pub(super) listens: bool,
     pub(super) esmes: Vec<Named<'a>>,
     pub(super) carriers: Vec<Named<'a>>,
     pub(super) pools: Vec<Named<'a>>,
@@ -224,6 +226,7 @@ impl<'a> Document<'a> {
         self.esmes.extend(esmes);
         self.carriers.extend(carriers);
         self.pools.extend(pools);
+        self.listens |= root.entries.contains_key("listener");
         self.listeners.extend(listed(root, "listener", notes));
         self.routes.extend(listed(root, "route", notes));
         self.mo_routes.extend(listed(root, "mo_route", notes));

@@ -131,7 +131,7 @@ fn read(texts: &files::Texts, files: &mut Files<'_>, notes: &mut Notes) -> Confi
     };
     let config = Config {
         node: node::read_node(document.node.as_ref(), notes),
-        listeners: node::read_listeners(&document.listeners, notes),
+        listeners: node::read_listeners(&document, notes),
         esmes: accounts::read(&document, &directory.pools, &texts.sources, files, notes),
         carriers: carriers::read(&document, &texts.sources, files, notes),
         pools: routes::read_pools(&document, &directory, notes),

@@ -1,6 +1,7 @@
 //! `[node]` and `[[listener]]`. Owns: their defaults and ranges. Takes: the tables. Gives: the values.
 //! Never: opens a port.
 
+use super::document::Document;
 use super::keys;
 use super::report::{Notes, Place};
 use super::table::Table;
@@ -53,8 +54,9 @@ fn read_shards(table: &Table<'_>, notes: &mut Notes) {
 }
 
 /// Reads every `[[listener]]`; there must be one.
-pub(super) fn read_listeners(tables: &[Table<'_>], notes: &mut Notes) -> Vec<Listener> {
-    if tables.is_empty() && !notes.partial {
+pub(super) fn read_listeners(document: &Document<'_>, notes: &mut Notes) -> Vec<Listener> {
+    let tables = &document.listeners;
+    if !document.listens && !notes.partial {
         let problem = notes.error(Place::new(0, 0..0), "listener".to_owned(), "there is no [[listener]]");
         problem.help("add [[listener]] with an address such as \"0.0.0.0:2775\"");
     }

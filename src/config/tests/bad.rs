@@ -372,6 +372,25 @@ fn nesting_without_end_is_refused() {
     }
 }
 
+#[test]
+fn more_than_the_program_holds_is_refused() {
+    let mut text = SMALL.to_owned();
+    for number in 1..=crate::limits::CARRIERS_MAX {
+        writeln!(text, "[carrier.c{number}]\naddresses = [\"h:1\"]\nsystem_id = \"x\"\npassword = \"x\"")
+            .unwrap();
+    }
+    assert_eq!(found(&text), ["4108:10 carrier: found 1025 carriers"]);
+    let digits = "1".repeat(crate::limits::ADDRESS_MAX + 1);
+    let long = with(&format!("[[route]]\npool = \"main\"\nwhen = {{ to = [\"{digits}\"] }}\n"));
+    assert_eq!(found(&long), [format!("18:16 route[0].when.to[0]: found \"{digits}\"")]);
+}
+
+#[test]
+fn a_configuration_without_a_listener_is_refused() {
+    assert_eq!(found("[node]\nname = \"x\"\n"), ["1:1 listener: there is no [[listener]]"]);
+    assert_eq!(found("[listener]\naddress = \"[::]:1\"\n"), ["1:1 listener: found a table"]);
+}
+
 /// Text that is nearly a configuration: the reference with a piece replaced.
 fn torn_reference() -> impl Strategy<Value = String> {
     const REFERENCE: &str = include_str!("../../../config/bindery.toml");
