@@ -21,7 +21,48 @@ pub const SEQUENCE_MAX: u32 = 0x7FFF_FFFF;
 pub const MESSAGE_ID_MAX: usize = 64;
 /// Longest digits kept of an address when a receipt's destination is compared (design decision 13).
 pub const ADDRESS_TAIL: usize = 7;
+/// Smallest `pdu_max` a listener may set, octets: any bind and a short submit fit.
+pub const PDU_MAX_MIN: usize = 1024;
+/// Accounts in a configuration. Past this and every bound below the configuration is refused.
+pub const ESMES_MAX: usize = 200_000;
+/// Carriers.
+pub const CARRIERS_MAX: usize = 1024;
+/// Pools.
+pub const POOLS_MAX: usize = 4096;
+/// Members of one pool.
+pub const MEMBERS_MAX: usize = 1024;
+/// MT routes, and as many MO routes.
+pub const ROUTES_MAX: usize = 100_000;
+/// Patterns in the conditions of all routes.
+pub const PATTERNS_MAX: usize = 1_000_000;
+/// Listeners.
+pub const LISTENERS_MAX: usize = 64;
+/// Addresses of one carrier.
+pub const ADDRESSES_MAX: usize = 16;
+/// Configuration files, included ones counted.
+pub const FILES_MAX: usize = 10_000;
+/// Largest `connections_max` of a listener.
+pub const CONNECTIONS_MAX: usize = 1_000_000;
+/// Largest `queue_max` of a carrier.
+pub const QUEUE_MAX: usize = 1_000_000;
+/// Largest `burst` of a throttle.
+pub const BURST_MAX: u32 = 1_000_000;
+/// Most units that a rate may allow in its span.
+pub const RATE_MAX: u64 = 1_000_000;
+/// Largest weight of a pool's member.
+pub const WEIGHT_MAX: u32 = 1_000_000;
+/// Highest tier of a pool's member.
+pub const TIER_MAX: u32 = 64;
+/// Octets of a system_id without its NUL (SMPP 3.4 §4.1.1).
+pub const SYSTEM_ID_MAX: usize = 15;
+/// Octets of a system_type without its NUL (SMPP 3.4 §4.1.1).
+pub const SYSTEM_TYPE_MAX: usize = 12;
+/// Octets of a password. SMPP 3.4 §4.1.1 says 8; many carriers hand out longer ones.
+pub const PASSWORD_MAX: usize = 128;
+/// Octets of an address without its NUL (SMPP 3.4 §4.4.1); a longer pattern matches nothing.
+pub const ADDRESS_MAX: usize = 20;
 
+const _: () = assert!(HEADER_LEN < PDU_MAX_MIN && PDU_MAX_MIN <= PDU_MAX_DEFAULT);
 const _: () = assert!(HEADER_LEN < PDU_MAX_DEFAULT && PDU_MAX_DEFAULT <= PDU_MAX);
 const _: () = assert!(WINDOW_MAX.is_power_of_two());
 
