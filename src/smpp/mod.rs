@@ -5,9 +5,17 @@
 #![deny(clippy::indexing_slicing)]
 
 pub mod command;
+pub mod convert;
 pub mod cursor;
 pub mod frame;
+pub mod gsm7;
+pub mod id_form;
+pub mod latin1;
+pub mod message_state;
+pub mod receipt;
+pub mod segment;
 pub mod sm;
 pub mod status;
 pub mod times;
 pub mod tlv;
+pub mod ucs2;

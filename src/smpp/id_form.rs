@@ -1,0 +1,353 @@
+//! Message ids as carriers write them: one way in the response, maybe another in the receipt. Owns: nothing. Takes:
+//! ids. Gives: keys to look a receipt's message up by, and an exact check under each form. Never: allocates, cuts a
+//! number, calls two ids equal because their keys are.
+
+use crate::limits::MESSAGE_ID_MAX;
+
+/// How a carrier writes the same id in its response and in its receipt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum IdForm {
+    /// The same octets.
+    AsIs,
+    /// Decimal in both: leading zeros do not count. Ids that are no decimal numbers are compared as they are.
+    Dec,
+    /// Hexadecimal in both: case and leading zeros do not count, of other ids neither.
+    Hex,
+    /// The response in hexadecimal, the receipt in decimal. A receipt id that is no decimal number of 128 bits is
+    /// compared as `Hex`.
+    RespHexReceiptDec,
+    /// The response in decimal, the receipt in hexadecimal. As above.
+    RespDecReceiptHex,
+}
+
+impl IdForm {
+    /// From the strictest to the one that is least often meant.
+    pub const ALL: [Self; 5] =
+        [Self::AsIs, Self::Dec, Self::Hex, Self::RespHexReceiptDec, Self::RespDecReceiptHex];
+
+    /// The name in the configuration.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::AsIs => "as_is",
+            Self::Dec => "dec",
+            Self::Hex => "hex",
+            Self::RespHexReceiptDec => "resp_hex_receipt_dec",
+            Self::RespDecReceiptHex => "resp_dec_receipt_hex",
+        }
+    }
+
+    /// The form with this name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|form| form.name() == name)
+    }
+
+    const fn bit(self) -> u8 {
+        1 << self as u8
+    }
+}
+
+/// A set of forms: what a match is consistent with. A carrier's form is what all its matches have in common.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IdForms(u8);
+
+impl IdForms {
+    /// Every form.
+    pub const ALL: Self = Self(0x1F);
+
+    /// The forms under which a receipt's id is that of a response.
+    #[must_use]
+    pub fn of(response_id: &[u8], receipt_id: &[u8]) -> Self {
+        let bits = IdForm::ALL.into_iter().filter(|&form| matches(form, response_id, receipt_id));
+        Self(bits.fold(0, |set, form| set | form.bit()))
+    }
+
+    /// The forms that are in both.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    /// True when the form is in the set.
+    #[must_use]
+    pub const fn contains(self, form: IdForm) -> bool {
+        self.0 & form.bit() != 0
+    }
+
+    /// True when no form is left.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The strictest form in the set.
+    #[must_use]
+    pub fn strictest(self) -> Option<IdForm> {
+        IdForm::ALL.into_iter().find(|&form| self.contains(form))
+    }
+}
+
+/// A message id for an index: case and leading zeros do not count. Ids up to 16 octets have the same key only when
+/// they are equal so far; longer ones nearly so, and a peer can make two that collide. Compare the ids too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct IdKey(u128);
+
+impl IdKey {
+    /// The key as a number whose bits are well mixed.
+    #[must_use]
+    pub const fn bits(self) -> u128 {
+        self.0
+    }
+
+    /// The key of an id whose case and zeros are folded here. Each step is a bijection of its 16 octets; a NUL cannot
+    /// stand in an id, so octets that are filled up with NUL are as good as their length.
+    fn of(id: &[u8]) -> Self {
+        const ODD: u128 = 0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835;
+        let mix = |state: u128, lane: [u8; 16]| {
+            let mixed = (state ^ u128::from_le_bytes(lane.map(|o| o.to_ascii_uppercase()))).wrapping_mul(ODD);
+            mixed ^ (mixed >> 64)
+        };
+        let (lanes, rest) = without_zeros(id).as_chunks::<16>();
+        let state = lanes.iter().fold(0, |state, &lane| mix(state, lane));
+        let mut last = [0; 16];
+        for (to, from) in last.iter_mut().zip(rest) {
+            *to = *from;
+        }
+        let state = mix(state, last).wrapping_mul(ODD);
+        Self(state ^ (state >> 64))
+    }
+}
+
+/// `id` without leading zeros; of zeros alone the last one stays.
+fn without_zeros(id: &[u8]) -> &[u8] {
+    let mut id = id;
+    while let [b'0', rest @ ..] = id {
+        if rest.is_empty() {
+            break;
+        }
+        id = rest;
+    }
+    id
+}
+
+/// The key under which a response's id is kept.
+#[must_use]
+pub fn response_key(id: &[u8]) -> IdKey {
+    IdKey::of(id)
+}
+
+/// A key that the response of a receipt may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Candidate {
+    /// The form it supposes; `AsIs` stands for `Dec` and `Hex` too, whose keys are the same.
+    pub form: IdForm,
+    /// What to look up.
+    pub key: IdKey,
+}
+
+/// The keys that the response of a receipt with this id may have, one to three, no two alike.
+pub fn receipt_keys(id: &[u8]) -> impl Iterator<Item = Candidate> + use<> {
+    let folded = Candidate { form: IdForm::AsIs, key: IdKey::of(id) };
+    let other = move |form| {
+        let key = cross_key(form, id)?;
+        (key != folded.key).then_some(Candidate { form, key })
+    };
+    let hex = other(IdForm::RespHexReceiptDec);
+    let dec = other(IdForm::RespDecReceiptHex);
+    [Some(folded), hex, dec].into_iter().flatten()
+}
+
+/// The key that the response of a receipt with this id has under one form.
+#[must_use]
+pub fn receipt_key(form: IdForm, id: &[u8]) -> IdKey {
+    cross_key(form, id).unwrap_or_else(|| IdKey::of(id))
+}
+
+fn cross_key(form: IdForm, id: &[u8]) -> Option<IdKey> {
+    let mut digits = [0; DIGITS_MAX];
+    converted(form, id, &mut digits).map(IdKey::of)
+}
+
+/// Whether a receipt's id is that of a response under one form, octet by octet.
+#[must_use]
+pub fn matches(form: IdForm, response_id: &[u8], receipt_id: &[u8]) -> bool {
+    match form {
+        IdForm::AsIs => response_id == receipt_id,
+        IdForm::Dec if is_decimal(response_id) && is_decimal(receipt_id) => {
+            without_zeros(response_id) == without_zeros(receipt_id)
+        }
+        IdForm::Dec => response_id == receipt_id,
+        IdForm::Hex => folded_equal(response_id, receipt_id),
+        IdForm::RespHexReceiptDec | IdForm::RespDecReceiptHex => {
+            let mut digits = [0; DIGITS_MAX];
+            folded_equal(response_id, converted(form, receipt_id, &mut digits).unwrap_or(receipt_id))
+        }
+    }
+}
+
+fn folded_equal(one: &[u8], other: &[u8]) -> bool {
+    without_zeros(one).eq_ignore_ascii_case(without_zeros(other))
+}
+
+fn is_decimal(id: &[u8]) -> bool {
+    !id.is_empty() && id.iter().all(u8::is_ascii_digit)
+}
+
+/// Room for a number of 128 bits in decimal, written from its end.
+type Digits = [u8; DIGITS_MAX];
+const DIGITS_MAX: usize = 39;
+const _: () = assert!(DIGITS_MAX <= MESSAGE_ID_MAX && u128::MAX.ilog10() as usize + 1 == DIGITS_MAX);
+
+/// A receipt's id as the response writes it, under the two forms that differ; `None` under the others, and when it is
+/// no number of 128 bits in its base.
+fn converted<'d>(form: IdForm, receipt_id: &[u8], digits: &'d mut Digits) -> Option<&'d [u8]> {
+    match form {
+        IdForm::AsIs | IdForm::Dec | IdForm::Hex => None,
+        IdForm::RespHexReceiptDec => Some(write_number(number(receipt_id, 10)?, 16, digits)),
+        IdForm::RespDecReceiptHex => Some(write_number(number(receipt_id, 16)?, 10, digits)),
+    }
+}
+
+/// The number that `id` is in `base`, 10 or 16; in 64 bits as long as it fits, which is faster.
+fn number(id: &[u8], base: u32) -> Option<u128> {
+    let digits = without_zeros(id);
+    if digits.is_empty() {
+        return None;
+    }
+    let value = |octet: u8| char::from(octet).to_digit(base);
+    if digits.len() <= 16 {
+        let parsed = digits.iter().try_fold(0_u64, |sum, &octet| {
+            Some(sum.wrapping_mul(u64::from(base)).wrapping_add(u64::from(value(octet)?)))
+        });
+        return parsed.map(u128::from);
+    }
+    digits.iter().try_fold(0_u128, |sum, &octet| {
+        sum.checked_mul(u128::from(base))?.checked_add(u128::from(value(octet)?))
+    })
+}
+
+/// Writes `number` in `base`, 10 or 16, upper case, to the end of `digits`.
+fn write_number(number: u128, base: u8, digits: &mut Digits) -> &[u8] {
+    let wide = u128::from(base);
+    let mut rest = number;
+    let mut first = DIGITS_MAX;
+    for (at, digit) in digits.iter_mut().enumerate().rev() {
+        let value = match u64::try_from(rest) {
+            Ok(narrow) if base == 10 => {
+                rest = u128::from(narrow / 10);
+                (narrow % 10) as u8
+            }
+            Ok(narrow) => {
+                rest = u128::from(narrow / 16);
+                (narrow % 16) as u8
+            }
+            Err(_) => {
+                let value = (rest % wide) as u8;
+                rest /= wide;
+                value
+            }
+        };
+        *digit = if value < 10 { b'0' + value } else { b'A' + value - 10 };
+        first = at;
+        if rest == 0 {
+            break;
+        }
+    }
+    debug_assert!(rest == 0);
+    digits.get(first..).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn finds(response: &[u8], receipt: &[u8]) -> bool {
+        receipt_keys(receipt).any(|candidate| candidate.key == response_key(response))
+    }
+
+    #[test]
+    fn names_lead_back_to_their_form() {
+        for form in IdForm::ALL {
+            assert_eq!(IdForm::from_name(form.name()), Some(form));
+        }
+        assert_eq!(IdForm::from_name("auto"), None);
+    }
+
+    #[test]
+    fn every_match_is_found_by_a_key_under_its_form() {
+        let ids: [&[u8]; 12] = [
+            b"0",
+            b"000",
+            b"9",
+            b"A",
+            b"10",
+            b"16",
+            b"00ff",
+            b"255",
+            b"FFFFFFFFFFFFFFFF",
+            b"18446744073709551615",
+            b"340282366920938463463374607431768211455",
+            b"ffffffffffffffffffffffffffffffff",
+        ];
+        for response in ids {
+            for receipt in ids {
+                for form in IdForm::ALL {
+                    if matches(form, response, receipt) {
+                        assert!(finds(response, receipt));
+                        assert_eq!(receipt_key(form, receipt), response_key(response));
+                    }
+                }
+            }
+        }
+        assert!(matches(IdForm::RespHexReceiptDec, ids[11], ids[10]));
+        assert!(matches(IdForm::RespDecReceiptHex, ids[10], ids[11]));
+    }
+
+    #[test]
+    fn numbers_over_128_bits_are_only_folded() {
+        let over = b"340282366920938463463374607431768211456";
+        assert_eq!(receipt_keys(over).count(), 1);
+        assert!(!matches(IdForm::RespHexReceiptDec, b"100000000000000000000000000000000", over));
+        assert!(matches(IdForm::RespHexReceiptDec, over, over));
+    }
+
+    #[test]
+    fn as_is_is_the_same_octets_and_nothing_else() {
+        assert!(matches(IdForm::AsIs, b"ab", b"ab") && !matches(IdForm::AsIs, b"ab", b"AB"));
+        assert!(!matches(IdForm::Dec, b"ab", b"AB") && matches(IdForm::Hex, b"ab", b"AB"));
+        assert!(matches(IdForm::Dec, b"0012", b"12") && !matches(IdForm::AsIs, b"0012", b"12"));
+    }
+
+    #[test]
+    fn matches_narrow_the_forms_of_a_carrier_down() {
+        let first = IdForms::of(b"0012345678", b"0012345678");
+        let second = IdForms::of(b"0012345679", b"12345679");
+        assert_eq!(first.strictest(), Some(IdForm::AsIs));
+        assert_eq!(first.and(second).strictest(), Some(IdForm::Dec));
+        assert_eq!(IdForms::of(b"499602D2", b"1234567890").strictest(), Some(IdForm::RespHexReceiptDec));
+        assert!(IdForms::of(b"1", b"2").is_empty() && IdForms::ALL.contains(IdForm::RespDecReceiptHex));
+    }
+
+    #[test]
+    fn ids_made_to_collide_do_not() {
+        let mut seen = std::collections::HashMap::new();
+        let mut put = |id: String| {
+            let folded = String::from_utf8(without_zeros(id.to_uppercase().as_bytes()).to_vec()).unwrap();
+            let other = seen.insert(response_key(id.as_bytes()), folded.clone());
+            assert!(other.is_none_or(|other| other == folded), "{id}");
+        };
+        for n in 0..20_000_u32 {
+            put(format!("{n}"));
+            put(format!("{n:08x}"));
+            put(format!("f47ac10b-58cc-4372-a567-{n:012x}"));
+            put(format!("{n:08x}-58cc-4372-a567-0e02b2c3d479"));
+            put(format!("1{n:063}"));
+        }
+        // Saturating and truncating readers take these for equal.
+        assert!(!finds(b"FFFFFFFFFFFFFFFF", b"18446744073709551616"));
+        assert!(!finds(b"7FFFFFFFFFFFFFFF", b"18446744073709551615"));
+        assert!(!finds(b"12345", b"12345-1") && !finds(b"", b"0"));
+    }
+}

@@ -1,0 +1,423 @@
+//! Delivery receipts as carriers write them (SMPP 3.4 appendix B and §5.3.2). Owns: nothing. Takes: deliver_sm,
+//! data_sm. Gives: what a receipt says, and the same receipt with another id or with a text. Never: allocates while
+//! reading, trusts the text over a TLV, changes an octet that is not part of the id.
+
+use core::ops::Range;
+
+use super::command::CommandId;
+use super::frame::write_pdu;
+use super::message_state::MessageState;
+use super::segment::{body, esm_type};
+use super::sm::{Content, Sm, write_c_octets};
+use super::status::CommandStatus;
+use super::tlv::{Tag, Tlvs, write_tlv};
+use crate::limits::MESSAGE_ID_MAX;
+
+/// Type bits of a receipt.
+const TYPE_RECEIPT: u8 = 1;
+/// Type bits of an intermediate notification.
+const TYPE_INTERMEDIATE: u8 = 8;
+/// Octets of short_message that every version takes.
+const SHORT_MESSAGE_MAX: usize = 254;
+/// Octets of the message that a receipt repeats (SMPP 3.4 appendix B).
+const TEXT_MAX: usize = 20;
+/// How a date is written when it is not known.
+const NO_DATE: &[u8] = b"0000000000";
+
+/// The fields of a receipt's text, each without the blanks around it; `None` when its key is missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ReceiptText<'a> {
+    /// Never empty.
+    pub id: Option<&'a [u8]>,
+    /// How many messages were submitted.
+    pub sub: Option<&'a [u8]>,
+    /// How many were delivered.
+    pub dlvrd: Option<&'a [u8]>,
+    /// 10, 12 or 14 digits in the carrier's time; all zeros is `None`.
+    pub submit_date: Option<&'a [u8]>,
+    /// As `submit_date`.
+    pub done_date: Option<&'a [u8]>,
+    /// The word as it was written; never empty.
+    pub stat: Option<&'a [u8]>,
+    /// The carrier's own code; may be empty.
+    pub err: Option<&'a [u8]>,
+    /// Everything after `text:`; may be empty and may look like fields.
+    pub text: Option<&'a [u8]>,
+}
+
+#[derive(Clone, Copy)]
+enum Key {
+    Id,
+    Sub,
+    Dlvrd,
+    SubmitDate,
+    DoneDate,
+    Stat,
+    Err,
+    Text,
+}
+
+const KEYS: [(&[u8], Key); 10] = [
+    (b"id", Key::Id),
+    (b"sub", Key::Sub),
+    (b"dlvrd", Key::Dlvrd),
+    (b"submit date", Key::SubmitDate),
+    (b"done date", Key::DoneDate),
+    (b"stat", Key::Stat),
+    (b"err", Key::Err),
+    (b"text", Key::Text),
+    (b"submitdate", Key::SubmitDate),
+    (b"donedate", Key::DoneDate),
+];
+
+/// The key that ends `head` and begins it or follows a blank, and where it begins.
+fn key_before_colon(head: &[u8]) -> Option<(Key, usize)> {
+    KEYS.iter().find_map(|&(name, key)| {
+        let start = head.len().checked_sub(name.len())?;
+        let (before, tail) = head.split_at_checked(start)?;
+        let alone = before.last().is_none_or(u8::is_ascii_whitespace);
+        (alone && tail.eq_ignore_ascii_case(name)).then_some((key, start))
+    })
+}
+
+/// A key, where it begins and where its value begins.
+type Found = (Key, usize, usize);
+
+/// The first known key at or after `from`.
+fn next_key(text: &[u8], from: usize) -> Option<Found> {
+    let mut at = from;
+    loop {
+        let colon = at + text.get(at..)?.iter().position(|&octet| octet == b':')?;
+        if let Some((key, start)) = text.get(from..colon).and_then(key_before_colon) {
+            return Some((key, from + start, colon + 1));
+        }
+        at = colon + 1;
+    }
+}
+
+/// `range` of `text` without the blanks before its first word, and up to the end of that word.
+fn word(text: &[u8], range: Range<usize>) -> Range<usize> {
+    let value = text.get(range.clone()).unwrap_or_default();
+    let lead = value.iter().take_while(|octet| octet.is_ascii_whitespace()).count();
+    let length = value.iter().skip(lead).take_while(|octet| !octet.is_ascii_whitespace()).count();
+    range.start + lead..range.start + lead + length
+}
+
+impl<'a> ReceiptText<'a> {
+    /// Reads a text that is a receipt by itself: it has an id and a stat.
+    #[must_use]
+    pub fn parse(text: &'a [u8]) -> Option<Self> {
+        let fields = Self::scan(text);
+        (fields.id.is_some() && fields.stat.is_some()).then_some(fields)
+    }
+
+    /// Reads whatever fields there are. Keys come in any order and case; of the same key the first counts; a value
+    /// ends at its first blank or at the next key; `text` runs to the end.
+    #[must_use]
+    pub fn scan(text: &'a [u8]) -> Self {
+        Self::scan_with_id(text).0
+    }
+
+    /// The fields, and where in `text` the id stands.
+    fn scan_with_id(text: &'a [u8]) -> (Self, Option<Range<usize>>) {
+        let text = trim_nuls(text);
+        let mut fields = Self::default();
+        let mut id_range = None;
+        let mut next = next_key(text, 0);
+        while let Some((key, _, start)) = next {
+            if matches!(key, Key::Text) {
+                fields.text = fields.text.or(text.get(start..));
+                break;
+            }
+            next = next_key(text, start);
+            let range = word(text, start..next.map_or(text.len(), |(_, begin, _)| begin));
+            let value = text.get(range.clone()).unwrap_or_default();
+            let filled = Some(value).filter(|value| !value.is_empty());
+            let date = filled.filter(|digits| digits.iter().any(|&digit| digit != b'0'));
+            match key {
+                Key::Id if fields.id.is_none() && filled.is_some() => {
+                    fields.id = filled;
+                    id_range = Some(range);
+                }
+                Key::Sub => fields.sub = fields.sub.or(filled),
+                Key::Dlvrd => fields.dlvrd = fields.dlvrd.or(filled),
+                Key::SubmitDate => fields.submit_date = fields.submit_date.or(date),
+                Key::DoneDate => fields.done_date = fields.done_date.or(date),
+                Key::Stat => fields.stat = fields.stat.or(filled),
+                Key::Err => fields.err = fields.err.or(Some(value)),
+                Key::Id | Key::Text => {}
+            }
+        }
+        (fields, id_range)
+    }
+
+    /// The state that `stat` means.
+    #[must_use]
+    pub fn state(&self) -> Option<MessageState> {
+        self.stat.and_then(MessageState::from_stat)
+    }
+}
+
+fn trim_nuls(mut octets: &[u8]) -> &[u8] {
+    while let [head @ .., 0] = octets {
+        octets = head;
+    }
+    octets
+}
+
+/// What a receipt says, from its TLVs and its text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Receipt<'a> {
+    /// receipted_message_id without its NUL, 1–64 octets.
+    pub tlv_id: Option<&'a [u8]>,
+    /// message_state, else what `stat` means. `None` is a word that nobody knows: the receipt still counts.
+    pub state: Option<MessageState>,
+    /// network_error_code: a network type and a code, or three ASCII digits.
+    pub network_error_code: Option<[u8; 3]>,
+    /// True when it ends nothing: an intermediate notification, or a state that is not final.
+    pub intermediate: bool,
+    /// The fields of the text.
+    pub text: ReceiptText<'a>,
+}
+
+impl<'a> Receipt<'a> {
+    /// Reads a deliver_sm; `None` when it is no receipt. A peer of version 3.3 may leave esm_class 0.
+    #[must_use]
+    pub fn parse(sm: &Sm<'a>, peer_is_33: bool) -> Option<Self> {
+        let content = &sm.content;
+        Self::from_fields(content.esm_class, content.text(), &content.tlvs, peer_is_33)
+    }
+
+    /// Reads the fields that a deliver_sm and a data_sm share.
+    #[must_use]
+    pub fn from_fields(esm_class: u8, text: &'a [u8], tlvs: &Tlvs<'a>, peer_is_33: bool) -> Option<Self> {
+        let kind = esm_type(esm_class);
+        let text = match kind {
+            TYPE_RECEIPT | TYPE_INTERMEDIATE => ReceiptText::scan(body(esm_class, text)),
+            0 if peer_is_33 => ReceiptText::parse(body(esm_class, text))?,
+            _ => return None,
+        };
+        let state = tlvs.octet(Tag::MESSAGE_STATE).and_then(MessageState::from_octet);
+        let state = state.or_else(|| text.state());
+        Some(Self {
+            tlv_id: tlvs.get(Tag::RECEIPTED_MESSAGE_ID).map(trim_nuls).filter(|id| is_id(id)),
+            state,
+            network_error_code: tlvs.get(Tag::NETWORK_ERROR_CODE).and_then(|code| code.try_into().ok()),
+            intermediate: kind == TYPE_INTERMEDIATE || state.is_some_and(|state| !state.is_final()),
+            text,
+        })
+    }
+
+    /// The id in the text, when it can be one.
+    #[must_use]
+    pub fn text_id(&self) -> Option<&'a [u8]> {
+        self.text.id.filter(|id| is_id(id))
+    }
+
+    /// The id to look for: the TLV's, else the text's. The text's may be cut.
+    #[must_use]
+    pub fn id(&self) -> Option<&'a [u8]> {
+        self.tlv_id.or(self.text_id())
+    }
+}
+
+const fn is_id(id: &[u8]) -> bool {
+    !id.is_empty() && id.len() <= MESSAGE_ID_MAX
+}
+
+/// Appends the same PDU with `new_id` in the place of the id: in short_message or message_payload, and in
+/// receipted_message_id. Everything else stays, octet for octet. When short_message would grow over 254 octets its
+/// tail, which is the quoted text, is cut.
+pub fn rewrite_id(
+    sm: &Sm<'_>,
+    new_id: &[u8],
+    command_id: CommandId,
+    sequence_number: u32,
+    out: &mut Vec<u8>,
+) {
+    debug_assert!(is_id(new_id));
+    write_pdu(out, command_id, CommandStatus::OK, sequence_number, |out| {
+        write_c_octets(out, sm.service_type);
+        sm.source.write(out);
+        sm.destination.write(out);
+        write_content_with_id(&sm.content, new_id, out);
+    });
+}
+
+fn write_content_with_id(content: &Content<'_>, new_id: &[u8], out: &mut Vec<u8>) {
+    let short = content.short_message;
+    write_with_short_message(content, out, |out| {
+        let start = out.len();
+        write_text_with_id(content.esm_class, short, new_id, out);
+        // An original of 255 octets came from a peer of version 5.0 and stays.
+        out.truncate(start + SHORT_MESSAGE_MAX.max(short.len()));
+    });
+    for tlv in &content.tlvs {
+        match tlv.tag {
+            Tag::RECEIPTED_MESSAGE_ID => {
+                let nuls = tlv.value.get(trim_nuls(tlv.value).len()..).unwrap_or_default();
+                out.extend_from_slice(&tlv.tag.0.to_be_bytes());
+                out.extend_from_slice(&((new_id.len() + nuls.len()) as u16).to_be_bytes());
+                out.extend_from_slice(new_id);
+                out.extend_from_slice(nuls);
+            }
+            Tag::MESSAGE_PAYLOAD => write_payload_with_id(content.esm_class, tlv.value, new_id, out),
+            _ => write_tlv(out, tlv.tag, tlv.value),
+        }
+    }
+}
+
+fn write_payload_with_id(esm_class: u8, payload: &[u8], new_id: &[u8], out: &mut Vec<u8>) {
+    write_tlv(out, Tag::MESSAGE_PAYLOAD, &[]);
+    let start = out.len();
+    write_text_with_id(esm_class, payload, new_id, out);
+    out.truncate(start + usize::from(u16::MAX));
+    let length = (out.len() - start) as u16;
+    if let Some(field) = out.get_mut(start - 2..start) {
+        field.copy_from_slice(&length.to_be_bytes());
+    }
+}
+
+fn write_text_with_id(esm_class: u8, text: &[u8], new_id: &[u8], out: &mut Vec<u8>) {
+    let body = body(esm_class, text);
+    let header = text.len() - body.len();
+    let (before, after) = match ReceiptText::scan_with_id(body).1 {
+        Some(id) => (text.get(..header + id.start), text.get(header + id.end..)),
+        None => return out.extend_from_slice(text),
+    };
+    out.extend_from_slice(before.unwrap_or_default());
+    out.extend_from_slice(new_id);
+    out.extend_from_slice(after.unwrap_or_default());
+}
+
+/// Appends the mandatory fields of `content` with the short_message that `text` appends, at most 255 octets.
+pub(crate) fn write_with_short_message(
+    content: &Content<'_>,
+    out: &mut Vec<u8>,
+    text: impl FnOnce(&mut Vec<u8>),
+) {
+    Content { short_message: &[], ..*content }.write_mandatory(out);
+    let start = out.len();
+    text(out);
+    let length = out.len() - start;
+    assert!(length <= usize::from(u8::MAX));
+    if let Some(sm_length) = out.get_mut(start - 1) {
+        *sm_length = length as u8;
+    }
+}
+
+/// What a composed receipt says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReceiptFields<'a> {
+    /// As the reader knows the message.
+    pub id: &'a [u8],
+    /// Messages submitted; over 999 is written as 999.
+    pub sub: u16,
+    /// Messages delivered; as `sub`.
+    pub dlvrd: u16,
+    /// YYMMDDhhmm.
+    pub submit_date: &'a [u8],
+    /// YYMMDDhhmm.
+    pub done_date: &'a [u8],
+    /// DELIVRD, UNDELIV …
+    pub stat: &'a [u8],
+    /// Padded to 3 with zeros.
+    pub err: &'a [u8],
+    /// The message's first octets; 20 are written.
+    pub text: &'a [u8],
+}
+
+/// Appends the text of appendix B.
+pub fn write_text(out: &mut Vec<u8>, fields: &ReceiptFields<'_>) {
+    const ZEROS: &[u8] = b"000";
+    out.extend_from_slice(b"id:");
+    out.extend_from_slice(fields.id);
+    out.extend_from_slice(b" sub:");
+    out.extend_from_slice(&three_digits(fields.sub));
+    out.extend_from_slice(b" dlvrd:");
+    out.extend_from_slice(&three_digits(fields.dlvrd));
+    out.extend_from_slice(b" submit date:");
+    out.extend_from_slice(fields.submit_date);
+    out.extend_from_slice(b" done date:");
+    out.extend_from_slice(fields.done_date);
+    out.extend_from_slice(b" stat:");
+    out.extend_from_slice(fields.stat);
+    out.extend_from_slice(b" err:");
+    out.extend_from_slice(ZEROS.get(fields.err.len()..).unwrap_or_default());
+    out.extend_from_slice(fields.err);
+    out.extend_from_slice(b" text:");
+    out.extend_from_slice(fields.text.get(..TEXT_MAX).unwrap_or(fields.text));
+}
+
+fn three_digits(number: u16) -> [u8; 3] {
+    let number = number.min(999);
+    [number / 100, number / 10 % 10, number % 10].map(|digit| b'0' + digit as u8)
+}
+
+/// True when the text of a receipt does not say what the reader needs, but the TLVs do: an id and a state.
+#[must_use]
+pub(crate) fn needs_text(receipt: &Receipt<'_>) -> bool {
+    receipt.id().is_some() && (receipt.text.id.is_none() || receipt.text.stat.is_none())
+}
+
+/// Appends a text that says what the TLVs say, at most 254 octets. Dates that nobody wrote are zeros.
+pub(crate) fn write_text_of(receipt: &Receipt<'_>, out: &mut Vec<u8>) {
+    let start = out.len();
+    let mut digits = [0; 5];
+    let text = &receipt.text;
+    let state = receipt.state.unwrap_or(MessageState::Unknown);
+    let fields = ReceiptFields {
+        id: receipt.id().unwrap_or_default(),
+        sub: 1,
+        dlvrd: u16::from(state == MessageState::Delivered),
+        submit_date: text.submit_date.unwrap_or(NO_DATE),
+        done_date: text.done_date.unwrap_or(NO_DATE),
+        stat: text.stat.unwrap_or(state.stat().as_bytes()),
+        err: text.err.unwrap_or_else(|| error_digits(receipt.network_error_code, &mut digits)),
+        text: text.text.unwrap_or_default(),
+    };
+    write_text(out, &fields);
+    out.truncate(start + SHORT_MESSAGE_MAX);
+}
+
+/// network_error_code as `err` carries it: three ASCII digits as they are, else its number in decimal.
+fn error_digits(code: Option<[u8; 3]>, digits: &mut [u8; 5]) -> &[u8] {
+    let Some(code) = code else { return &[] };
+    if code.iter().all(u8::is_ascii_digit) {
+        let (head, _) = digits.split_at_mut(3);
+        head.copy_from_slice(&code);
+        return head;
+    }
+    let [_, high, low] = code;
+    let mut number = u16::from_be_bytes([high, low]);
+    let mut first = digits.len();
+    for (at, digit) in digits.iter_mut().enumerate().rev() {
+        *digit = b'0' + (number % 10) as u8;
+        if number > 0 || at >= 2 {
+            first = at;
+        }
+        number /= 10;
+    }
+    digits.get(first..).unwrap_or_default()
+}
+
+/// Appends a receipt that says all in its TLVs with a text beside them, for readers of texts. False, and nothing
+/// written, when it is no receipt, has no id, or its text is enough.
+pub fn with_text(sm: &Sm<'_>, command_id: CommandId, sequence_number: u32, out: &mut Vec<u8>) -> bool {
+    let Some(receipt) = Receipt::parse(sm, false).filter(needs_text) else {
+        return false;
+    };
+    write_pdu(out, command_id, CommandStatus::OK, sequence_number, |out| {
+        write_c_octets(out, sm.service_type);
+        sm.source.write(out);
+        sm.destination.write(out);
+        write_with_short_message(&sm.content, out, |out| write_text_of(&receipt, out));
+        for tlv in sm.content.tlvs.iter().filter(|tlv| tlv.tag != Tag::MESSAGE_PAYLOAD) {
+            write_tlv(out, tlv.tag, tlv.value);
+        }
+    });
+    true
+}
+
+#[cfg(test)]
+mod tests;
