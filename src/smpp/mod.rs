@@ -2,11 +2,21 @@
 //!
 //! Owns: nothing. Takes: octets that a link has read. Gives: whole PDUs, checked views into them, statuses for
 //! what is wrong, and writers. Never: allocates while reading, panics on any octets, knows a session.
+//!
+//! `frame` cuts a stream into PDUs, `check` says whether a request is sound, and one view per layout reads it:
+//! `bind` (bind, its response, outbind), `sm` (submit_sm, deliver_sm), `data`, `multi`, `operations` (query, cancel,
+//! replace, alert), `broadcast`, `v33` (what 3.4 removed) and `response` (whatever carries a message_id). Beneath
+//! them: `cursor` reads fields, `tlv` the optional ones, `times` the dates, `command` and `status` name the numbers.
+//! Requests are read strictly, responses leniently: a response that is refused loses an accepted message.
 #![deny(clippy::indexing_slicing)]
 
+pub mod bind;
+pub mod broadcast;
+pub mod check;
 pub mod command;
 pub mod convert;
 pub mod cursor;
+pub mod data;
 pub mod frame;
 pub mod gsm7;
 pub mod id_form;
@@ -14,8 +24,12 @@ pub mod latin1;
 pub mod message_state;
 pub mod receipt;
 pub mod segment;
+pub mod multi;
+pub mod operations;
+pub mod response;
 pub mod sm;
 pub mod status;
 pub mod times;
 pub mod tlv;
 pub mod ucs2;
+pub mod v33;

@@ -153,7 +153,10 @@ impl<'a> Sm<'a> {
         let sm = Self::parse_deliver(pdu)?;
         if sm.destination.digits.is_empty() {
             let status = CommandStatus::INVALID_DESTINATION;
-            return Err(PduError { status, offset: HEADER_LEN, reason: "destination_addr is empty" });
+            let source = sm.service_type.len() + 1;
+            let destination = source + 2 + sm.source.digits.len() + 1;
+            let offset = HEADER_LEN + destination + 2;
+            return Err(PduError { status, offset, reason: "destination_addr is empty" });
         }
         Ok(sm)
     }

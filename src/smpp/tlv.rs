@@ -161,14 +161,7 @@ impl<'a> Tlvs<'a> {
     /// read strictly: a refused response loses an accepted message.
     #[must_use]
     pub fn lenient(bytes: &'a [u8]) -> Self {
-        let mut cursor = Cursor::new(bytes, 0);
-        let mut end = 0;
-        while cursor.u16().is_some()
-            && cursor.u16().is_some_and(|length| cursor.take(usize::from(length)).is_some())
-        {
-            end = cursor.offset();
-        }
-        Self { bytes: bytes.get(..end).unwrap_or_default() }
+        Self { bytes: bytes.get(..whole_len(bytes)).unwrap_or_default() }
     }
 
     /// The octets as they came.
@@ -197,6 +190,23 @@ impl<'a> Tlvs<'a> {
             _ => None,
         }
     }
+}
+
+/// How many octets at the front of `bytes` are whole TLVs.
+fn whole_len(bytes: &[u8]) -> usize {
+    let mut cursor = Cursor::new(bytes, 0);
+    let mut end = 0;
+    while cursor.u16().is_some()
+        && cursor.u16().is_some_and(|length| cursor.take(usize::from(length)).is_some())
+    {
+        end = cursor.offset();
+    }
+    end
+}
+
+/// True when `bytes` are whole TLVs and nothing else, or nothing.
+pub(super) fn is_whole(bytes: &[u8]) -> bool {
+    whole_len(bytes) == bytes.len()
 }
 
 impl<'a> IntoIterator for &Tlvs<'a> {
