@@ -16,3 +16,4 @@ pub mod shard;
 pub mod smpp;
 pub mod throttle;
 pub mod time;
+pub mod tools;
