@@ -145,7 +145,9 @@ impl<C: Core> Loop<C> {
             }
             RESOLVED => self.take_resolved(),
             SPECIAL.. => self.accept((data - SPECIAL) as usize),
-            link => self.on_link(LinkId { slot: link as u32, generation: (link >> 32) as u32 }, flags, buffer),
+            link => {
+                self.on_link(LinkId { slot: link as u32, generation: (link >> 32) as u32 }, flags, buffer)
+            }
         }
     }
 

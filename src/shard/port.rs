@@ -5,7 +5,7 @@
 //! under the drivers of `io` and under the simulator.
 
 use crate::ids::{LinkId, ListenerId};
-use crate::limits::{OUTPUT_BUFFERS_KEPT, OUTPUT_BUFFER_KEPT_MAX, OUTPUT_SOFT};
+use crate::limits::{OUTPUT_BUFFER_KEPT_MAX, OUTPUT_BUFFERS_KEPT, OUTPUT_SOFT};
 use crate::time::{Duration, Instant, Now};
 use core::net::{IpAddr, SocketAddr};
 
@@ -287,7 +287,8 @@ impl Outbox {
 
     /// For the driver: a buffer that is no longer needed.
     pub fn keep(&mut self, mut buffer: Vec<u8>) {
-        if self.spare.len() < OUTPUT_BUFFERS_KEPT && (1..=OUTPUT_BUFFER_KEPT_MAX).contains(&buffer.capacity()) {
+        if self.spare.len() < OUTPUT_BUFFERS_KEPT && (1..=OUTPUT_BUFFER_KEPT_MAX).contains(&buffer.capacity())
+        {
             buffer.clear();
             self.spare.push(buffer);
         }

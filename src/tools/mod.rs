@@ -4,7 +4,11 @@
 //! reports. Never: decides anything for the proxy.
 
 pub mod json;
+pub mod load;
+pub mod send;
 pub mod smsc;
 pub mod stream;
 pub mod timed;
 pub mod units;
+#[cfg(test)]
+mod wire;
