@@ -6,12 +6,15 @@
 
 pub mod carrier;
 pub mod config;
+pub mod counters;
 pub mod esme;
 pub mod ids;
 pub mod io;
+pub mod ledger;
 pub mod limits;
 pub mod prng;
 pub mod route;
+pub mod session;
 pub mod shard;
 pub mod smpp;
 pub mod throttle;

@@ -21,7 +21,48 @@ pub const SEQUENCE_MAX: u32 = 0x7FFF_FFFF;
 pub const MESSAGE_ID_MAX: usize = 64;
 /// Longest digits kept of an address when a receipt's destination is compared (design decision 13).
 pub const ADDRESS_TAIL: usize = 7;
+/// Smallest `pdu_max` a listener may set, octets: any bind and a short submit fit.
+pub const PDU_MAX_MIN: usize = 1024;
+/// Accounts in a configuration. Past this and every bound below the configuration is refused.
+pub const ESMES_MAX: usize = 200_000;
+/// Carriers.
+pub const CARRIERS_MAX: usize = 1024;
+/// Pools.
+pub const POOLS_MAX: usize = 4096;
+/// Members of one pool.
+pub const MEMBERS_MAX: usize = 1024;
+/// MT routes, and as many MO routes.
+pub const ROUTES_MAX: usize = 100_000;
+/// Patterns in the conditions of all routes.
+pub const PATTERNS_MAX: usize = 1_000_000;
+/// Listeners.
+pub const LISTENERS_MAX: usize = 64;
+/// Addresses of one carrier.
+pub const ADDRESSES_MAX: usize = 16;
+/// Configuration files, included ones counted.
+pub const FILES_MAX: usize = 10_000;
+/// Largest `connections_max` of a listener.
+pub const CONNECTIONS_MAX: usize = 1_000_000;
+/// Largest `queue_max` of a carrier.
+pub const QUEUE_MAX: usize = 1_000_000;
+/// Largest `burst` of a throttle.
+pub const BURST_MAX: u32 = 1_000_000;
+/// Most units that a rate may allow in its span.
+pub const RATE_MAX: u64 = 1_000_000;
+/// Largest weight of a pool's member.
+pub const WEIGHT_MAX: u32 = 1_000_000;
+/// Highest tier of a pool's member.
+pub const TIER_MAX: u32 = 64;
+/// Octets of a system_id without its NUL (SMPP 3.4 §4.1.1).
+pub const SYSTEM_ID_MAX: usize = 15;
+/// Octets of a system_type without its NUL (SMPP 3.4 §4.1.1).
+pub const SYSTEM_TYPE_MAX: usize = 12;
+/// Octets of a password. SMPP 3.4 §4.1.1 says 8; many carriers hand out longer ones.
+pub const PASSWORD_MAX: usize = 128;
+/// Octets of an address without its NUL (SMPP 3.4 §4.4.1); a longer pattern matches nothing.
+pub const ADDRESS_MAX: usize = 20;
 
+const _: () = assert!(HEADER_LEN < PDU_MAX_MIN && PDU_MAX_MIN <= PDU_MAX_DEFAULT);
 const _: () = assert!(HEADER_LEN < PDU_MAX_DEFAULT && PDU_MAX_DEFAULT <= PDU_MAX);
 const _: () = assert!(WINDOW_MAX.is_power_of_two());
 
@@ -39,3 +80,33 @@ pub const ACCEPTS_PER_TURN: usize = 64;
 pub const CLOSE_FLUSH: Duration = Duration::from_secs(5);
 /// How long a half-closed link waits for the peer's end before it is dropped.
 pub const CLOSE_LINGER: Duration = Duration::from_secs(1);
+/// Smallest slot table of a window.
+pub const WINDOW_SLOTS_MIN: usize = 8;
+/// Empty slot tables that a shard keeps for reuse.
+pub const WINDOW_POOL_KEPT: usize = 4096;
+/// Longest wait for what is in flight when a session unbinds, then it is closed.
+pub const SESSION_DRAIN: Duration = Duration::from_secs(10);
+/// enquire_links in a row without any PDU from the peer until it is taken for dead.
+pub const ENQUIRES_UNANSWERED: u32 = 1;
+/// Pools inside pools, the outermost counted.
+pub const POOL_DEPTH: usize = 4;
+/// Members of one pool.
+pub const POOL_MEMBERS_MAX: usize = 64;
+/// Messages of a shard that wait for a receipt; over it the oldest is given up and counted.
+pub const RECEIPTS_AWAITED_MAX: usize = 4_000_000;
+/// Messages of a shard that are remembered though no receipt is awaited, to answer query_sm and know duplicates.
+pub const LEDGER_RECENT_MAX: usize = 65_536;
+/// How long a receipt is awaited.
+pub const RECEIPT_KEEP: Duration = Duration::from_secs(72 * 3600);
+/// Matches that must agree before a carrier's id form is taken for known (design decision 13).
+pub const ID_FORM_MATCHES: u32 = 20;
+/// How long a receipt waits for its message to become known; then the carrier hears ESME_RX_T_APPN.
+pub const RECEIPT_PARK: Duration = Duration::from_secs(2);
+/// Deliveries of one carrier session that may be unanswered; over it the carrier hears ESME_RTHROTTLED.
+pub const DELIVERIES_MAX: usize = 1000;
+/// Of those, how many may be parked; over it the carrier hears ESME_RX_T_APPN.
+pub const PARKED_MAX: usize = DELIVERIES_MAX / 2;
+/// Least wait before binding again after ESME_RALYBND.
+pub const ALREADY_BOUND_WAIT: Duration = Duration::from_secs(10);
+/// A session that was bound for so long starts its back-off anew.
+pub const RECONNECT_SETTLED: Duration = Duration::from_secs(30);

@@ -1,5 +1,6 @@
 //! What the operator says of a carrier. Owns: values only. Takes: a checked configuration. Gives: itself.
 
+use crate::smpp::id_form::IdForm;
 use crate::throttle::Rate;
 use crate::time::Duration;
 
@@ -64,4 +65,6 @@ pub struct Settings {
     pub reconnect_min: Duration,
     /// Longest wait.
     pub reconnect_max: Duration,
+    /// How the carrier writes ids; `None`: learnt.
+    pub message_id_form: Option<IdForm>,
 }

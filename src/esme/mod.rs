@@ -1,3 +1,187 @@
 //! Accounts that bind to us.
+//!
+//! Owns: an account's sessions, its quanta, the deliveries that wait for it. Takes: binds, links that come and go.
+//! Gives: whether a bind is allowed, which session receives next. Never: the sessions themselves, sockets.
+
 pub mod settings;
 pub use settings::Settings;
+
+use crate::ids::{CarrierId, LinkId};
+use crate::session::BindKind;
+use core::net::IpAddr;
+use std::collections::VecDeque;
+
+/// One account.
+#[derive(Debug)]
+pub struct Account<Waiting> {
+    /// What the operator said.
+    pub settings: Settings,
+    /// The one carrier that all its routes reach, if it is one.
+    pub only_carrier: Option<CarrierId>,
+    /// Deliveries that wait for a session with room, the oldest first.
+    pub waiting: VecDeque<Waiting>,
+    sessions: Vec<(LinkId, BindKind)>,
+    /// Where the search for a receiving session starts.
+    turn: usize,
+}
+
+/// Why a bind is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BindRefusal {
+    /// Password or address wrong. The peer is not told which.
+    Credentials,
+    /// `sessions_max` are bound.
+    Sessions,
+}
+
+impl<Waiting> Account<Waiting> {
+    /// An account without sessions.
+    #[must_use]
+    pub fn new(settings: Settings, only_carrier: Option<CarrierId>) -> Self {
+        Self { settings, only_carrier, waiting: VecDeque::new(), sessions: Vec::new(), turn: 0 }
+    }
+
+    /// Whether a peer may bind with this password from this address.
+    ///
+    /// # Errors
+    /// The reason that it may not.
+    pub fn check_bind(&self, password: &[u8], peer: IpAddr) -> Result<(), BindRefusal> {
+        let from = &self.settings.allow_from;
+        // No early end: how long it takes tells nothing of which password is nearly right.
+        let known = self.settings.passwords.iter().fold(false, |known, right| known | equal(right, password));
+        let allowed = from.is_empty() || from.iter().any(|block| block.contains(peer));
+        if !known || !allowed {
+            return Err(BindRefusal::Credentials);
+        }
+        if self.sessions.len() >= self.settings.sessions_max as usize {
+            return Err(BindRefusal::Sessions);
+        }
+        Ok(())
+    }
+
+    /// A session was bound.
+    pub fn add_session(&mut self, link: LinkId, kind: BindKind) {
+        debug_assert!(self.sessions.iter().all(|(held, _)| *held != link));
+        self.sessions.push((link, kind));
+    }
+
+    /// A session has ended; true when it was one of ours.
+    pub fn remove_session(&mut self, link: LinkId) -> bool {
+        let before = self.sessions.len();
+        self.sessions.retain(|(held, _)| *held != link);
+        self.sessions.len() < before
+    }
+
+    /// Sessions bound.
+    #[must_use]
+    pub fn sessions(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// Sessions that receive, bound.
+    #[must_use]
+    pub fn receivers(&self) -> usize {
+        self.sessions.iter().filter(|(_, kind)| kind.receives()).count()
+    }
+
+    /// The next receiving session in turn for which `usable` holds.
+    pub fn next_receiver(&mut self, mut usable: impl FnMut(LinkId) -> bool) -> Option<LinkId> {
+        let count = self.sessions.len();
+        for step in 0..count {
+            let at = (self.turn + step) % count;
+            let (link, kind) = *self.sessions.get(at)?;
+            if kind.receives() && usable(link) {
+                self.turn = (at + 1) % count;
+                return Some(link);
+            }
+        }
+        None
+    }
+}
+
+/// Compares in a time that depends on the lengths only.
+fn equal(one: &[u8], other: &[u8]) -> bool {
+    let differ = one.iter().zip(other).fold(0, |differ, (a, b)| differ | (a ^ b));
+    one.len() == other.len() && core::hint::black_box(differ) == 0
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::settings::*;
+    use super::*;
+    use crate::smpp::status::CommandStatus;
+    use crate::time::Duration;
+
+    pub(crate) fn settings(name: &str) -> Settings {
+        Settings {
+            name: name.into(),
+            system_id: name.as_bytes().to_vec(),
+            passwords: vec![b"secret".to_vec()],
+            allow_from: Vec::new(),
+            sessions_max: 2,
+            window_max: 100,
+            window_over: WindowOver::Wait,
+            answer_timeout: Duration::from_secs(20),
+            message_id: MessageIdSource::Auto,
+            unknown_status: CommandStatus::SUBMIT_FAILED,
+            pool: None,
+            enquire_link_interval: Duration::from_secs(30),
+            inactivity_timeout: Duration::from_secs(300),
+            response_timeout: Duration::from_secs(30),
+            receipts: ReceiptsTo::Any,
+            system_id_reply: b"SMSC".to_vec(),
+        }
+    }
+
+    fn link(slot: u32) -> LinkId {
+        LinkId { slot, generation: 1 }
+    }
+
+    fn peer(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn either_password_of_a_rotation_binds_and_no_other() {
+        let mut settings = settings("acme");
+        settings.passwords.push(b"newer-and-longer".to_vec());
+        let account = Account::<()>::new(settings, None);
+        let from = peer("10.0.0.1");
+        assert_eq!(account.check_bind(b"secret", from), Ok(()));
+        assert_eq!(account.check_bind(b"newer-and-longer", from), Ok(()));
+        for wrong in [&b""[..], b"secre", b"secrett", b"Secret"] {
+            assert_eq!(account.check_bind(wrong, from), Err(BindRefusal::Credentials));
+        }
+    }
+
+    #[test]
+    fn an_address_outside_the_blocks_is_no_better_than_a_wrong_password() {
+        let mut settings = settings("acme");
+        settings.allow_from = vec![AddressBlock { address: peer("10.1.0.0"), prefix_len: 16 }];
+        let account = Account::<()>::new(settings, None);
+        assert_eq!(account.check_bind(b"secret", peer("10.1.9.9")), Ok(()));
+        assert_eq!(account.check_bind(b"secret", peer("10.2.0.1")), Err(BindRefusal::Credentials));
+    }
+
+    #[test]
+    fn sessions_over_the_limit_are_refused_until_one_ends() {
+        let mut account = Account::<()>::new(settings("acme"), None);
+        account.add_session(link(1), BindKind::Transceiver);
+        account.add_session(link(2), BindKind::Transmitter);
+        assert_eq!(account.check_bind(b"secret", peer("::1")), Err(BindRefusal::Sessions));
+        assert!(account.remove_session(link(1)) && !account.remove_session(link(1)));
+        assert_eq!(account.check_bind(b"secret", peer("::1")), Ok(()));
+    }
+
+    #[test]
+    fn receivers_take_turns_and_transmitters_never_receive() {
+        let mut account = Account::<()>::new(settings("acme"), None);
+        account.add_session(link(1), BindKind::Receiver);
+        account.add_session(link(2), BindKind::Transmitter);
+        account.add_session(link(3), BindKind::Transceiver);
+        let mut next = |not: u32| account.next_receiver(|at| at.slot != not).map(|at| at.slot);
+        assert_eq!([next(0), next(0), next(0)], [Some(1), Some(3), Some(1)]);
+        assert_eq!([next(1), next(1)], [Some(3), Some(3)]);
+        assert_eq!(account.receivers(), 2);
+    }
+}

@@ -2,12 +2,12 @@
 //! Gives: the same message without TLVs, or the status that refuses it. Never: drops a text, sends such a peer a TLV.
 
 use super::command::CommandId;
+use super::data::DataSm;
 use super::frame::write_pdu;
 use super::receipt::{Receipt, needs_text, write_text_of, write_with_short_message};
 use super::segment::{ConcatForm, ESM_UDHI, Part, Reference, has_udh};
-use super::sm::{Address, Content, Sm, write_c_octets};
+use super::sm::{Content, Sm, write_c_octets};
 use super::status::CommandStatus;
-use super::tlv::Tlvs;
 
 /// Octets of short_message that a peer of version 3.3 is given.
 pub const SHORT_MESSAGE_MAX: usize = 254;
@@ -81,66 +81,41 @@ pub fn write_v33(
     Ok(())
 }
 
-/// The fields of a data_sm that a submit_sm or deliver_sm has too.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct DataFields<'a> {
-    /// As in submit_sm.
-    pub service_type: &'a [u8],
-    /// Up to 64 octets in data_sm.
-    pub source: Address<'a>,
-    /// Up to 64 octets in data_sm.
-    pub destination: Address<'a>,
-    /// As in submit_sm.
-    pub esm_class: u8,
-    /// As in submit_sm.
-    pub registered_delivery: u8,
-    /// As in submit_sm.
-    pub data_coding: u8,
-    /// message_payload among them.
-    pub tlvs: Tlvs<'a>,
-}
-
-impl<'a> DataFields<'a> {
-    /// The same as submit_sm or deliver_sm, the text still in message_payload; the status of an address that such
-    /// a PDU cannot carry.
-    pub fn to_sm(&self) -> Result<Sm<'a>, CommandStatus> {
-        if self.source.digits.len() > ADDRESS_MAX {
-            return Err(CommandStatus::INVALID_SOURCE);
-        }
-        if self.destination.digits.len() > ADDRESS_MAX {
-            return Err(CommandStatus::INVALID_DESTINATION);
-        }
-        let content = Content {
-            esm_class: self.esm_class,
-            registered_delivery: self.registered_delivery,
-            data_coding: self.data_coding,
-            tlvs: self.tlvs,
-            ..Content::default()
-        };
-        Ok(Sm {
-            service_type: self.service_type,
-            source: self.source,
-            destination: self.destination,
-            content,
-        })
+/// A data_sm as submit_sm or deliver_sm, the text still in message_payload; the status of an address that such a
+/// PDU cannot carry.
+pub fn sm_from_data<'a>(data: &DataSm<'a>) -> Result<Sm<'a>, CommandStatus> {
+    if data.source.digits.len() > ADDRESS_MAX {
+        return Err(CommandStatus::INVALID_SOURCE);
     }
+    if data.destination.digits.len() > ADDRESS_MAX {
+        return Err(CommandStatus::INVALID_DESTINATION);
+    }
+    let content = Content {
+        esm_class: data.esm_class,
+        registered_delivery: data.registered_delivery,
+        data_coding: data.data_coding,
+        tlvs: data.tlvs,
+        ..Content::default()
+    };
+    Ok(Sm { service_type: data.service_type, source: data.source, destination: data.destination, content })
 }
 
 /// Appends a data_sm as the submit_sm or deliver_sm that a peer of version 3.3 takes; it does not know data_sm.
 pub fn write_v33_from_data(
-    data: &DataFields<'_>,
+    data: &DataSm<'_>,
     command_id: CommandId,
     sequence_number: u32,
     out: &mut Vec<u8>,
 ) -> Result<(), CommandStatus> {
-    write_v33(&data.to_sm()?, command_id, sequence_number, out)
+    write_v33(&sm_from_data(data)?, command_id, sequence_number, out)
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::frame::Pdu;
     use super::super::segment::part_of;
-    use super::super::tlv::{Tag, write_tlv};
+    use super::super::sm::Address;
+    use super::super::tlv::{Tag, Tlvs, write_tlv};
     use super::*;
 
     fn tlvs(list: &[(Tag, &[u8])]) -> Vec<u8> {
@@ -217,18 +192,18 @@ mod tests {
     fn a_data_sm_becomes_a_deliver_sm_unless_an_address_is_too_long() {
         let octets = tlvs(&[(Tag::MESSAGE_PAYLOAD, b"hello")]);
         let address = Address { ton: 1, npi: 1, digits: b"38267123456" };
-        let data = DataFields {
+        let data = DataSm {
             destination: address,
             data_coding: 3,
             tlvs: Tlvs::lenient(&octets),
-            ..DataFields::default()
+            ..DataSm::default()
         };
         let mut out = Vec::new();
         write_v33_from_data(&data, CommandId::DELIVER_SM, 9, &mut out).unwrap();
         let written = Sm::parse_deliver(&Pdu::whole(&out).unwrap()).unwrap();
         assert_eq!((written.content.short_message, written.content.data_coding), (&b"hello"[..], 3));
         let source = Address { digits: b"123456789012345678901", ..address };
-        let refused = DataFields { source, ..data }.to_sm();
+        let refused = sm_from_data(&DataSm { source, ..data });
         assert_eq!(refused, Err(CommandStatus::INVALID_SOURCE));
     }
 }

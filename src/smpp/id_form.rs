@@ -105,19 +105,39 @@ impl IdKey {
     /// stand in an id, so octets that are filled up with NUL are as good as their length.
     fn of(id: &[u8]) -> Self {
         const ODD: u128 = 0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835;
-        let mix = |state: u128, lane: [u8; 16]| {
-            let mixed = (state ^ u128::from_le_bytes(lane.map(|o| o.to_ascii_uppercase()))).wrapping_mul(ODD);
+        let mix = |state: u128, lane: u128| {
+            let mixed = (state ^ upper_case(lane)).wrapping_mul(ODD);
             mixed ^ (mixed >> 64)
         };
         let (lanes, rest) = without_zeros(id).as_chunks::<16>();
-        let state = lanes.iter().fold(0, |state, &lane| mix(state, lane));
-        let mut last = [0; 16];
-        for (to, from) in last.iter_mut().zip(rest) {
-            *to = *from;
-        }
+        let state = lanes.iter().fold(0, |state, &lane| mix(state, u128::from_le_bytes(lane)));
+        let last = short_lane(rest);
         let state = mix(state, last).wrapping_mul(ODD);
         Self(state ^ (state >> 64))
     }
+}
+
+/// The ASCII letters of 16 octets in upper case, all at once.
+const fn upper_case(lane: u128) -> u128 {
+    const EACH: u128 = u128::MAX / 0xFF;
+    let low = lane & (EACH * 0x7F);
+    let from_a = low + EACH * (0x80 - b'a' as u128);
+    let over_z = low + EACH * (0x7F - b'z' as u128);
+    let lower = from_a & !over_z & !lane & (EACH * 0x80);
+    lane ^ (lower >> 2)
+}
+
+/// Up to 15 octets as a number, the first one lowest, filled up with NUL. Two reads that overlap agree where they do.
+fn short_lane(octets: &[u8]) -> u128 {
+    if let (Some(&first), Some(&last)) = (octets.first_chunk::<8>(), octets.last_chunk::<8>()) {
+        let shift = (octets.len() - 8) * 8;
+        return u128::from(u64::from_le_bytes(first)) | u128::from(u64::from_le_bytes(last)) << shift;
+    }
+    if let (Some(&first), Some(&last)) = (octets.first_chunk::<4>(), octets.last_chunk::<4>()) {
+        let shift = (octets.len() - 4) * 8;
+        return u128::from(u32::from_le_bytes(first)) | u128::from(u32::from_le_bytes(last)) << shift;
+    }
+    octets.iter().rev().fold(0, |lane, &octet| lane << 8 | u128::from(octet))
 }
 
 /// `id` without leading zeros; of zeros alone the last one stays.
@@ -205,58 +225,63 @@ const _: () = assert!(DIGITS_MAX <= MESSAGE_ID_MAX && u128::MAX.ilog10() as usiz
 fn converted<'d>(form: IdForm, receipt_id: &[u8], digits: &'d mut Digits) -> Option<&'d [u8]> {
     match form {
         IdForm::AsIs | IdForm::Dec | IdForm::Hex => None,
-        IdForm::RespHexReceiptDec => Some(write_number(number(receipt_id, 10)?, 16, digits)),
-        IdForm::RespDecReceiptHex => Some(write_number(number(receipt_id, 16)?, 10, digits)),
+        IdForm::RespHexReceiptDec => Some(write_number::<16>(number::<10>(receipt_id)?, digits)),
+        IdForm::RespDecReceiptHex => Some(write_number::<10>(number::<16>(receipt_id)?, digits)),
     }
 }
 
-/// The number that `id` is in `base`, 10 or 16; in 64 bits as long as it fits, which is faster.
-fn number(id: &[u8], base: u32) -> Option<u128> {
+/// The number that `id` is in base 10 or 16; in 64 bits as long as it fits, which is faster.
+fn number<const BASE: u8>(id: &[u8]) -> Option<u128> {
     let digits = without_zeros(id);
     if digits.is_empty() {
         return None;
     }
-    let value = |octet: u8| char::from(octet).to_digit(base);
-    if digits.len() <= 16 {
-        let parsed = digits.iter().try_fold(0_u64, |sum, &octet| {
-            Some(sum.wrapping_mul(u64::from(base)).wrapping_add(u64::from(value(octet)?)))
-        });
-        return parsed.map(u128::from);
+    // 16 hexadecimal or 19 decimal digits are at most 64 bits.
+    let narrow_max = if BASE == 16 { 16 } else { 19 };
+    let (head, tail) = digits.split_at_checked(narrow_max).unwrap_or((digits, &[]));
+    let mut narrow = 0_u64;
+    for &octet in head {
+        narrow = narrow.wrapping_mul(u64::from(BASE)).wrapping_add(u64::from(digit::<BASE>(octet)?));
     }
-    digits.iter().try_fold(0_u128, |sum, &octet| {
-        sum.checked_mul(u128::from(base))?.checked_add(u128::from(value(octet)?))
+    tail.iter().try_fold(u128::from(narrow), |sum, &octet| {
+        sum.checked_mul(u128::from(BASE))?.checked_add(u128::from(digit::<BASE>(octet)?))
     })
 }
 
-/// Writes `number` in `base`, 10 or 16, upper case, to the end of `digits`.
-fn write_number(number: u128, base: u8, digits: &mut Digits) -> &[u8] {
-    let wide = u128::from(base);
-    let mut rest = number;
-    let mut first = DIGITS_MAX;
-    for (at, digit) in digits.iter_mut().enumerate().rev() {
-        let value = match u64::try_from(rest) {
-            Ok(narrow) if base == 10 => {
-                rest = u128::from(narrow / 10);
-                (narrow % 10) as u8
-            }
-            Ok(narrow) => {
-                rest = u128::from(narrow / 16);
-                (narrow % 16) as u8
-            }
-            Err(_) => {
-                let value = (rest % wide) as u8;
-                rest /= wide;
-                value
-            }
-        };
-        *digit = if value < 10 { b'0' + value } else { b'A' + value - 10 };
-        first = at;
-        if rest == 0 {
+#[inline]
+const fn digit<const BASE: u8>(octet: u8) -> Option<u8> {
+    match octet {
+        b'0'..=b'9' => Some(octet - b'0'),
+        b'a'..=b'f' if BASE == 16 => Some(octet - b'a' + 10),
+        b'A'..=b'F' if BASE == 16 => Some(octet - b'A' + 10),
+        _ => None,
+    }
+}
+
+/// Writes `number` in base 10 or 16, upper case, to the end of `digits`.
+fn write_number<const BASE: u8>(number: u128, digits: &mut Digits) -> &[u8] {
+    const LETTERS: &[u8; 16] = b"0123456789ABCDEF";
+    let letter = |value: usize| LETTERS.get(value).copied().unwrap_or_default();
+    let mut wide = number;
+    let mut places = digits.iter_mut().rev();
+    let mut written = 0;
+    while wide > u128::from(u64::MAX) {
+        let Some(place) = places.next() else { break };
+        *place = letter((wide % u128::from(BASE)) as usize);
+        wide /= u128::from(BASE);
+        written += 1;
+    }
+    let mut narrow = wide as u64;
+    for place in places {
+        *place = letter((narrow % u64::from(BASE)) as usize);
+        narrow /= u64::from(BASE);
+        written += 1;
+        if narrow == 0 {
             break;
         }
     }
-    debug_assert!(rest == 0);
-    digits.get(first..).unwrap_or_default()
+    debug_assert!(narrow == 0);
+    digits.get(DIGITS_MAX - written..).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -265,6 +290,25 @@ mod tests {
 
     fn finds(response: &[u8], receipt: &[u8]) -> bool {
         receipt_keys(receipt).any(|candidate| candidate.key == response_key(response))
+    }
+
+    #[test]
+    fn upper_case_is_that_of_ascii() {
+        for octet in 0..=u8::MAX {
+            let lane = [b'z', octet, b'a', 0, octet, b'{', b'`', 0xFF, octet, b'@', 1, 2, 3, 4, 5, octet];
+            let folded = upper_case(u128::from_le_bytes(lane)).to_le_bytes();
+            assert_eq!(folded, lane.map(|octet| octet.to_ascii_uppercase()));
+        }
+    }
+
+    #[test]
+    fn a_short_lane_is_its_octets_filled_up_with_nul() {
+        let octets: Vec<u8> = (1..=15).collect();
+        for length in 0..=15 {
+            let mut lane = [0; 16];
+            lane[..length].copy_from_slice(&octets[..length]);
+            assert_eq!(short_lane(&octets[..length]), u128::from_le_bytes(lane));
+        }
     }
 
     #[test]

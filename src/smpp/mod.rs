@@ -8,6 +8,10 @@
 //! replace, alert), `broadcast`, `v33` (what 3.4 removed) and `response` (whatever carries a message_id). Beneath
 //! them: `cursor` reads fields, `tlv` the optional ones, `times` the dates, `command` and `status` name the numbers.
 //! Requests are read strictly, responses leniently: a response that is refused loses an accepted message.
+//!
+//! The text inside: `gsm7`, `ucs2` and `latin1` are the alphabets, `segment` cuts and joins parts, `receipt` reads and
+//! rewrites receipts by `message_state`, `id_form` compares message ids, `convert` is for peers of version 3.3, and
+//! `tpdu` reads what a modem gives.
 #![deny(clippy::indexing_slicing)]
 
 pub mod bind;
@@ -31,5 +35,6 @@ pub mod sm;
 pub mod status;
 pub mod times;
 pub mod tlv;
+pub mod tpdu;
 pub mod ucs2;
 pub mod v33;

@@ -5,9 +5,10 @@
 use core::ops::Range;
 
 use super::command::CommandId;
+use super::data::DataSm;
 use super::frame::write_pdu;
 use super::message_state::MessageState;
-use super::segment::{body, esm_type};
+use super::segment::{ESM_UDHI, body, esm_type};
 use super::sm::{Content, Sm, write_c_octets};
 use super::status::CommandStatus;
 use super::tlv::{Tag, Tlvs, write_tlv};
@@ -57,22 +58,26 @@ enum Key {
     Text,
 }
 
-const KEYS: [(&[u8], Key); 10] = [
-    (b"id", Key::Id),
-    (b"sub", Key::Sub),
-    (b"dlvrd", Key::Dlvrd),
-    (b"submit date", Key::SubmitDate),
-    (b"done date", Key::DoneDate),
-    (b"stat", Key::Stat),
-    (b"err", Key::Err),
-    (b"text", Key::Text),
-    (b"submitdate", Key::SubmitDate),
-    (b"donedate", Key::DoneDate),
-];
+/// The keys that end in this letter.
+const fn keys_ending_in(letter: u8) -> &'static [(&'static [u8], Key)] {
+    match letter.to_ascii_lowercase() {
+        b'b' => &[(b"sub", Key::Sub)],
+        b'd' => &[(b"id", Key::Id), (b"dlvrd", Key::Dlvrd)],
+        b'e' => &[
+            (b"submit date", Key::SubmitDate),
+            (b"done date", Key::DoneDate),
+            (b"submitdate", Key::SubmitDate),
+            (b"donedate", Key::DoneDate),
+        ],
+        b'r' => &[(b"err", Key::Err)],
+        b't' => &[(b"stat", Key::Stat), (b"text", Key::Text)],
+        _ => &[],
+    }
+}
 
 /// The key that ends `head` and begins it or follows a blank, and where it begins.
 fn key_before_colon(head: &[u8]) -> Option<(Key, usize)> {
-    KEYS.iter().find_map(|&(name, key)| {
+    keys_ending_in(*head.last()?).iter().find_map(|&(name, key)| {
         let start = head.len().checked_sub(name.len())?;
         let (before, tail) = head.split_at_checked(start)?;
         let alone = before.last().is_none_or(u8::is_ascii_whitespace);
@@ -188,6 +193,12 @@ impl<'a> Receipt<'a> {
         Self::from_fields(content.esm_class, content.text(), &content.tlvs, peer_is_33)
     }
 
+    /// Reads a data_sm; `None` when it is no receipt. Version 3.3 does not know data_sm.
+    #[must_use]
+    pub fn parse_data(data: &DataSm<'a>) -> Option<Self> {
+        Self::from_fields(data.esm_class, data.text(), &data.tlvs, false)
+    }
+
     /// Reads the fields that a deliver_sm and a data_sm share.
     #[must_use]
     pub fn from_fields(esm_class: u8, text: &'a [u8], tlvs: &Tlvs<'a>, peer_is_33: bool) -> Option<Self> {
@@ -246,13 +257,28 @@ pub fn rewrite_id(
 
 fn write_content_with_id(content: &Content<'_>, new_id: &[u8], out: &mut Vec<u8>) {
     let short = content.short_message;
+    // An original of 255 octets came from a peer of version 5.0 and stays.
+    let room = SHORT_MESSAGE_MAX.max(short.len());
     write_with_short_message(content, out, |out| {
-        let start = out.len();
-        write_text_with_id(content.esm_class, short, new_id, out);
-        // An original of 255 octets came from a peer of version 5.0 and stays.
-        out.truncate(start + SHORT_MESSAGE_MAX.max(short.len()));
+        write_text_with_id(content.esm_class, short, &NewId { id: new_id, room }, out);
     });
-    for tlv in &content.tlvs {
+    write_tlvs_with_id(content.esm_class, &content.tlvs, new_id, out);
+}
+
+/// Appends the same data_sm with `new_id` in the place of the id, as `rewrite_id` does.
+pub fn rewrite_data_id(data: &DataSm<'_>, new_id: &[u8], sequence_number: u32, out: &mut Vec<u8>) {
+    debug_assert!(is_id(new_id));
+    write_pdu(out, CommandId::DATA_SM, CommandStatus::OK, sequence_number, |out| {
+        write_c_octets(out, data.service_type);
+        data.source.write(out);
+        data.destination.write(out);
+        out.extend_from_slice(&[data.esm_class, data.registered_delivery, data.data_coding]);
+        write_tlvs_with_id(data.esm_class, &data.tlvs, new_id, out);
+    });
+}
+
+fn write_tlvs_with_id(esm_class: u8, tlvs: &Tlvs<'_>, new_id: &[u8], out: &mut Vec<u8>) {
+    for tlv in tlvs {
         match tlv.tag {
             Tag::RECEIPTED_MESSAGE_ID => {
                 let nuls = tlv.value.get(trim_nuls(tlv.value).len()..).unwrap_or_default();
@@ -261,7 +287,7 @@ fn write_content_with_id(content: &Content<'_>, new_id: &[u8], out: &mut Vec<u8>
                 out.extend_from_slice(new_id);
                 out.extend_from_slice(nuls);
             }
-            Tag::MESSAGE_PAYLOAD => write_payload_with_id(content.esm_class, tlv.value, new_id, out),
+            Tag::MESSAGE_PAYLOAD => write_payload_with_id(esm_class, tlv.value, new_id, out),
             _ => write_tlv(out, tlv.tag, tlv.value),
         }
     }
@@ -270,24 +296,38 @@ fn write_content_with_id(content: &Content<'_>, new_id: &[u8], out: &mut Vec<u8>
 fn write_payload_with_id(esm_class: u8, payload: &[u8], new_id: &[u8], out: &mut Vec<u8>) {
     write_tlv(out, Tag::MESSAGE_PAYLOAD, &[]);
     let start = out.len();
-    write_text_with_id(esm_class, payload, new_id, out);
-    out.truncate(start + usize::from(u16::MAX));
+    let room = usize::from(u16::MAX);
+    write_text_with_id(esm_class, payload, &NewId { id: new_id, room }, out);
     let length = (out.len() - start) as u16;
     if let Some(field) = out.get_mut(start - 2..start) {
         field.copy_from_slice(&length.to_be_bytes());
     }
 }
 
-fn write_text_with_id(esm_class: u8, text: &[u8], new_id: &[u8], out: &mut Vec<u8>) {
+/// An id that goes where another stood, in a text that may be `room` octets.
+struct NewId<'a> {
+    id: &'a [u8],
+    room: usize,
+}
+
+fn write_text_with_id(esm_class: u8, text: &[u8], new: &NewId<'_>, out: &mut Vec<u8>) {
+    let start = out.len();
     let body = body(esm_class, text);
     let header = text.len() - body.len();
-    let (before, after) = match ReceiptText::scan_with_id(body).1 {
-        Some(id) => (text.get(..header + id.start), text.get(header + id.end..)),
-        None => return out.extend_from_slice(text),
+    let (fields, Some(id)) = ReceiptText::scan_with_id(body) else {
+        return out.extend_from_slice(text);
     };
-    out.extend_from_slice(before.unwrap_or_default());
-    out.extend_from_slice(new_id);
-    out.extend_from_slice(after.unwrap_or_default());
+    let (before, after) = (text.get(..header + id.start), text.get(header + id.end..));
+    if header + id.start + new.id.len() <= new.room {
+        out.extend_from_slice(before.unwrap_or_default());
+        out.extend_from_slice(new.id);
+        out.extend_from_slice(after.unwrap_or_default());
+    } else {
+        // The id stands so far behind that it would be cut, and half an id is another message's: it goes first.
+        out.extend_from_slice(text.get(..header).unwrap_or_default());
+        write_composed(out, &ReceiptText { id: Some(new.id), ..fields }, fields.state(), None);
+    }
+    out.truncate(start + new.room);
 }
 
 /// Appends the mandatory fields of `content` with the short_message that `text` appends, at most 255 octets.
@@ -360,24 +400,35 @@ pub(crate) fn needs_text(receipt: &Receipt<'_>) -> bool {
     receipt.id().is_some() && (receipt.text.id.is_none() || receipt.text.stat.is_none())
 }
 
-/// Appends a text that says what the TLVs say, at most 254 octets. Dates that nobody wrote are zeros.
+/// Appends a text that says what the TLVs say, at most 254 octets.
 pub(crate) fn write_text_of(receipt: &Receipt<'_>, out: &mut Vec<u8>) {
     let start = out.len();
+    let text = ReceiptText { id: receipt.id(), ..receipt.text };
+    write_composed(out, &text, receipt.state, receipt.network_error_code);
+    out.truncate(start + SHORT_MESSAGE_MAX);
+}
+
+/// Appends the standard template; what `text` lacks comes from the state and the code, and dates that nobody wrote
+/// are zeros.
+fn write_composed(
+    out: &mut Vec<u8>,
+    text: &ReceiptText<'_>,
+    state: Option<MessageState>,
+    network_error_code: Option<[u8; 3]>,
+) {
     let mut digits = [0; 5];
-    let text = &receipt.text;
-    let state = receipt.state.unwrap_or(MessageState::Unknown);
+    let state = state.unwrap_or(MessageState::Unknown);
     let fields = ReceiptFields {
-        id: receipt.id().unwrap_or_default(),
+        id: text.id.unwrap_or_default(),
         sub: 1,
         dlvrd: u16::from(state == MessageState::Delivered),
         submit_date: text.submit_date.unwrap_or(NO_DATE),
         done_date: text.done_date.unwrap_or(NO_DATE),
         stat: text.stat.unwrap_or(state.stat().as_bytes()),
-        err: text.err.unwrap_or_else(|| error_digits(receipt.network_error_code, &mut digits)),
+        err: text.err.unwrap_or_else(|| error_digits(network_error_code, &mut digits)),
         text: text.text.unwrap_or_default(),
     };
     write_text(out, &fields);
-    out.truncate(start + SHORT_MESSAGE_MAX);
 }
 
 /// network_error_code as `err` carries it: three ASCII digits as they are, else its number in decimal.
@@ -402,7 +453,7 @@ fn error_digits(code: Option<[u8; 3]>, digits: &mut [u8; 5]) -> &[u8] {
 }
 
 /// Appends a receipt that says all in its TLVs with a text beside them, for readers of texts. False, and nothing
-/// written, when it is no receipt, has no id, or its text is enough.
+/// written, when it is no receipt, has no id, or its text is enough. A header that stood before the text goes with it.
 pub fn with_text(sm: &Sm<'_>, command_id: CommandId, sequence_number: u32, out: &mut Vec<u8>) -> bool {
     let Some(receipt) = Receipt::parse(sm, false).filter(needs_text) else {
         return false;
@@ -411,7 +462,9 @@ pub fn with_text(sm: &Sm<'_>, command_id: CommandId, sequence_number: u32, out: 
         write_c_octets(out, sm.service_type);
         sm.source.write(out);
         sm.destination.write(out);
-        write_with_short_message(&sm.content, out, |out| write_text_of(&receipt, out));
+        let esm_class = sm.content.esm_class & !ESM_UDHI;
+        let content = Content { esm_class, ..sm.content };
+        write_with_short_message(&content, out, |out| write_text_of(&receipt, out));
         for tlv in sm.content.tlvs.iter().filter(|tlv| tlv.tag != Tag::MESSAGE_PAYLOAD) {
             write_tlv(out, tlv.tag, tlv.value);
         }

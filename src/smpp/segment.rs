@@ -284,6 +284,12 @@ impl<'a> Udh<'a> {
         })
     }
 
+    /// True when the elements fill the header to its last octet.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        self.elements().map(|element| element.data.len() + 2).sum::<usize>() == self.elements.len()
+    }
+
     /// The concatenation. Of several the last that can be counts (23.040 §9.2.3.24).
     #[must_use]
     pub fn concat(&self) -> Option<Part> {
@@ -312,13 +318,14 @@ impl<'a> Udh<'a> {
     }
 }
 
-/// The text without its header: what stands after it when esm_class announces one that is whole, else all of it.
+/// The text without its header: what stands after it when esm_class announces one and its elements fill it, else
+/// all of it. Carriers do set the bit on texts that have no header.
 #[must_use]
 pub fn body(esm_class: u8, text: &[u8]) -> &[u8] {
     if !has_udh(esm_class) {
         return text;
     }
-    Udh::parse(text).map_or(text, |udh| udh.rest())
+    Udh::parse(text).filter(Udh::is_sound).map_or(text, |udh| udh.rest())
 }
 
 #[cfg(test)]

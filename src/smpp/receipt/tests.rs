@@ -45,6 +45,13 @@ fn the_type_bits_count_and_not_the_whole_octet() {
 }
 
 #[test]
+fn a_receipt_that_announces_a_header_but_has_none_is_read_all_the_same() {
+    let text = [TEXT, b" and a text that is longer than its first letter says"].concat();
+    let bytes = pdu(0x04 | ESM_UDHI, &text, &[]);
+    assert_eq!(Receipt::parse(&deliver(&bytes), false).unwrap().text_id(), Some(&b"77"[..]));
+}
+
+#[test]
 fn tlvs_are_trusted_before_the_text() {
     let tlvs: [(Tag, &[u8]); 3] = [
         (Tag::RECEIPTED_MESSAGE_ID, b"7700112233\0"),
@@ -139,4 +146,40 @@ fn a_text_is_added_beside_the_tlvs_only_where_one_is_missing() {
     assert_eq!((receipt.text_id(), receipt.text.stat), (Some(&b"42"[..]), Some(&b"DELIVRD"[..])));
     assert_eq!(receipt.text.err, Some(&b"65535"[..]));
     assert_eq!(receipt.tlv_id, Some(&b"42"[..]));
+}
+
+#[test]
+fn an_id_is_never_cut_in_half() {
+    let mut text = b"stat:EXPIRED err:9 sub:".to_vec();
+    text.resize(230, b'0');
+    text.extend(b" id:7");
+    let long = rewritten(&pdu(0x04, &text, &[]), b"0123456789012345678901234567890123456789");
+    let expected: &[u8] =
+        b"id:0123456789012345678901234567890123456789 sub:001 dlvrd:000 submit date:0000000000 \
+        done date:0000000000 stat:EXPIRED err:009 text:";
+    assert_eq!(deliver(&long).content.short_message, expected);
+}
+
+#[test]
+fn a_data_sm_is_a_receipt_too() {
+    let receipt = |payload: &[u8], id: &[u8]| {
+        let mut tlvs = Vec::new();
+        write_tlv(&mut tlvs, Tag::MESSAGE_PAYLOAD, payload);
+        write_tlv(&mut tlvs, Tag::RECEIPTED_MESSAGE_ID, id);
+        let mut out = Vec::new();
+        DataSm { esm_class: 0x04, tlvs: Tlvs::lenient(&tlvs), ..DataSm::default() }.write(&mut out, 7);
+        out
+    };
+    let bytes = receipt(b"id:77 stat:EXPIRED", b"77\0");
+    let pdu = Pdu::whole(&bytes).unwrap();
+    let data = DataSm::parse(&pdu).unwrap();
+    let read = Receipt::parse_data(&data).unwrap();
+    assert_eq!((read.id(), read.state), (Some(&b"77"[..]), Some(MessageState::Expired)));
+    let mut out = Vec::new();
+    rewrite_data_id(&data, b"77", 7, &mut out);
+    assert_eq!(out, bytes);
+    out.clear();
+    rewrite_data_id(&data, b"0099", 7, &mut out);
+    assert_eq!(out, receipt(b"id:0099 stat:EXPIRED", b"0099\0"));
+    assert_eq!(Receipt::parse_data(&DataSm { esm_class: 0, ..data }), None);
 }

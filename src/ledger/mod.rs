@@ -1,0 +1,378 @@
+//! What we promised: which message a carrier's id stands for, and who is to get its receipts.
+//!
+//! Owns: one entry per accepted message, bounded; receipts that came before their message was known. Takes: accepted
+//! messages, receipts. Gives: the entry that a receipt belongs to, or none. Never: guesses; a receipt for the wrong
+//! account is worse than one that is late.
+
+pub mod form;
+pub mod parked;
+
+pub use form::FormLearner;
+pub use parked::{Parked, ParkedKey};
+
+use crate::ids::{CarrierId, EsmeId, LinkId};
+use crate::limits::{ADDRESS_TAIL, LEDGER_RECENT_MAX, RECEIPT_KEEP, RECEIPTS_AWAITED_MAX};
+use crate::smpp::id_form::{IdKey, response_key};
+use crate::time::Instant;
+use hashbrown::HashTable;
+use smallvec::SmallVec;
+use std::collections::VecDeque;
+
+/// A carrier's id; most are short.
+pub type IdText = SmallVec<[u8; 24]>;
+
+/// The id that the ESME was given for a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Given {
+    /// The carrier's.
+    Carrier,
+    /// Ours: decimal.
+    Own(u64),
+    /// Ours for a 3.3 peer: 8 hex digits.
+    Short(u32),
+}
+
+impl Given {
+    /// As the ESME sees it; `None`: the carrier's.
+    #[must_use]
+    pub fn text(self) -> Option<SmallVec<[u8; 20]>> {
+        use std::io::Write;
+        let mut text = SmallVec::new();
+        // Writing to a SmallVec cannot fail.
+        let _ = match self {
+            Self::Carrier => return None,
+            Self::Own(number) => write!(text, "{number}"),
+            Self::Short(number) => write!(text, "{number:08X}"),
+        };
+        Some(text)
+    }
+
+    /// What an ESME's text can stand for among our own ids.
+    fn own_of(text: &[u8]) -> Option<Self> {
+        let text = core::str::from_utf8(text).ok()?;
+        if text.len() == 8
+            && let Ok(number) = u32::from_str_radix(text, 16)
+        {
+            return Some(Self::Short(number));
+        }
+        text.parse().ok().map(Self::Own)
+    }
+
+    fn hash(self) -> u64 {
+        let number = match self {
+            Self::Carrier => 0,
+            Self::Own(number) => number,
+            Self::Short(number) => u64::from(number) | 1 << 63,
+        };
+        mix(number)
+    }
+}
+
+fn mix(number: u64) -> u64 {
+    let mixed = (number ^ (number >> 31)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    mixed ^ (mixed >> 32)
+}
+
+/// The last digits of an address, at most seven: how a receipt's destination is compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct AddressTail(u64);
+
+impl AddressTail {
+    /// Of several or no destinations: agrees with everything.
+    pub const ANY: Self = Self(0);
+
+    /// The tail of an address.
+    #[must_use]
+    pub fn of(digits: &[u8]) -> Self {
+        let from = digits.len().saturating_sub(ADDRESS_TAIL);
+        let tail = digits.get(from..).unwrap_or_default();
+        Self(tail.iter().fold(0, |packed, &octet| packed << 8 | u64::from(octet)))
+    }
+
+    /// True when the shorter one is the end of the longer one. An empty address agrees with everything.
+    #[must_use]
+    pub const fn agrees(self, other: Self) -> bool {
+        let zeros = if self.0.leading_zeros() > other.0.leading_zeros() {
+            self.0.leading_zeros()
+        } else {
+            other.0.leading_zeros()
+        };
+        let octets = 8 - zeros / 8;
+        if octets == 0 {
+            return true;
+        }
+        let shift = 64 - octets * 8;
+        (self.0 << shift) == (other.0 << shift)
+    }
+}
+
+/// A message that a carrier accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Who took it.
+    pub carrier: CarrierId,
+    /// The carrier's id, as in its response.
+    pub id: IdText,
+    /// What the ESME was given.
+    pub given: Given,
+    /// Who submitted it.
+    pub esme: EsmeId,
+    /// The session that submitted it.
+    pub link: LinkId,
+    /// Where the response ends in that session's output.
+    pub mark: u64,
+    /// Its destination.
+    pub destination: AddressTail,
+    /// Final receipts that are still to come: 1, or the number of destinations of a submit_multi; 0 when none
+    /// was asked for.
+    pub awaited: u16,
+    /// A final receipt is with the ESME, unanswered.
+    pub with_esme: bool,
+    /// The ESME has answered its last final receipt.
+    pub done: bool,
+    /// Until when the entry is kept.
+    expires: Instant,
+    key: IdKey,
+    generation: u32,
+}
+
+/// A stale-safe handle of an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EntryKey {
+    index: u32,
+    generation: u32,
+}
+
+/// What the shard says of an accepted message.
+#[derive(Debug, Clone, Copy)]
+pub struct NewEntry<'a> {
+    /// Who took it.
+    pub carrier: CarrierId,
+    /// The carrier's id; not empty.
+    pub id: &'a [u8],
+    /// What the ESME was given.
+    pub given: Given,
+    /// Who submitted it.
+    pub esme: EsmeId,
+    /// The session that submitted it.
+    pub link: LinkId,
+    /// Where the response ends in that session's output.
+    pub mark: u64,
+    /// Its destination.
+    pub destination: AddressTail,
+    /// Final receipts that were asked for.
+    pub awaited: u16,
+}
+
+#[derive(Debug)]
+struct Place {
+    generation: u32,
+    entry: Option<Entry>,
+}
+
+/// The index of accepted messages of one shard.
+///
+/// Memory: messages that wait for a receipt are bounded by `RECEIPTS_AWAITED_MAX` and 72 h, all others (no receipt
+/// asked for, or it came) by `LEDGER_RECENT_MAX`; beyond, the oldest goes first and is counted.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    places: Vec<Place>,
+    free: Vec<u32>,
+    by_id: HashTable<u32>,
+    by_own: HashTable<u32>,
+    /// In order of arrival, since all are kept equally long.
+    awaiting: VecDeque<EntryKey>,
+    recent: VecDeque<EntryKey>,
+    evicted: u64,
+}
+
+fn id_hash(carrier: CarrierId, key: IdKey) -> u64 {
+    let bits = key.bits();
+    mix((bits as u64) ^ ((bits >> 64) as u64) ^ (u64::from(carrier.0) << 48))
+}
+
+fn entry_at(places: &[Place], index: u32) -> Option<&Entry> {
+    places.get(index as usize).and_then(|place| place.entry.as_ref())
+}
+
+impl Ledger {
+    /// An empty one.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Entries held.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    /// True when none is held.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Entries that were put out, before their time, because the table was full.
+    #[must_use]
+    pub const fn evicted(&self) -> u64 {
+        self.evicted
+    }
+
+    /// Keeps an accepted message.
+    pub fn insert(&mut self, now: Instant, new: &NewEntry<'_>) -> EntryKey {
+        debug_assert!(!new.id.is_empty());
+        self.make_room(now);
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.places.push(Place { generation: 0, entry: None });
+            (self.places.len() - 1) as u32
+        });
+        let key = response_key(new.id);
+        let handle = self.fill(index, now, key, new);
+        let places = &self.places;
+        let rehash = |&at: &u32| entry_at(places, at).map_or(0, |entry| id_hash(entry.carrier, entry.key));
+        self.by_id.insert_unique(id_hash(new.carrier, key), index, rehash);
+        if new.given != Given::Carrier {
+            let rehash = |&at: &u32| entry_at(places, at).map_or(0, |entry| entry.given.hash());
+            self.by_own.insert_unique(new.given.hash(), index, rehash);
+        }
+        if new.awaited > 0 {
+            self.awaiting.push_back(handle)
+        } else {
+            self.recent.push_back(handle)
+        }
+        handle
+    }
+
+    fn fill(&mut self, index: u32, now: Instant, key: IdKey, new: &NewEntry<'_>) -> EntryKey {
+        let Some(place) = self.places.get_mut(index as usize) else {
+            return EntryKey { index, generation: 0 };
+        };
+        debug_assert!(place.entry.is_none());
+        place.generation = place.generation.wrapping_add(1);
+        let generation = place.generation;
+        place.entry = Some(Entry {
+            carrier: new.carrier,
+            id: IdText::from_slice(new.id),
+            given: new.given,
+            esme: new.esme,
+            link: new.link,
+            mark: new.mark,
+            destination: new.destination,
+            awaited: new.awaited,
+            with_esme: false,
+            done: false,
+            expires: now.after(RECEIPT_KEEP),
+            key,
+            generation,
+        });
+        EntryKey { index, generation }
+    }
+
+    fn make_room(&mut self, now: Instant) {
+        while let Some(&oldest) = self.awaiting.front() {
+            let stale = self.get(oldest).is_none_or(|entry| entry.done || entry.expires <= now);
+            if !stale && self.awaiting.len() < RECEIPTS_AWAITED_MAX {
+                break;
+            }
+            self.awaiting.pop_front();
+            match self.get(oldest).map(|entry| entry.done) {
+                Some(true) => self.recent.push_back(oldest),
+                Some(false) => {
+                    self.evicted += 1;
+                    self.remove(oldest);
+                }
+                None => {}
+            }
+        }
+        while self.recent.len() > LEDGER_RECENT_MAX {
+            if let Some(oldest) = self.recent.pop_front() {
+                self.remove(oldest);
+            }
+        }
+    }
+
+    /// Puts an entry out.
+    pub fn remove(&mut self, key: EntryKey) {
+        let Some(place) = self.places.get_mut(key.index as usize) else { return };
+        if place.generation != key.generation {
+            return;
+        }
+        let Some(entry) = place.entry.take() else { return };
+        if let Ok(found) = self.by_id.find_entry(id_hash(entry.carrier, entry.key), |&at| at == key.index) {
+            found.remove();
+        }
+        if entry.given != Given::Carrier
+            && let Ok(found) = self.by_own.find_entry(entry.given.hash(), |&at| at == key.index)
+        {
+            found.remove();
+        }
+        self.free.push(key.index);
+    }
+
+    /// The entry of a handle, if it is still held.
+    #[must_use]
+    pub fn get(&self, key: EntryKey) -> Option<&Entry> {
+        entry_at(&self.places, key.index).filter(|entry| entry.generation == key.generation)
+    }
+
+    /// As `get`, to be changed.
+    pub fn get_mut(&mut self, key: EntryKey) -> Option<&mut Entry> {
+        let place = self.places.get_mut(key.index as usize)?;
+        place.entry.as_mut().filter(|entry| entry.generation == key.generation)
+    }
+
+    /// The ESME answered a final receipt of this message with success: one fewer is awaited. With the last one the
+    /// message is done; its entry is kept for a while among the recent ones, to know duplicates by.
+    pub fn receipt_done(&mut self, key: EntryKey) {
+        let Some(entry) = self.get_mut(key) else { return };
+        entry.with_esme = false;
+        entry.awaited = entry.awaited.saturating_sub(1);
+        entry.done = entry.awaited == 0;
+        // Done entries move when they reach the front; that keeps both queues in order.
+        let done = entry.done;
+        if done && self.awaiting.front() == Some(&key) {
+            self.awaiting.pop_front();
+            self.recent.push_back(key);
+        }
+    }
+
+    /// The entries of a carrier whose id has this key.
+    pub(crate) fn with_key(
+        &self,
+        carrier: CarrierId,
+        key: IdKey,
+    ) -> impl Iterator<Item = (EntryKey, &Entry)> {
+        let same = self.by_id.iter_hash(id_hash(carrier, key)).filter_map(|&index| {
+            let entry = entry_at(&self.places, index)?;
+            Some((EntryKey { index, generation: entry.generation }, entry))
+        });
+        same.filter(move |(_, entry)| entry.key == key && entry.carrier == carrier)
+    }
+
+    /// The message that an account calls by this id: ours, or that of one of `carriers`.
+    #[must_use]
+    pub fn of_account(&self, esme: EsmeId, id: &[u8], carriers: u32) -> Option<(EntryKey, &Entry)> {
+        if let Some(own) = Given::own_of(id) {
+            let mut same = self.by_own.iter_hash(own.hash());
+            let found = same.find_map(|&index| {
+                let entry = entry_at(&self.places, index)?;
+                let key = EntryKey { index, generation: entry.generation };
+                (entry.given == own && entry.esme == esme).then_some((key, entry))
+            });
+            if found.is_some() {
+                return found;
+            }
+        }
+        let key = response_key(id);
+        (0..carriers).find_map(|carrier| {
+            self.with_key(CarrierId(carrier), key).find(|(_, entry)| {
+                entry.esme == esme && entry.given == Given::Carrier && entry.id.as_slice() == id
+            })
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

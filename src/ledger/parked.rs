@@ -1,0 +1,169 @@
+//! Receipts that came before their message is known: from another bind, or ahead of the response. Owns: their octets,
+//! unanswered. Takes: a receipt; an accepted message. Gives: the receipts of that message, and those that have
+//! waited too long. Never: grows over its bounds, answers.
+
+use crate::ids::{CarrierId, LinkId};
+use crate::smpp::id_form::{IdKey, receipt_keys};
+use crate::time::Instant;
+use hashbrown::HashTable;
+use slotmap::{SlotMap, new_key_type};
+use smallvec::SmallVec;
+use std::collections::VecDeque;
+
+new_key_type! {
+    /// A stale-safe handle of a parked receipt.
+    pub struct ParkedKey;
+}
+
+/// One receipt that waits.
+#[derive(Debug)]
+pub struct ParkedReceipt {
+    /// Who sent it.
+    pub carrier: CarrierId,
+    /// On which link; its answer goes there.
+    pub link: LinkId,
+    /// The whole PDU.
+    pub pdu: Vec<u8>,
+    /// It waits at most until then.
+    pub until: Instant,
+    keys: SmallVec<[IdKey; 3]>,
+}
+
+/// All parked receipts of a shard.
+#[derive(Debug, Default)]
+pub struct Parked {
+    receipts: SlotMap<ParkedKey, ParkedReceipt>,
+    by_key: HashTable<(u64, ParkedKey)>,
+    /// In order of `until`, since all wait equally long.
+    order: VecDeque<ParkedKey>,
+}
+
+fn hash(carrier: CarrierId, key: IdKey) -> u64 {
+    super::id_hash(carrier, key)
+}
+
+impl Parked {
+    /// Receipts held.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.receipts.len()
+    }
+
+    /// True when none is held.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.receipts.is_empty()
+    }
+
+    /// Holds a receipt with this id. `until` must not be earlier than that of any receipt held.
+    pub fn park(&mut self, carrier: CarrierId, link: LinkId, id: &[u8], pdu: Vec<u8>, until: Instant) {
+        let keys: SmallVec<[IdKey; 3]> = receipt_keys(id).map(|candidate| candidate.key).collect();
+        let hashes: SmallVec<[u64; 3]> = keys.iter().map(|&key| hash(carrier, key)).collect();
+        let at = self.receipts.insert(ParkedReceipt { carrier, link, pdu, until, keys });
+        for hash in hashes {
+            self.by_key.insert_unique(hash, (hash, at), |&(hash, _)| hash);
+        }
+        self.order.push_back(at);
+    }
+
+    /// The receipts that may be of a message with this response key.
+    #[must_use]
+    pub fn for_message(&self, carrier: CarrierId, key: IdKey) -> SmallVec<[ParkedKey; 4]> {
+        let same = self.by_key.iter_hash(hash(carrier, key)).map(|&(_, at)| at);
+        let same = same.filter(|&at| {
+            self.receipts
+                .get(at)
+                .is_some_and(|receipt| receipt.carrier == carrier && receipt.keys.contains(&key))
+        });
+        same.collect()
+    }
+
+    /// Takes one out.
+    pub fn take(&mut self, at: ParkedKey) -> Option<ParkedReceipt> {
+        let receipt = self.receipts.remove(at)?;
+        for &key in &receipt.keys {
+            if let Ok(found) = self.by_key.find_entry(hash(receipt.carrier, key), |&(_, held)| held == at) {
+                found.remove();
+            }
+        }
+        Some(receipt)
+    }
+
+    /// Takes out one that has waited until `now`.
+    pub fn take_expired(&mut self, now: Instant) -> Option<ParkedReceipt> {
+        while let Some(&oldest) = self.order.front() {
+            match self.receipts.get(oldest) {
+                Some(receipt) if receipt.until > now => return None,
+                Some(_) => {
+                    self.order.pop_front();
+                    return self.take(oldest);
+                }
+                None => {
+                    self.order.pop_front();
+                }
+            }
+        }
+        None
+    }
+
+    /// When the first of them has waited long enough.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        let mut held = self.order.iter().filter_map(|&at| self.receipts.get(at));
+        held.next().map(|receipt| receipt.until)
+    }
+
+    /// Drops those of a link that is gone: nobody waits for their answer, and the carrier will send them again.
+    pub fn drop_link(&mut self, link: LinkId) -> usize {
+        let of_link: Vec<_> =
+            self.receipts.iter().filter(|(_, receipt)| receipt.link == link).map(|(at, _)| at).collect();
+        of_link.into_iter().filter_map(|at| self.take(at)).count()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::smpp::id_form::response_key;
+
+    const A: CarrierId = CarrierId(0);
+
+    fn link(slot: u32) -> LinkId {
+        LinkId { slot, generation: 1 }
+    }
+
+    #[test]
+    fn a_receipt_is_found_under_every_form_of_its_id() {
+        let mut parked = Parked::default();
+        parked.park(A, link(1), b"1234567890", vec![1], Instant::from_nanos(10));
+        for response in [&b"1234567890"[..], b"499602D2", b"499602d2", b"0001234567890"] {
+            assert_eq!(parked.for_message(A, response_key(response)).len(), 1);
+        }
+        assert!(parked.for_message(A, response_key(b"1234567891")).is_empty());
+        assert!(parked.for_message(CarrierId(1), response_key(b"1234567890")).is_empty());
+    }
+
+    #[test]
+    fn expiry_is_in_order_and_once() {
+        let mut parked = Parked::default();
+        for n in 1..=3u64 {
+            parked.park(A, link(n as u32), n.to_string().as_bytes(), Vec::new(), Instant::from_nanos(n));
+        }
+        let second = parked.for_message(A, response_key(b"2"));
+        assert!(parked.take(second[0]).is_some());
+        assert_eq!(parked.take_expired(Instant::from_nanos(3)).map(|r| r.link), Some(link(1)));
+        assert_eq!(parked.take_expired(Instant::from_nanos(2)).map(|r| r.link), None);
+        assert_eq!(parked.take_expired(Instant::from_nanos(3)).map(|r| r.link), Some(link(3)));
+        assert!(parked.is_empty() && parked.deadline().is_none());
+    }
+
+    #[test]
+    fn a_link_that_goes_takes_its_receipts_along() {
+        let mut parked = Parked::default();
+        parked.park(A, link(1), b"1", Vec::new(), Instant::from_nanos(1));
+        parked.park(A, link(2), b"2", Vec::new(), Instant::from_nanos(1));
+        assert_eq!(parked.drop_link(link(1)), 1);
+        assert_eq!(parked.len(), 1);
+        assert!(parked.for_message(A, response_key(b"1")).is_empty());
+    }
+}

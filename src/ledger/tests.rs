@@ -1,0 +1,164 @@
+use super::*;
+use crate::smpp::id_form::IdForm;
+
+const A: CarrierId = CarrierId(0);
+const B: CarrierId = CarrierId(1);
+
+fn at(seconds: u64) -> Instant {
+    Instant::from_nanos(seconds * 1_000_000_000)
+}
+
+fn add(ledger: &mut Ledger, carrier: CarrierId, id: &str, esme: u32, destination: &str) -> EntryKey {
+    add_as(ledger, carrier, id, Given::Carrier, esme, destination)
+}
+
+fn add_as(
+    ledger: &mut Ledger,
+    carrier: CarrierId,
+    id: &str,
+    given: Given,
+    esme: u32,
+    destination: &str,
+) -> EntryKey {
+    ledger.insert(
+        at(0),
+        &NewEntry {
+            carrier,
+            id: id.as_bytes(),
+            given,
+            esme: EsmeId(esme),
+            link: LinkId::default(),
+            mark: 0,
+            destination: AddressTail::of(destination.as_bytes()),
+            awaited: 1,
+        },
+    )
+}
+
+fn find(learner: &FormLearner, ledger: &Ledger, id: &str, destination: &str) -> Option<EntryKey> {
+    learner.find(ledger, A, id.as_bytes(), AddressTail::of(destination.as_bytes()))
+}
+
+#[test]
+fn tails_agree_when_the_shorter_ends_the_longer() {
+    let tail = |text: &str| AddressTail::of(text.as_bytes());
+    assert!(tail("38267123456").agrees(tail("067123456")));
+    assert!(tail("38267123456").agrees(tail("3456")));
+    assert!(!tail("38267123456").agrees(tail("38267123457")));
+    assert!(tail("").agrees(tail("1")) && AddressTail::ANY.agrees(tail("38267123456")));
+}
+
+#[test]
+fn a_receipt_finds_its_message_under_any_form_while_nothing_is_known() {
+    for (response, receipt) in
+        [("1234567890", "1234567890"), ("499602D2", "1234567890"), ("1234567890", "499602d2")]
+    {
+        let (mut ledger, learner) = (Ledger::new(), FormLearner::new(None));
+        let key = add(&mut ledger, A, response, 1, "38267123456");
+        assert_eq!(find(&learner, &ledger, receipt, "38267123456"), Some(key), "{response} {receipt}");
+        assert_eq!(find(&learner, &ledger, receipt, "38267123457"), None, "another destination");
+    }
+}
+
+#[test]
+fn dense_ids_in_two_forms_are_never_misdirected() {
+    // Decimal 10–99 and the same numbers in hexadecimal, of two accounts: "10" is 10 of one, 16 of the other.
+    let (mut ledger, learner) = (Ledger::new(), FormLearner::new(None));
+    for n in 10..100u32 {
+        add(&mut ledger, A, &n.to_string(), 1, &format!("3826700{n:04}"));
+    }
+    for n in 10..100u32 {
+        let receipt = format!("{n:X}");
+        if let Some(found) = find(&learner, &ledger, &receipt, &format!("3826700{n:04}")) {
+            assert_eq!(ledger.get(found).unwrap().id.as_slice(), n.to_string().as_bytes());
+        }
+    }
+}
+
+#[test]
+fn twenty_agreeing_matches_lock_the_form_and_a_contradiction_unlocks_it() {
+    let mut learner = FormLearner::new(None);
+    for n in 0..19u32 {
+        learner.learn(format!("{:X}", 0xABC0 + n).as_bytes(), (0xABC0 + n).to_string().as_bytes());
+    }
+    assert_eq!(learner.locked(), None);
+    learner.learn(b"ABCDE", b"703710");
+    assert_eq!(learner.locked(), Some(IdForm::RespHexReceiptDec));
+    learner.learn(b"123", b"123");
+    assert_eq!(learner.locked(), None);
+}
+
+#[test]
+fn a_locked_form_needs_no_destination_but_tells_twins_apart_by_it() {
+    let (mut ledger, learner) = (Ledger::new(), FormLearner::new(Some(IdForm::Dec)));
+    let first = add(&mut ledger, A, "77", 1, "111");
+    assert_eq!(find(&learner, &ledger, "0077", "999"), Some(first));
+    let second = add(&mut ledger, A, "77", 2, "222");
+    assert_eq!(find(&learner, &ledger, "77", "222"), Some(second));
+    assert_eq!(find(&learner, &ledger, "77", "333"), None, "no telling which");
+}
+
+#[test]
+fn carriers_do_not_see_each_others_ids() {
+    let (mut ledger, learner) = (Ledger::new(), FormLearner::new(None));
+    add(&mut ledger, B, "5", 1, "111");
+    assert_eq!(find(&learner, &ledger, "5", "111"), None);
+}
+
+#[test]
+fn an_account_finds_its_own_messages_only() {
+    let mut ledger = Ledger::new();
+    let own = add_as(&mut ledger, A, "c1", Given::Own(42), 1, "1");
+    let short = add_as(&mut ledger, A, "c2", Given::Short(0xAB), 1, "1");
+    let carriers = add(&mut ledger, B, "77AA", 1, "1");
+    let found = |esme, id: &str| ledger.of_account(EsmeId(esme), id.as_bytes(), 2).map(|(key, _)| key);
+    assert_eq!(found(1, "42"), Some(own));
+    assert_eq!(found(1, "000000AB"), Some(short));
+    assert_eq!(found(1, "77AA"), Some(carriers));
+    assert_eq!(found(2, "42"), None);
+    assert_eq!(found(2, "77AA"), None);
+    assert_eq!(found(1, "c1"), None, "it was never given that id");
+}
+
+#[test]
+fn a_removed_entry_is_found_by_nobody() {
+    let (mut ledger, learner) = (Ledger::new(), FormLearner::new(None));
+    let key = add_as(&mut ledger, A, "5", Given::Own(9), 1, "1");
+    ledger.remove(key);
+    ledger.remove(key);
+    assert!(ledger.is_empty() && ledger.get(key).is_none());
+    assert_eq!(find(&learner, &ledger, "5", "1"), None);
+    assert!(ledger.of_account(EsmeId(1), b"9", 2).is_none());
+    let next = add(&mut ledger, A, "6", 1, "1");
+    assert!(ledger.get(key).is_none() && ledger.get(next).is_some());
+}
+
+#[test]
+fn the_table_stays_within_its_bounds() {
+    let mut ledger = Ledger::new();
+    for n in 0..(LEDGER_RECENT_MAX as u32 + 5000) {
+        let key = add(&mut ledger, A, &n.to_string(), 1, "1");
+        ledger.receipt_done(key);
+    }
+    assert!(ledger.len() <= LEDGER_RECENT_MAX + 2, "{}", ledger.len());
+    assert_eq!(ledger.evicted(), 0);
+}
+
+#[test]
+fn what_is_never_receipted_goes_after_72_hours() {
+    let mut ledger = Ledger::new();
+    let old = add(&mut ledger, A, "1", 1, "1");
+    let entry = NewEntry {
+        carrier: A,
+        id: b"2",
+        given: Given::Carrier,
+        esme: EsmeId(1),
+        link: LinkId::default(),
+        mark: 0,
+        destination: AddressTail::ANY,
+        awaited: 1,
+    };
+    ledger.insert(at(72 * 3600 + 1), &entry);
+    assert!(ledger.get(old).is_none());
+    assert_eq!(ledger.evicted(), 1);
+}

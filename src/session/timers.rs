@@ -1,0 +1,199 @@
+//! The timers of a session: session_init, enquire_link, inactivity, response (SMPP 5.0 §2.7), and the deadline of a
+//! drain. Owns: instants. Takes: what was heard and sent. Gives: what is due. Never: a timer touched per PDU beyond
+//! one store.
+
+use super::State;
+use super::window::Owner;
+use crate::limits::{ENQUIRES_UNANSWERED, SESSION_DRAIN};
+use crate::smpp::command::CommandId;
+use crate::time::{Duration, Instant};
+
+/// What the operator set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settings {
+    /// Connected and not bound for so long: close.
+    pub session_init: Duration,
+    /// Silent for so long: send enquire_link. Zero: never.
+    pub enquire_link: Duration,
+    /// No PDU but enquire_link for so long: unbind. Zero: never.
+    pub inactivity: Duration,
+    /// A request of ours unanswered for so long has failed.
+    pub response: Duration,
+}
+
+/// What `Session::tick` did or wants done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ticked {
+    /// The session did what was due.
+    Nothing,
+    /// A request of this owner was not answered in time; its slot is free.
+    Expired(Owner, CommandId),
+    /// Close the link.
+    Close(&'static str),
+}
+
+pub(super) enum Due {
+    Enquire,
+    Inactive,
+    Close(&'static str),
+}
+
+/// A bind, unbind or enquire_link of ours that waits for its answer; these take no window slot.
+#[derive(Debug, Clone, Copy)]
+struct Asked {
+    command: CommandId,
+    sequence: u32,
+    at: Instant,
+}
+
+/// The timers of one session.
+#[derive(Debug)]
+pub struct Timers {
+    settings: Settings,
+    born: Instant,
+    heard_at: Instant,
+    /// The last PDU that was no enquire_link.
+    active_at: Instant,
+    enquire: Option<Asked>,
+    enquires_unanswered: u32,
+    control: Option<Asked>,
+    drain_by: Option<Instant>,
+    inactive: bool,
+}
+
+impl Timers {
+    pub(super) fn new(now: Instant, settings: Settings) -> Self {
+        Self {
+            settings,
+            born: now,
+            heard_at: now,
+            active_at: now,
+            enquire: None,
+            enquires_unanswered: 0,
+            control: None,
+            drain_by: None,
+            inactive: false,
+        }
+    }
+
+    pub(super) fn bound(&mut self, now: Instant, settings: Settings) {
+        self.settings = settings;
+        self.up(now);
+    }
+
+    pub(super) fn up(&mut self, now: Instant) {
+        self.heard_at = now;
+        self.active_at = now;
+    }
+
+    /// Any PDU is a sign of life.
+    #[inline]
+    pub(super) fn heard(&mut self, now: Instant, command: CommandId) {
+        self.heard_at = now;
+        self.enquires_unanswered = 0;
+        if command.request() != CommandId::ENQUIRE_LINK {
+            self.active_at = now;
+        }
+    }
+
+    pub(super) fn control(&mut self, now: Instant, command: CommandId, sequence: u32) {
+        self.control = Some(Asked { command, sequence, at: now });
+    }
+
+    pub(super) fn enquired(&mut self, now: Instant, sequence: u32) {
+        self.enquire = Some(Asked { command: CommandId::ENQUIRE_LINK, sequence, at: now });
+    }
+
+    pub(super) fn drain(&mut self, now: Instant) {
+        self.drain_by.get_or_insert(now.after(SESSION_DRAIN));
+    }
+
+    /// The control request that this response answers.
+    pub(super) fn answer(&mut self, sequence: u32, response: CommandId) -> Option<CommandId> {
+        for asked in [&mut self.control, &mut self.enquire] {
+            let fits = asked.is_some_and(|asked| {
+                asked.sequence == sequence
+                    && (response == CommandId::GENERIC_NACK || response == asked.command.response())
+            });
+            if fits {
+                return asked.take().map(|asked| asked.command);
+            }
+        }
+        None
+    }
+
+    /// Requests sent at this instant or before are overdue.
+    pub(super) fn response_limit(&self, now: Instant) -> Option<Instant> {
+        let span = u64::try_from(self.settings.response.as_nanos()).ok()?;
+        now.as_nanos().checked_sub(span).map(Instant::from_nanos)
+    }
+
+    /// Silence is broken by an enquire_link at this instant.
+    fn enquire_at(&self) -> Option<Instant> {
+        if self.settings.enquire_link.is_zero() {
+            return None;
+        }
+        let last = self.enquire.map_or(self.heard_at, |asked| asked.at.max(self.heard_at));
+        Some(last.after(self.settings.enquire_link))
+    }
+
+    /// The peer is taken for dead when an enquire_link has been met by silence for the response time.
+    fn dead_at(&self) -> Option<Instant> {
+        let asked = self.enquire.filter(|asked| asked.at >= self.heard_at)?;
+        Some(asked.at.after(self.settings.response))
+    }
+
+    fn inactive_at(&self) -> Option<Instant> {
+        let off = self.settings.inactivity.is_zero() || self.inactive;
+        (!off).then(|| self.active_at.after(self.settings.inactivity))
+    }
+
+    fn control_at(&self) -> Option<Instant> {
+        self.control.map(|asked| asked.at.after(self.settings.response))
+    }
+
+    pub(super) fn deadline(&self, state: State, oldest: Option<Instant>) -> Option<Instant> {
+        let response = oldest.map(|at| at.after(self.settings.response));
+        let candidates = match state {
+            State::Closed => return None,
+            State::Open | State::Outbound => {
+                [Some(self.born.after(self.settings.session_init)), self.control_at(), None, None, None, None]
+            }
+            State::Bound(_) | State::Unbinding => [
+                self.enquire_at(),
+                self.dead_at(),
+                self.inactive_at(),
+                self.control_at(),
+                self.drain_by,
+                response,
+            ],
+        };
+        candidates.into_iter().flatten().min()
+    }
+
+    pub(super) fn tick(&mut self, now: Instant, state: State) -> Option<Due> {
+        let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+        if due(self.control_at()) {
+            return Some(Due::Close("no answer to bind or unbind"));
+        }
+        if matches!(state, State::Open | State::Outbound) {
+            let late = due(Some(self.born.after(self.settings.session_init)));
+            return late.then_some(Due::Close("not bound in time"));
+        }
+        if due(self.drain_by) {
+            return Some(Due::Close("drain deadline"));
+        }
+        if due(self.dead_at()) {
+            self.enquires_unanswered += 1;
+            if self.enquires_unanswered >= ENQUIRES_UNANSWERED {
+                return Some(Due::Close("enquire_link unanswered"));
+            }
+            return Some(Due::Enquire);
+        }
+        if due(self.inactive_at()) {
+            self.inactive = true;
+            return Some(Due::Inactive);
+        }
+        due(self.enquire_at()).then_some(Due::Enquire)
+    }
+}
