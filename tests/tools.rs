@@ -1,4 +1,5 @@
 //! The tools over real sockets: a simulated carrier and what drives it, on a free port of the loopback.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use bindery::ids::ListenerId;
 use bindery::io::{self, Options, Stop, StopHandle};
