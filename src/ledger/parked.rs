@@ -71,7 +71,9 @@ impl Parked {
     pub fn for_message(&self, carrier: CarrierId, key: IdKey) -> SmallVec<[ParkedKey; 4]> {
         let same = self.by_key.iter_hash(hash(carrier, key)).map(|&(_, at)| at);
         let same = same.filter(|&at| {
-            self.receipts.get(at).is_some_and(|receipt| receipt.carrier == carrier && receipt.keys.contains(&key))
+            self.receipts
+                .get(at)
+                .is_some_and(|receipt| receipt.carrier == carrier && receipt.keys.contains(&key))
         });
         same.collect()
     }
