@@ -122,7 +122,8 @@ pub(crate) fn header(file: &File) -> Vec<Fault> {
     }
     let below = file.path.trim_start_matches("src/");
     let door = below.ends_with("/mod.rs") && below.matches('/').count() == 1;
-    if !file.is_source() || below == "lib.rs" || !(door || !below.contains('/')) {
+    let of_a_room = door || !below.contains('/');
+    if !file.is_source() || below == "lib.rs" || !of_a_room {
         return Vec::new();
     }
     let header = header.join(" ").to_lowercase();
