@@ -82,7 +82,12 @@ impl Shard {
             Ok(bind) => bind,
             Err(error) => {
                 self.counters.refusals.at(Reason::Malformed as usize).bump();
-                write_header_only(out.to(id), pdu.command_id().response(), error.status, pdu.sequence_number());
+                write_header_only(
+                    out.to(id),
+                    pdu.command_id().response(),
+                    error.status,
+                    pdu.sequence_number(),
+                );
                 self.end(id, out);
                 return Flow::Stop;
             }
@@ -121,7 +126,14 @@ impl Shard {
         Ok(esme)
     }
 
-    fn on_bind_refused(&mut self, now: Now, id: LinkId, esme: Option<EsmeId>, reason: Reason, out: &mut Outbox) {
+    fn on_bind_refused(
+        &mut self,
+        now: Now,
+        id: LinkId,
+        esme: Option<EsmeId>,
+        reason: Reason,
+        out: &mut Outbox,
+    ) {
         self.counters.refusals.at(reason as usize).bump();
         if let Some(cells) = esme.and_then(|esme| self.counters.esmes.get(esme.index())) {
             cells.binds_refused.bump();

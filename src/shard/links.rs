@@ -342,7 +342,8 @@ impl Shard {
         if slot.closing {
             return;
         }
-        let due = |since: Option<Instant>, span| since.is_some_and(|since: Instant| since.after(span) <= now.mono);
+        let due =
+            |since: Option<Instant>, span| since.is_some_and(|since: Instant| since.after(span) <= now.mono);
         if due(slot.partial_since, PDU_READ) {
             return self.drop_link(now, id, "a PDU did not become whole", out);
         }
@@ -426,7 +427,9 @@ impl Shard {
         let mut fields = vec![("side", side_name(slot.side).to_owned())];
         match slot.side {
             Side::Esme(esme) => fields.extend(self.account_name(esme).map(|name| ("esme", name))),
-            Side::Carrier(carrier, ..) => fields.extend(self.carrier_name(carrier).map(|name| ("carrier", name))),
+            Side::Carrier(carrier, ..) => {
+                fields.extend(self.carrier_name(carrier).map(|name| ("carrier", name)))
+            }
             Side::Unbound(_) => {}
         }
         fields.extend(slot.peer.map(|(_, peer)| ("peer", peer.to_string())));

@@ -2,8 +2,8 @@
 //! Owns: the tables. Takes: new entries. Gives: them back by a handle that tells stale from live.
 
 use crate::ids::{CarrierId, EsmeId, LinkId, PoolId};
-use crate::ledger::{AddressTail, EntryKey, Given};
-use crate::limits::{RETAINED_BUFFERS_KEPT, RETAINED_BUFFER_MAX, RETAINED_MAX};
+use crate::ledger::{AddressTail, EntryKey, Given, IdText};
+use crate::limits::{RETAINED_BUFFER_MAX, RETAINED_BUFFERS_KEPT, RETAINED_MAX};
 use crate::session::Owner;
 use crate::smpp::command::CommandId;
 use crate::time::Instant;
@@ -86,6 +86,8 @@ pub(super) struct Multi {
     pub(super) failed: Vec<u8>,
     pub(super) failures: u32,
     pub(super) first_failure: crate::smpp::status::CommandStatus,
+    /// Who accepted parts, with their ids and the receipts that are awaited.
+    pub(super) taken: Vec<(CarrierId, IdText, u16)>,
 }
 
 pub(super) type Multis = SlotMap<MultiKey, Multi>;

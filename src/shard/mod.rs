@@ -95,7 +95,11 @@ impl Shard {
             accounts: accounts.collect(),
             system_ids: named.map(|(index, esme)| (esme.system_id.clone(), EsmeId::new(index))).collect(),
             quanta: vec![Quanta::default(); config.esmes.len()],
-            carriers: config.carriers.iter().map(|carrier| Carrier::new(carrier.clone(), Instant::ZERO)).collect(),
+            carriers: config
+                .carriers
+                .iter()
+                .map(|carrier| Carrier::new(carrier.clone(), Instant::ZERO))
+                .collect(),
             forms: config.carriers.iter().map(|carrier| FormLearner::new(carrier.message_id_form)).collect(),
             routes: RouteTable::new(&config.routes),
             balance: Balance::new(&config.pools),

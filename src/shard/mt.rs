@@ -14,7 +14,7 @@ use crate::esme::settings::{MessageIdSource, WindowOver};
 use crate::ids::{CarrierId, EsmeId, LinkId, PoolId};
 use crate::ledger::{AddressTail, Given, NewEntry};
 use crate::limits::QUANTUM;
-use crate::route::{Path, carriers_of};
+use crate::route::Path;
 use crate::session::Owner;
 use crate::smpp::broadcast::BroadcastSm;
 use crate::smpp::command::CommandId;
@@ -131,6 +131,9 @@ impl Shard {
             self.refuse(id, esme, pdu, CommandStatus::THROTTLED, Reason::Draining, out);
             return Flow::Next;
         }
+        if let Some(slot) = self.link_mut(id) {
+            slot.session.begin();
+        }
         let taken = match pdu.command_id() {
             CommandId::SUBMIT_SM | CommandId::DATA_SM | CommandId::BROADCAST_SM => {
                 self.on_submit(now, id, esme, pdu, out)
@@ -141,13 +144,11 @@ impl Shard {
         if let Some(cells) = self.counters.esmes.get(esme.index()) {
             cells.submits.bump();
         }
-        match taken {
-            Ok(()) => {
-                if let Some(slot) = self.link_mut(id) {
-                    slot.session.begin();
-                }
+        if let Err((status, reason)) = taken {
+            self.refuse(id, esme, pdu, status, reason, out);
+            if let Some(slot) = self.link_mut(id) {
+                slot.session.answered();
             }
-            Err((status, reason)) => self.refuse(id, esme, pdu, status, reason, out),
         }
         Flow::Next
     }
@@ -169,7 +170,7 @@ impl Shard {
         message.pool = Some(pool);
         message.destination = AddressTail::of(target.destination);
         message.awaited = u16::from(receipts_asked(target.registered_delivery));
-        self.dispatch(now, message, pdu, &target.body, out)
+        self.dispatch(now, message, pdu, &target.body, out).map(|_| ())
     }
 
     /// The pool for a message.
@@ -225,30 +226,29 @@ impl Shard {
         pdu: &Pdu<'_>,
         body: &Body<'_>,
         out: &mut Outbox,
-    ) -> Result<(), (CommandStatus, Reason)> {
+    ) -> Result<MessageKey, (CommandStatus, Reason)> {
         let Some(pool) = message.pool else { return Err((CommandStatus::SYSTEM_ERROR, Reason::NoCarrier)) };
         if let Some((carrier, link)) = self.pick(now.mono, message.esme, pool, pdu.command_id(), body, out) {
             message.carrier = carrier;
             let key = self.messages.insert(message);
             self.send(now.mono, key, carrier, link, pdu, body, out);
-            return Ok(());
+            return Ok(key);
         }
         let carrier = self.pick_queue(pool, pdu.command_id(), body)?;
         self.enqueue(now, message, carrier, pdu)
     }
 
-    fn enqueue(
+    pub(super) fn enqueue(
         &mut self,
         now: Now,
         mut message: Message,
         carrier: CarrierId,
         pdu: &Pdu<'_>,
-    ) -> Result<(), (CommandStatus, Reason)> {
+    ) -> Result<MessageKey, (CommandStatus, Reason)> {
         message.carrier = carrier;
-        if message.frame.is_empty() {
-            let copy = self.retained.copy(pdu.bytes());
-            message.frame = copy.ok_or((CommandStatus::THROTTLED, Reason::Retained))?;
-        }
+        debug_assert!(message.frame.is_empty());
+        let copy = self.retained.copy(pdu.bytes());
+        message.frame = copy.ok_or((CommandStatus::THROTTLED, Reason::Retained))?;
         let deadline = message.deadline;
         let key = self.messages.insert(message);
         let Some(queue) = self.carriers.get_mut(carrier.index()).map(|carrier| &mut carrier.queue) else {
@@ -261,7 +261,7 @@ impl Shard {
             self.tick_later(deadline, Timer::Carrier(carrier));
             self.wait_for_pace(now, carrier);
         }
-        Ok(())
+        Ok(key)
     }
 
     pub(super) fn count_queued(&self, carrier: CarrierId) {
@@ -363,7 +363,8 @@ impl Shard {
             debug_assert!(taken, "asked before");
         }
         let v33 = is_v33(settings);
-        let command = if v33 && matches!(body, Body::Data(_)) { CommandId::SUBMIT_SM } else { pdu.command_id() };
+        let command =
+            if v33 && matches!(body, Body::Data(_)) { CommandId::SUBMIT_SM } else { pdu.command_id() };
         let Self { links, windows, .. } = self;
         let slot = links.get_mut(link.index()).and_then(Option::as_mut).filter(|slot| slot.id == link);
         let Some(slot) = slot else { return };
@@ -389,7 +390,10 @@ impl Shard {
                 continue;
             };
             // No attempt starts that cannot be answered.
-            let gone = links.get(message.link.index()).and_then(Option::as_ref).is_none_or(|slot| slot.id != message.link);
+            let gone = links
+                .get(message.link.index())
+                .and_then(Option::as_ref)
+                .is_none_or(|slot| slot.id != message.link);
             if gone || message.deadline <= now.mono {
                 state.queue.pop_front();
                 self.count_queued(carrier);
@@ -423,7 +427,8 @@ impl Shard {
     /// Looks again when the carrier's pace allows the next PDU.
     fn wait_for_pace(&mut self, now: Now, carrier: CarrierId) {
         let state = self.carriers.get_mut(carrier.index());
-        let ready = state.and_then(|state| state.throttle.as_mut()).map(|throttle| throttle.ready_at(now.mono));
+        let ready =
+            state.and_then(|state| state.throttle.as_mut()).map(|throttle| throttle.ready_at(now.mono));
         if let Some(ready) = ready {
             self.tick_later(ready, Timer::Carrier(carrier));
         }
@@ -449,7 +454,13 @@ impl Shard {
     }
 
     /// Answers a request header-only.
-    pub(super) fn answer_status(&mut self, now: Now, message: &Message, status: CommandStatus, out: &mut Outbox) {
+    pub(super) fn answer_status(
+        &mut self,
+        now: Now,
+        message: &Message,
+        status: CommandStatus,
+        out: &mut Outbox,
+    ) {
         let Some(slot) = self.link(message.link) else { return self.ignored(Ignored::ResponseEsmeGone) };
         let status = status.for_version(slot.session.version());
         write_header_only(out.to(message.link), message.command.response(), status, message.sequence);
@@ -479,7 +490,8 @@ impl Shard {
     ) {
         let key: MessageKey = key_of(owner);
         let Some(message) = self.messages.remove(key) else { return };
-        let ok = pdu.header().command_status == CommandStatus::OK && pdu.command_id() != CommandId::GENERIC_NACK;
+        let ok =
+            pdu.header().command_status == CommandStatus::OK && pdu.command_id() != CommandId::GENERIC_NACK;
         if let Some(cells) = self.counters.carriers.get(carrier.index()) {
             if ok { cells.accepted.bump() } else { cells.refused.bump() }
         }
@@ -550,9 +562,13 @@ impl Shard {
             destination: message.destination,
             awaited: message.awaited,
         };
-        self.ledger.insert(now.mono, &new);
+        self.keep(now, &new, out);
+    }
+
+    pub(super) fn keep(&mut self, now: Now, new: &NewEntry<'_>, out: &mut Outbox) {
+        self.ledger.insert(now.mono, new);
         if !self.parked.is_empty() {
-            self.unpark(now, message.carrier, id, out);
+            self.unpark(now, new.carrier, new.id, out);
         }
     }
 
@@ -577,7 +593,13 @@ impl Shard {
     }
 
     /// A message was written and will not be answered any more.
-    pub(super) fn on_message_unknown(&mut self, now: Now, carrier: CarrierId, owner: Owner, out: &mut Outbox) {
+    pub(super) fn on_message_unknown(
+        &mut self,
+        now: Now,
+        carrier: CarrierId,
+        owner: Owner,
+        out: &mut Outbox,
+    ) {
         let Some(message) = self.messages.remove(key_of(owner)) else { return };
         if let Some(cells) = self.counters.carriers.get(carrier.index()) {
             cells.unknown.bump();
@@ -604,23 +626,27 @@ impl Shard {
                 continue;
             }
             let frame = core::mem::take(&mut message.frame);
-            let part = matches!(message.kind, Kind::Part(_));
-            let refused = match Pdu::whole(&frame) {
-                Some(pdu) => {
-                    let (esme, link, sequence) = (message.esme, message.link, message.sequence);
-                    let (command, kind) = (message.command, message.kind);
-                    message.frame = if part { self.retained.copy(&frame).unwrap_or_default() } else { Vec::new() };
-                    let sent = self.dispatch(now, message, &pdu, &Body::again(&pdu), out);
-                    sent.err().map(|refusal| (refusal, esme, link, sequence, command, kind))
+            let Some(pdu) = Pdu::whole(&frame) else { continue };
+            let asked = (message.esme, message.link, message.sequence, message.command, message.kind);
+            match self.dispatch(now, message, &pdu, &Body::again(&pdu), out) {
+                Ok(key) => self.keep_frame(key, frame),
+                Err(refusal) => {
+                    self.refuse_rerouted(now, asked, refusal, &frame, out);
+                    self.retained.release(frame);
                 }
-                None => None,
-            };
-            if let Some(((status, reason), esme, link, sequence, command, kind)) = refused {
-                self.refuse_rerouted(now, (esme, link, sequence, command, kind), (status, reason), &frame, out);
             }
-            self.retained.release(frame);
         }
         self.count_queued(carrier);
+    }
+
+    /// A part of a split submit_multi keeps its octets until it is answered; nobody else does once it is sent.
+    pub(super) fn keep_frame(&mut self, key: MessageKey, frame: Vec<u8>) {
+        match self.messages.get_mut(key) {
+            Some(message) if matches!(message.kind, Kind::Part(_)) && message.frame.is_empty() => {
+                message.frame = frame;
+            }
+            _ => self.retained.release(frame),
+        }
     }
 
     fn refuse_rerouted(
@@ -645,13 +671,6 @@ impl Shard {
         {
             quanta.clear();
         }
-    }
-
-    /// True when every carrier of the pool speaks 3.3 only.
-    pub(super) fn is_v33_pool(&self, pool: PoolId) -> bool {
-        carriers_of(&self.config.pools, pool)
-            .iter()
-            .all(|carrier| self.carriers.get(carrier.index()).is_none_or(is_v33))
     }
 }
 

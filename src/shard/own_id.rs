@@ -50,7 +50,9 @@ mod tests {
     fn ids_go_up_whatever_the_clock_does() {
         let mut ids = OwnIds::new(5);
         let mut last = 0;
-        for wall in [1_790_000_000_000_000, 1_790_000_000_000_000, 1_600_000_000_000_000, 1_790_000_000_000_001] {
+        for wall in
+            [1_790_000_000_000_000, 1_790_000_000_000_000, 1_600_000_000_000_000, 1_790_000_000_000_001]
+        {
             for _ in 0..1000 {
                 let id = ids.next(Wall(wall));
                 assert!(id > last && id.to_string().len() <= 19 && id & 63 == 5);
