@@ -5,7 +5,7 @@ use crate::source::{nesting, paths, tokens};
 use crate::tree::File;
 
 /// A room and the rooms that it may use. Left of every room stand only rooms of earlier rows.
-pub(crate) const ROOMS: [(&str, &[&str]); 22] = [
+pub(crate) const ROOMS: [(&str, &[&str]); 23] = [
     ("limits", &[]),
     ("time", &[]),
     ("prng", &[]),
@@ -26,6 +26,7 @@ pub(crate) const ROOMS: [(&str, &[&str]); 22] = [
     ("io", &["limits", "time", "prng", "ids", "counters", "shard"]),
     ("tools", OUTSIDE),
     ("sidecar", OUTSIDE),
+    ("node", OUTSIDE),
     ("lib", &[]),
     ("main", EVERYTHING),
 ];
@@ -42,7 +43,8 @@ const OUTSIDE: &[&str] = &[
 ];
 const EVERYTHING: &[&str] = &[
     "limits", "time", "prng", "ids", "throttle", "counters", "smpp", "session", "esme", "carrier", "route",
-    "policy", "purse", "journal", "ledger", "config", "shard", "io", "tools", "sidecar", "cli", "lib",
+    "policy", "purse", "journal", "ledger", "config", "shard", "io", "tools", "sidecar", "node", "cli",
+    "lib",
 ];
 
 fn row(room: &str) -> Option<&'static [&'static str]> {
