@@ -3,12 +3,14 @@
 //! Exit codes: 0 good, 1 runtime failure, 2 usage, 3 configuration invalid, 4 cannot reach the server, 5 timed out,
 //! 6 environment unfit.
 
+use crate::demo::{self, Demo};
 use bindery::config::{self, Files};
 use bindery::io;
 use bindery::io::log::{self, LogForm};
+use bindery::node::Node;
 use bindery::time::Duration;
 use bindery::tools::load::{self, Load};
-use bindery::tools::run::drive;
+use bindery::tools::run::{drive, stop_on_signals};
 use bindery::tools::send::{self, Messages, Outcome, Parts, Sender};
 use bindery::tools::smsc::{self, Smsc};
 use bindery::tools::units;
@@ -25,14 +27,26 @@ const UNFIT: u8 = 6;
 
 /// A thread-per-core SMPP proxy, load balancer and SMS gateway
 #[derive(Debug, Parser)]
-#[command(name = "bindery", version, arg_required_else_help = true)]
+#[command(
+    name = "bindery",
+    version,
+    after_help = "Without a command: the demo, a working proxy with two simulated carriers.
+
+Examples:
+  bindery                                  the demo on 127.0.0.1:2775, account demo / demo
+  bindery send --to 38267123456 --text hello
+  bindery check -c bindery.toml && bindery run -c bindery.toml"
+)]
 pub(crate) struct Cli {
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run a node in the foreground; SIGTERM or SIGINT drains and stops it, a second one at once
+    #[command(after_help = "Examples:\n  bindery run -c bindery.toml")]
+    Run(Run),
     /// Check a configuration without binding a port
     #[command(
         after_help = "Examples:\n  bindery check -c bindery.toml\n  bindery check -c bindery.toml --json"
@@ -69,6 +83,13 @@ struct Check {
 }
 
 #[derive(Debug, clap::Args)]
+struct Run {
+    /// The configuration
+    #[arg(short = 'c', long = "config", value_name = "FILE")]
+    config: PathBuf,
+}
+
+#[derive(Debug, clap::Args)]
 struct SmscArgs {
     #[command(flatten)]
     settings: smsc::Settings,
@@ -92,10 +113,12 @@ struct LoadArgs {
 /// Runs the command line.
 pub(crate) fn run(cli: Cli) -> ExitCode {
     let code = match cli.command {
-        Command::Check(args) => check(&args),
-        Command::Send(settings) => send(*settings),
-        Command::Smsc(args) => smsc(*args),
-        Command::Load(args) => load(*args),
+        None => demo(),
+        Some(Command::Run(args)) => run_node(&args),
+        Some(Command::Check(args)) => check(&args),
+        Some(Command::Send(settings)) => send(*settings),
+        Some(Command::Smsc(args)) => smsc(*args),
+        Some(Command::Load(args)) => load(*args),
     };
     ExitCode::from(code)
 }
@@ -110,7 +133,7 @@ fn say(text: &str) {
     let _ = writeln!(std::io::stdout(), "{text}");
 }
 
-fn check(args: &Check) -> u8 {
+fn load_config(path: &Path) -> Result<config::Loaded, config::Report> {
     let mut files = Files {
         read: &mut |path: &Path| std::fs::read_to_string(path),
         list: &mut |folder: &Path| {
@@ -119,7 +142,11 @@ fn check(args: &Check) -> u8 {
         },
         env: &mut |name: &str| std::env::var(name).ok(),
     };
-    let (report, code) = match config::load(&args.config, &mut files) {
+    config::load(path, &mut files)
+}
+
+fn check(args: &Check) -> u8 {
+    let (report, code) = match load_config(&args.config) {
         Ok(loaded) => (loaded.warnings, 0),
         Err(report) => (report, CONFIGURATION),
     };
@@ -132,6 +159,74 @@ fn check(args: &Check) -> u8 {
         say("the configuration is good");
     }
     code
+}
+
+fn run_node(args: &Run) -> u8 {
+    let loaded = match load_config(&args.config) {
+        Ok(loaded) => loaded,
+        Err(report) => {
+            let _ = write!(std::io::stderr(), "{}", report.render(std::io::stderr().is_terminal()));
+            return CONFIGURATION;
+        }
+    };
+    if !loaded.warnings.is_empty() {
+        let _ = write!(std::io::stderr(), "{}", loaded.warnings.render(std::io::stderr().is_terminal()));
+    }
+    let node = match Node::start(loaded.config, log::to_stderr(LogForm::of_stderr())) {
+        Ok(node) => node,
+        Err(error) => {
+            complain(&format!("error: {error}"));
+            return UNFIT;
+        }
+    };
+    for address in node.addresses() {
+        complain(&format!("listening address={address}"));
+    }
+    ended(stop_on_signals(node.stop()).and_then(|_| node.wait()))
+}
+
+fn ended(result: std::io::Result<()>) -> u8 {
+    result.map_or_else(|error| unfit(&error), |()| 0)
+}
+
+fn demo() -> u8 {
+    let log = demo::quiet(log::to_stderr(LogForm::of_stderr()));
+    let running = match Demo::start(demo::ADDRESS, log) {
+        Ok(running) => running,
+        Err(reason) => {
+            complain(&format!("error: {reason}"));
+            return UNFIT;
+        }
+    };
+    let under_cargo = std::env::var_os("CARGO").is_some();
+    let program = if under_cargo { "cargo run --release --" } else { "bindery" };
+    if let Some(address) = running.node.addresses().first() {
+        say(&demo::greeting(*address, program));
+    }
+    let signals = match stop_on_signals(running.node.stop()) {
+        Ok(signals) => signals,
+        Err(error) => return unfit(&error),
+    };
+    let terminal = std::io::stdout().is_terminal();
+    let (wake, woken) = std::sync::mpsc::channel::<()>();
+    let mut last = String::new();
+    while !running.node.is_over() {
+        let line = running.counts();
+        if line != last {
+            let ends = if terminal { ("\r\x1b[2K", "") } else { ("", "\n") };
+            let _ = write!(std::io::stdout(), "{}{line}{}", ends.0, ends.1);
+            let _ = std::io::stdout().flush();
+            last = line;
+        }
+        // Nobody sends: this is one second, or less time when the node has ended.
+        let _ = woken.recv_timeout(Duration::from_secs(1));
+    }
+    drop(wake);
+    signals.close();
+    if terminal {
+        say("");
+    }
+    ended(running.finish())
 }
 
 fn numbers(settings: &send::Settings) -> Result<Vec<String>, String> {
@@ -280,8 +375,8 @@ mod tests {
     #[test]
     fn numbers_come_from_the_line_and_lose_their_plus() {
         let read = |line: &str| match Cli::try_parse_from(line.split(' ')).unwrap().command {
-            Command::Send(settings) => numbers(&settings),
-            Command::Check(_) | Command::Smsc(_) | Command::Load(_) => Err("not send".to_owned()),
+            Some(Command::Send(settings)) => numbers(&settings),
+            _ => Err("not send".to_owned()),
         };
         assert_eq!(read("bindery send --to +381,382 --text x"), Ok(vec!["381".into(), "382".into()]));
         assert!(read("bindery send --to 381,,382 --text x").is_err());
