@@ -43,7 +43,7 @@ const OUTSIDE: &[&str] = &[
 ];
 const EVERYTHING: &[&str] = &[
     "limits", "time", "prng", "ids", "throttle", "counters", "smpp", "session", "esme", "carrier", "route",
-    "policy", "purse", "journal", "ledger", "config", "shard", "io", "tools", "sidecar", "node", "cli",
+    "policy", "purse", "journal", "ledger", "config", "shard", "io", "tools", "sidecar", "node", "cli", "demo",
     "lib",
 ];
 
