@@ -43,8 +43,8 @@ const OUTSIDE: &[&str] = &[
 ];
 const EVERYTHING: &[&str] = &[
     "limits", "time", "prng", "ids", "throttle", "counters", "smpp", "session", "esme", "carrier", "route",
-    "policy", "purse", "journal", "ledger", "config", "shard", "io", "tools", "sidecar", "node", "cli", "demo",
-    "lib",
+    "policy", "purse", "journal", "ledger", "config", "shard", "io", "tools", "sidecar", "node", "cli",
+    "demo", "lib",
 ];
 
 /// Modules of the binary: parts of `main` in files of their own.
