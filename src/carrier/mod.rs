@@ -256,11 +256,20 @@ pub(crate) mod tests {
             queue_max: 1000,
             rate: None,
             burst: 20,
+            pace: settings::PaceSettings {
+                min: crate::throttle::Rate { units: 10, per: Duration::from_secs(1) },
+                cut_percent: 50,
+                grow_over: Duration::from_secs(30),
+            },
+            on_status: Vec::new(),
             enquire_link_interval: Duration::from_secs(30),
             response_timeout: Duration::from_secs(8),
             tcp_user_timeout: Duration::from_secs(20),
             reconnect_min: Duration::from_secs(1),
             reconnect_max: Duration::from_secs(60),
+            source_address: None,
+            interface: None,
+            firewall_mark: None,
             message_id_form: None,
         }
     }

@@ -77,6 +77,7 @@ fn read_one(
         window_max: table.count(notes, "window_max", 1..=WINDOW_MAX as u32, 100),
         window_over: table.choice(notes, "window_over", &overs, &[]).unwrap_or(WindowOver::Wait),
         answer_timeout: table.duration(notes, "answer_timeout", timer(), Duration::from_secs(20)),
+        attempts_max: 3,
         message_id: table.choice(notes, "message_id", &ids, &[]).unwrap_or(MessageIdSource::Auto),
         unknown_status: read_unknown_status(table, notes),
         pool: table.get("pool").and_then(|item| pools.resolve(&item, notes)).map(PoolId::new),

@@ -8,7 +8,7 @@ use super::report::{Notes, Source};
 use super::table::Table;
 use super::{TIMER_MAX, TIMER_MIN, keys, units};
 use crate::carrier::Settings;
-use crate::carrier::settings::{AddressUse, BindMode};
+use crate::carrier::settings::{AddressUse, BindMode, PaceSettings};
 use crate::limits::{
     ADDRESSES_MAX, BURST_MAX, CARRIERS_MAX, QUEUE_MAX, RATE_MAX, SESSIONS_MAX, SYSTEM_ID_MAX,
     SYSTEM_TYPE_MAX, WINDOW_MAX,
@@ -58,6 +58,12 @@ fn read_one(carrier: &Named<'_>, sources: &[Source], files: &mut Files<'_>, note
         queue_max: table.count(notes, "queue_max", 1..=QUEUE_MAX as u32, 1000),
         rate: read_rate(table, notes),
         burst: table.count(notes, "burst", 1..=BURST_MAX, 20),
+        pace: PaceSettings {
+            min: Rate { units: 10, per: Duration::from_secs(1) },
+            cut_percent: 50,
+            grow_over: Duration::from_secs(30),
+        },
+        on_status: Vec::new(),
         enquire_link_interval: table.duration(
             notes,
             "enquire_link_interval",
@@ -68,6 +74,9 @@ fn read_one(carrier: &Named<'_>, sources: &[Source], files: &mut Files<'_>, note
         tcp_user_timeout: table.duration(notes, "tcp_user_timeout", timer(), Duration::from_secs(20)),
         reconnect_min,
         reconnect_max,
+        source_address: None,
+        interface: None,
+        firewall_mark: None,
         message_id_form: read_form(table, notes),
     }
 }

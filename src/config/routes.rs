@@ -66,7 +66,7 @@ fn read_pool(pool: &Named<'_>, directory: &Directory<'_>, notes: &mut Notes) -> 
         let message = "every member has weight 0: this pool takes nothing";
         notes.warning(pool.place, table.path.clone(), message);
     }
-    PoolSettings { name: pool.name.to_owned(), members }
+    PoolSettings::weighted(pool.name, members)
 }
 
 fn read_member(item: &Item<'_>, directory: &Directory<'_>, notes: &mut Notes) -> Option<MemberSettings> {

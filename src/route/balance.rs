@@ -155,7 +155,7 @@ mod tests {
 
     fn pool(members: &[(Member, u32, u32)]) -> PoolSettings {
         let members = members.iter().map(|&(member, weight, tier)| MemberSettings { member, weight, tier });
-        PoolSettings { name: String::new(), members: members.collect() }
+        PoolSettings::weighted("", members.collect())
     }
 
     fn carrier(id: u32) -> Member {
