@@ -39,6 +39,12 @@ impl TimerQueue {
         self.0.pop().map(|Reverse((_, timer))| timer)
     }
 
+    /// Entries that have not fired.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.0.peek().map(|Reverse((at, _))| *at)
     }
