@@ -12,6 +12,8 @@
 //!   Outbound                     session_init, enquire_link, response timers, lost framing ───┘
 //! ```
 
+#[cfg(test)]
+mod tests;
 mod timers;
 mod window;
 
@@ -456,6 +458,11 @@ impl Session {
             return Heard::Bound(kind);
         }
         Heard::BindRefused(status)
+    }
+
+    /// The owner has paused the link and reads nothing from it: silence says nothing of the peer.
+    pub fn unread(&mut self, now: Instant) {
+        self.timers.up(now);
     }
 
     /// When `tick` is wanted.

@@ -338,9 +338,16 @@ impl Shard {
 
     pub(super) fn tick_link(&mut self, now: Now, id: LinkId, out: &mut Outbox) {
         let Some(slot) = self.link_mut(id) else { return };
+        if slot.armed > now.mono {
+            // This wish was replaced by another, which stands in the queue.
+            return;
+        }
         slot.armed = Instant::from_nanos(u64::MAX);
         if slot.closing {
             return;
+        }
+        if slot.paused {
+            slot.session.unread(now.mono);
         }
         let due =
             |since: Option<Instant>, span| since.is_some_and(|since: Instant| since.after(span) <= now.mono);

@@ -258,8 +258,8 @@ impl Shard {
         let first = queue.len() == 1;
         self.count_queued(carrier);
         if first {
-            self.tick_later(deadline, Timer::Carrier(carrier));
             self.wait_for_pace(now, carrier);
+            self.tick_later(deadline, Timer::Carrier(carrier));
         }
         Ok(key)
     }

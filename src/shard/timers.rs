@@ -1,13 +1,13 @@
 //! Deadlines of a shard. Owns: a heap of instants. Takes: what is wanted when. Gives: what is due. Never: touched per
-//! PDU: each link stands in it about once, re-armed lazily when its entry fires.
+//! PDU: each link stands in it about once, re-armed lazily when its entry fires; each carrier and account counts once.
 
 use crate::ids::{CarrierId, EsmeId, LinkId};
 use crate::time::Instant;
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, HashMap};
 
 /// Whose deadline it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Timer {
     /// The session of a link.
     Link(LinkId),
@@ -23,29 +23,55 @@ pub(super) enum Timer {
     Drained,
 }
 
+impl Timer {
+    /// Its owner says anew what it wants each time it fires, so only the earliest wish counts.
+    const fn is_single(self) -> bool {
+        match self {
+            Self::Carrier(_) | Self::Parked | Self::Waiting(_) => true,
+            Self::Link(_) | Self::RefuseBind(_) | Self::Drained => false,
+        }
+    }
+}
+
 #[derive(Debug, Default)]
-pub(super) struct TimerQueue(BinaryHeap<Reverse<(Instant, Timer)>>);
+pub(super) struct TimerQueue {
+    heap: BinaryHeap<Reverse<(Instant, Timer)>>,
+    /// The earliest wish of each single timer; an entry that says otherwise is stale.
+    single: HashMap<Timer, Instant>,
+}
 
 impl TimerQueue {
     pub(super) fn push(&mut self, at: Instant, timer: Timer) {
-        self.0.push(Reverse((at, timer)));
+        if timer.is_single() {
+            if self.single.get(&timer).is_some_and(|&earlier| earlier <= at) {
+                return;
+            }
+            self.single.insert(timer, at);
+        }
+        self.heap.push(Reverse((at, timer)));
     }
 
     pub(super) fn pop_due(&mut self, now: Instant) -> Option<Timer> {
-        let due = self.0.peek().is_some_and(|Reverse((at, _))| *at <= now);
-        if !due {
-            return None;
+        while self.heap.peek().is_some_and(|Reverse((at, _))| *at <= now) {
+            let Reverse((at, timer)) = self.heap.pop()?;
+            if !timer.is_single() {
+                return Some(timer);
+            }
+            if self.single.get(&timer) == Some(&at) {
+                self.single.remove(&timer);
+                return Some(timer);
+            }
         }
-        self.0.pop().map(|Reverse((_, timer))| timer)
+        None
     }
 
     /// Entries that have not fired.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
-        self.0.len()
+        self.heap.len()
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.0.peek().map(|Reverse((at, _))| *at)
+        self.heap.peek().map(|Reverse((at, _))| *at)
     }
 }
