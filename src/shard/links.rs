@@ -137,6 +137,9 @@ impl Shard {
         }
         let used = self.process(now, id, &tail, out);
         tail.drain(..used.min(tail.len()));
+        if used > 0 {
+            self.forget_partial(id);
+        }
         if !tail.is_empty() {
             tail.extend_from_slice(rest);
             return self.put_tail(now, id, tail);
@@ -154,15 +157,20 @@ impl Shard {
     }
 
     fn keep_tail(&mut self, now: Now, id: LinkId, rest: &[u8]) {
+        self.forget_partial(id);
         if rest.is_empty() {
-            if let Some(slot) = self.link_mut(id) {
-                slot.partial_since = None;
-            }
             return;
         }
         let mut tail = self.tails.pop().unwrap_or_default();
         tail.extend_from_slice(rest);
         self.put_tail(now, id, tail);
+    }
+
+    /// The PDU that was not whole is.
+    fn forget_partial(&mut self, id: LinkId) {
+        if let Some(slot) = self.link_mut(id) {
+            slot.partial_since = None;
+        }
     }
 
     fn put_tail(&mut self, now: Now, id: LinkId, tail: Vec<u8>) {
@@ -171,7 +179,8 @@ impl Shard {
             return self.spare_tail(tail);
         }
         slot.tail = tail;
-        slot.partial_since = if slot.paused { None } else { Some(now.mono) };
+        // More octets of the same PDU do not give it more time.
+        slot.partial_since = if slot.paused { None } else { slot.partial_since.or(Some(now.mono)) };
         self.arm(id);
     }
 
