@@ -266,6 +266,7 @@ impl Shard {
         if self.link(id).is_some_and(|slot| !slot.paused && !slot.closing) {
             out.act(Action::Resume(id));
         }
+        self.progress(now, id, out);
     }
 
     pub(super) fn on_room(&mut self, now: Now, id: LinkId, out: &mut Outbox) {
