@@ -383,8 +383,10 @@ impl Shard {
             }
         }
         self.progress(now, id, out);
-        if let Some(Side::Carrier(carrier, ..)) = self.link(id).map(|slot| slot.side) {
-            self.pump(now, carrier, out);
+        match self.link(id).map(|slot| slot.side) {
+            Some(Side::Carrier(carrier, ..)) => self.pump(now, carrier, out),
+            Some(Side::Esme(esme)) => self.pump_waiting(now, esme, out),
+            Some(Side::Unbound(_)) | None => {}
         }
         self.arm(id);
     }
