@@ -495,7 +495,10 @@ impl Shard {
         if let Some(cells) = self.counters.carriers.get(carrier.index()) {
             if ok { cells.accepted.bump() } else { cells.refused.bump() }
         }
-        if let Some(cells) = self.counters.esmes.get(message.esme.index()) {
+        // A part is no answer of its own.
+        if !matches!(message.kind, Kind::Part(_))
+            && let Some(cells) = self.counters.esmes.get(message.esme.index())
+        {
             if ok { cells.accepted.bump() } else { cells.refused_by_carrier.bump() }
         }
         match message.kind {
