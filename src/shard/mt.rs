@@ -617,13 +617,20 @@ impl Shard {
         self.retained.release(message.frame);
     }
 
-    /// A carrier can send no more: what waits there, and was never written, is decided again.
+    /// A carrier can send no more, or another can again: what waits there, and was never written, is decided again.
+    /// What only this carrier can answer stays.
     pub(super) fn reroute(&mut self, now: Now, carrier: CarrierId, out: &mut Outbox) {
         let Some(state) = self.carriers.get_mut(carrier.index()) else { return };
         let waiting = core::mem::take(&mut state.queue);
         for key in waiting {
+            if self.messages.get(key).is_some_and(|message| message.pool.is_none()) {
+                if let Some(state) = self.carriers.get_mut(carrier.index()) {
+                    state.queue.push_back(key);
+                }
+                continue;
+            }
             let Some(mut message) = self.messages.remove(key) else { continue };
-            if message.pool.is_none() || self.link(message.link).is_none() {
+            if self.link(message.link).is_none() {
                 let key = self.messages.insert(message);
                 self.give_up(now, key, CommandStatus::SYSTEM_ERROR, Reason::NoCarrier, out);
                 continue;
