@@ -15,8 +15,7 @@ const TRX: BindKind = BindKind::Transceiver;
 #[test]
 fn wrong_credentials_all_look_the_same_come_late_and_end_the_link() {
     let mut config = config(&["acme", "fenced"], &["alpha"]);
-    config.esmes[1].allow_from =
-        vec![AddressBlock { address: "10.1.0.0".parse().unwrap(), prefix_len: 16 }];
+    config.esmes[1].allow_from = vec![AddressBlock { address: "10.1.0.0".parse().unwrap(), prefix_len: 16 }];
     let mut rig = Rig::new(config);
     let mut answers = Vec::new();
     for (system_id, password) in [("acme", "wrong"), ("nobody", "secret"), ("fenced", "secret")] {
@@ -54,8 +53,7 @@ fn nothing_is_taken_from_a_link_whose_bind_was_refused() {
 #[test]
 fn an_allowed_address_binds_and_another_does_not() {
     let mut config = config(&["acme"], &["alpha"]);
-    config.esmes[0].allow_from =
-        vec![AddressBlock { address: "10.1.0.0".parse().unwrap(), prefix_len: 16 }];
+    config.esmes[0].allow_from = vec![AddressBlock { address: "10.1.0.0".parse().unwrap(), prefix_len: 16 }];
     let mut rig = Rig::new(config);
     for (peer, status) in
         [("10.1.9.9:5000", CommandStatus::OK), ("10.2.0.1:5000", CommandStatus::INVALID_PASSWORD)]

@@ -25,7 +25,10 @@ fn each_slot_dials_binds_as_it_was_told_and_is_bound() {
     assert_eq!(heard.command(), CommandId::BIND_TRANSCEIVER);
     let pdu = heard.pdu();
     let bind = Bind::parse(&pdu).unwrap();
-    assert_eq!((bind.system_id, bind.password, bind.system_type), (&b"bindery"[..], &b"secret"[..], &b"VMA"[..]));
+    assert_eq!(
+        (bind.system_id, bind.password, bind.system_type),
+        (&b"bindery"[..], &b"secret"[..], &b"VMA"[..])
+    );
     assert_eq!(bind.interface_version, 0x34);
     rig.send(link, &header(CommandId::BIND_TRANSCEIVER_RESP, CommandStatus::OK, heard.sequence()));
     assert_eq!(rig.counters.carriers[0].sessions.get(), 1);
@@ -210,7 +213,8 @@ fn a_drain_gives_nothing_new_to_esmes() {
     rig.send(alpha, &mo("38267", "14499", 2));
     rig.advance(Duration::from_secs(6));
     rig.silent(acme);
-    let mut answers: Vec<_> = rig.heard(alpha).iter().map(|heard| (heard.sequence(), heard.status())).collect();
+    let mut answers: Vec<_> =
+        rig.heard(alpha).iter().map(|heard| (heard.sequence(), heard.status())).collect();
     answers.sort();
     assert_eq!(answers, [(1, CommandStatus::RECEIVER_TEMPORARY), (2, CommandStatus::RECEIVER_TEMPORARY)]);
 }

@@ -135,7 +135,9 @@ fn a_delivery_that_waits_too_long_for_a_place_stays_with_the_carrier() {
 
 #[test]
 fn an_unanswered_delivery_goes_to_the_next_session_and_a_late_answer_is_ignored() {
-    let mut rig = Rig::up(all_to_acme());
+    let mut config = all_to_acme();
+    config.carriers[0].enquire_link_interval = Duration::from_secs(300);
+    let mut rig = Rig::up(config);
     let (one, two, alpha) = (rig.trx("acme"), rig.trx("acme"), rig.carrier(0));
     rig.send(alpha, &mo(HANDSET, "14499", 6));
     let (first, second, given) = match rig.heard(one).pop() {

@@ -9,4 +9,6 @@ mod pdus;
 mod receipts;
 mod rig;
 mod shares;
+mod soak;
 mod windows;
+mod world;

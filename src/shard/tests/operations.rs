@@ -50,9 +50,10 @@ fn outcome(heard: &Heard) -> (String, Vec<(String, u32)>) {
     let pdu = heard.pdu();
     let response = SubmitMultiResp::parse(&pdu);
     let id = response.message_id.unwrap_or_default();
-    let failed = response.unsuccess.iter().map(|failed| {
-        (String::from_utf8(failed.destination.digits.to_vec()).unwrap(), failed.status.0)
-    });
+    let failed = response
+        .unsuccess
+        .iter()
+        .map(|failed| (String::from_utf8(failed.destination.digits.to_vec()).unwrap(), failed.status.0));
     (String::from_utf8(id.to_vec()).unwrap(), failed.collect())
 }
 

@@ -1,6 +1,6 @@
 //! What an ESME is answered: the carrier's own words, or the status of what went wrong, exactly once.
 
-use super::pdus::{answer, header, receipt, refusal, submit};
+use super::pdus::{Dlr, answer, header, receipt, refusal, submit};
 use super::rig::{Rig, config};
 use crate::counters::{Ignored, Match, Reason};
 use crate::esme::settings::MessageIdSource;
@@ -78,8 +78,7 @@ fn an_own_id_is_decimal_and_stands_for_the_carriers_in_receipts() {
     let own = rig.one(link).id();
     assert!(own.len() <= 19 && own.parse::<u64>().is_ok(), "{own}");
     for (sequence, tlvs) in [(5, true), (6, false)] {
-        let dlr =
-            super::pdus::Dlr { id: "carrier-1", number: "38267000001", stat: "ENROUTE", tlvs };
+        let dlr = Dlr { id: "carrier-1", number: "38267000001", stat: "ENROUTE", tlvs, ..Dlr::default() };
         let mut octets = dlr.write(sequence);
         if tlvs {
             // message_state ENROUTE, so that the next one is not a duplicate.

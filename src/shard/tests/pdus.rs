@@ -81,12 +81,7 @@ pub(super) fn submit(destination: &str, sequence: u32) -> Vec<u8> {
     submit_text(destination, sequence, "hello", 1)
 }
 
-pub(super) fn submit_text(
-    destination: &str,
-    sequence: u32,
-    text: &str,
-    registered_delivery: u8,
-) -> Vec<u8> {
+pub(super) fn submit_text(destination: &str, sequence: u32, text: &str, registered_delivery: u8) -> Vec<u8> {
     let content = Content { registered_delivery, short_message: text.as_bytes(), ..Content::default() };
     let sm = Sm { source: number("14499"), destination: number(destination), content, ..Sm::default() };
     let mut out = Vec::new();
@@ -103,11 +98,19 @@ pub(super) struct Dlr<'a> {
     pub(super) stat: &'a str,
     /// In TLVs as well as in the text.
     pub(super) tlvs: bool,
+    /// What it repeats of the message.
+    pub(super) text: &'a str,
+}
+
+impl Default for Dlr<'_> {
+    fn default() -> Self {
+        Self { id: "", number: "", stat: "DELIVRD", tlvs: false, text: "hello" }
+    }
 }
 
 /// A final receipt, DELIVRD, in text only.
 pub(super) fn receipt(id: &str, destination: &str, sequence: u32) -> Vec<u8> {
-    Dlr { id, number: destination, stat: "DELIVRD", tlvs: false }.write(sequence)
+    Dlr { id, number: destination, ..Dlr::default() }.write(sequence)
 }
 
 impl Dlr<'_> {
@@ -120,7 +123,7 @@ impl Dlr<'_> {
             done_date: b"2611210801",
             stat: self.stat.as_bytes(),
             err: b"000",
-            text: b"hello",
+            text: self.text.as_bytes(),
         };
         let mut text = Vec::new();
         write_text(&mut text, &fields);

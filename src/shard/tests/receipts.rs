@@ -87,7 +87,7 @@ fn a_receipt_that_was_delivered_is_answered_and_not_forwarded_again() {
 fn intermediate_receipts_are_all_forwarded_and_end_nothing() {
     let mut pair = pair();
     pair.accepted("5");
-    let enroute = Dlr { id: "5", number: NUMBER, stat: "ENROUTE", tlvs: false };
+    let enroute = Dlr { id: "5", number: NUMBER, stat: "ENROUTE", ..Dlr::default() };
     for sequence in 1..=3 {
         pair.rig.send(pair.alpha, &enroute.write(sequence));
         let given = pair.rig.one(pair.link);
@@ -256,8 +256,7 @@ fn the_receivers_of_a_carrier_bring_the_receipts_of_its_transmitters() {
     let link = rig.trx("acme");
     rig.send(link, &submit(NUMBER, 1));
     let links = rig.carrier_links(0);
-    let (tx, request) =
-        links.iter().find_map(|&at| rig.heard(at).pop().map(|heard| (at, heard))).unwrap();
+    let (tx, request) = links.iter().find_map(|&at| rig.heard(at).pop().map(|heard| (at, heard))).unwrap();
     let rx = links.into_iter().find(|&at| at != tx).unwrap();
     rig.send(rx, &receipt("5", NUMBER, 1));
     rig.silent(link);

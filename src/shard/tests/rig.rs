@@ -14,7 +14,6 @@ use crate::ids::{CarrierId, LinkId, ListenerId, PoolId};
 use crate::limits::PDU_MAX;
 use crate::route::settings::{Member, MemberSettings, PoolSettings};
 use crate::session::BindKind;
-use crate::smpp::command::CommandId;
 use crate::smpp::frame::Frame;
 use crate::smpp::status::CommandStatus;
 use crate::time::{Duration, Instant, Now, Wall};
@@ -42,7 +41,11 @@ pub(super) fn config(esmes: &[&str], carriers: &[&str]) -> Config {
         }],
         esmes: esmes
             .iter()
-            .map(|name| crate::esme::Settings { pool: Some(PoolId(0)), sessions_max: 8, ..esme_settings(name) })
+            .map(|name| crate::esme::Settings {
+                pool: Some(PoolId(0)),
+                sessions_max: 8,
+                ..esme_settings(name)
+            })
             .collect(),
         carriers: carriers
             .iter()
@@ -294,6 +297,11 @@ impl Rig {
         peer.map(|peer| peer.heard.drain(..).collect()).unwrap_or_default()
     }
 
+    /// What came to the peer and it has not looked at.
+    pub(super) fn unseen(&self, link: LinkId) -> impl Iterator<Item = &Heard> {
+        self.peers.get(&link).into_iter().flat_map(|peer| peer.heard.iter())
+    }
+
     /// The one PDU that the peer has heard since it last looked.
     #[track_caller]
     pub(super) fn one(&mut self, link: LinkId) -> Heard {
@@ -417,9 +425,4 @@ impl Rig {
         assert!(self.shard.parked.is_empty(), "parked");
         assert_eq!(self.shard.retained.bytes(), 0, "retained");
     }
-}
-
-/// Answers with success what is answered so: enquire_link, unbind.
-pub(super) fn is_control(command: CommandId) -> bool {
-    matches!(command, CommandId::ENQUIRE_LINK | CommandId::UNBIND)
 }

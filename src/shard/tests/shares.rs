@@ -49,7 +49,7 @@ fn a_hundred_thousand_messages_of_many_sessions_are_shared_five_to_three_to_two(
     let mut rig = Rig::up(config);
     let links: Vec<LinkId> = (0..4).flat_map(|_| names).map(|name| rig.trx(name)).collect();
     let mut sums = [0u64; 3];
-    for turn in 0..100u32 {
+    for turn in 0..104u32 {
         // Never whole quanta, so that they end wherever they may.
         for (sum, count) in sums.iter_mut().zip(round(&mut rig, &links, 20 + turn % 24, 3)) {
             *sum += count;
