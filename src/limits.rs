@@ -21,12 +21,55 @@ pub const SEQUENCE_MAX: u32 = 0x7FFF_FFFF;
 pub const MESSAGE_ID_MAX: usize = 64;
 /// Longest digits kept of an address when a receipt's destination is compared (design decision 13).
 pub const ADDRESS_TAIL: usize = 7;
+/// Smallest `pdu_max` a listener may set, octets: any bind and a short submit fit.
+pub const PDU_MAX_MIN: usize = 1024;
+/// Accounts in a configuration. Past this and every bound below the configuration is refused.
+pub const ESMES_MAX: usize = 200_000;
+/// Carriers.
+pub const CARRIERS_MAX: usize = 1024;
+/// Pools.
+pub const POOLS_MAX: usize = 4096;
+/// Members of one pool.
+pub const MEMBERS_MAX: usize = 1024;
+/// MT routes, and as many MO routes.
+pub const ROUTES_MAX: usize = 100_000;
+/// Patterns in the conditions of all routes.
+pub const PATTERNS_MAX: usize = 1_000_000;
+/// Listeners.
+pub const LISTENERS_MAX: usize = 64;
+/// Addresses of one carrier.
+pub const ADDRESSES_MAX: usize = 16;
+/// Configuration files, included ones counted.
+pub const FILES_MAX: usize = 10_000;
+/// Largest `connections_max` of a listener.
+pub const CONNECTIONS_MAX: usize = 1_000_000;
+/// Largest `queue_max` of a carrier.
+pub const QUEUE_MAX: usize = 1_000_000;
+/// Largest `burst` of a throttle.
+pub const BURST_MAX: u32 = 1_000_000;
+/// Most units that a rate may allow in its span.
+pub const RATE_MAX: u64 = 1_000_000;
+/// Largest weight of a pool's member.
+pub const WEIGHT_MAX: u32 = 1_000_000;
+/// Highest tier of a pool's member.
+pub const TIER_MAX: u32 = 64;
+/// Octets of a system_id without its NUL (SMPP 3.4 §4.1.1).
+pub const SYSTEM_ID_MAX: usize = 15;
+/// Octets of a system_type without its NUL (SMPP 3.4 §4.1.1).
+pub const SYSTEM_TYPE_MAX: usize = 12;
+/// Octets of a password. SMPP 3.4 §4.1.1 says 8; many carriers hand out longer ones.
+pub const PASSWORD_MAX: usize = 128;
+/// Octets of an address without its NUL (SMPP 3.4 §4.4.1); a longer pattern matches nothing.
+pub const ADDRESS_MAX: usize = 20;
 
+const _: () = assert!(HEADER_LEN < PDU_MAX_MIN && PDU_MAX_MIN <= PDU_MAX_DEFAULT);
 const _: () = assert!(HEADER_LEN < PDU_MAX_DEFAULT && PDU_MAX_DEFAULT <= PDU_MAX);
 const _: () = assert!(WINDOW_MAX.is_power_of_two());
 
 /// Octets of output that a link may hold before nothing new is sent to it and, for an ESME, nothing is read.
 pub const OUTPUT_SOFT: usize = 256 * 1024;
+/// Octets of output over which a carrier's link, which is never paused, is closed.
+pub const OUTPUT_HARD: usize = 4 * OUTPUT_SOFT;
 /// Output buffers that a shard keeps for reuse.
 pub const OUTPUT_BUFFERS_KEPT: usize = 1024;
 /// Largest output buffer worth keeping, octets.
@@ -69,3 +112,24 @@ pub const PARKED_MAX: usize = DELIVERIES_MAX / 2;
 pub const ALREADY_BOUND_WAIT: Duration = Duration::from_secs(10);
 /// A session that was bound for so long starts its back-off anew.
 pub const RECONNECT_SETTLED: Duration = Duration::from_secs(30);
+/// Octets that a shard holds for messages and deliveries that wait; over it an ESME hears ESME_RTHROTTLED
+/// (`retained`), a carrier ESME_RX_T_APPN.
+pub const RETAINED_MAX: usize = 256 * 1024 * 1024;
+/// Buffers that a shard keeps for that.
+pub const RETAINED_BUFFERS_KEPT: usize = 4096;
+/// Largest such buffer worth keeping, octets.
+pub const RETAINED_BUFFER_MAX: usize = 4096;
+/// Deliveries that wait for one account whose sessions have no room; over it the carrier hears ESME_RX_T_APPN.
+pub const WAITING_MAX: usize = 10_000;
+/// How long a delivery waits for such an account; then the carrier hears ESME_RX_T_APPN and tries again.
+pub const WAITING_TIME: Duration = Duration::from_secs(5);
+/// A PDU whose first octet came must be whole by then, or the link is closed.
+pub const PDU_READ: Duration = Duration::from_secs(10);
+/// A link whose output is full and does not move for so long is closed.
+pub const OUTPUT_STALL: Duration = Duration::from_secs(30);
+/// A refused bind is answered after this, so that guessing is slow.
+pub const BIND_REFUSAL_DELAY: Duration = Duration::from_secs(1);
+/// Connect to bind response, and a link of ours that has not bound.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Tail buffers that a shard keeps for reuse.
+pub const TAILS_KEPT: usize = 256;

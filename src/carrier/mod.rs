@@ -306,9 +306,10 @@ pub(crate) mod tests {
     fn wrong_credentials_wait_the_longest_and_already_bound_a_while() {
         let mut carrier = Carrier::<()>::new(settings("a"), at(0));
         let mut prng = Prng::new(3);
-        for (status, least) in
-            [(CommandStatus::INVALID_PASSWORD, 60), (CommandStatus::ALREADY_BOUND, ALREADY_BOUND_WAIT.as_secs())]
-        {
+        for (status, least) in [
+            (CommandStatus::INVALID_PASSWORD, 60),
+            (CommandStatus::ALREADY_BOUND, ALREADY_BOUND_WAIT.as_secs()),
+        ] {
             let dial = carrier.take_dial(at(0)).unwrap();
             carrier.connected(dial.slot, dial.attempt, link(1));
             carrier.bind_refused(dial.slot, status);

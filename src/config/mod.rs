@@ -1,7 +1,34 @@
 //! The configuration as a value: text → `Config`, checked once.
+//!
+//! Owns: names, defaults, ranges and relations of every key. Takes: a path and the caller's way to read files,
+//! list folders and look up the environment. Gives: a checked [`Config`] and warnings, or a [`Report`] of all
+//! that is wrong. Never: ignores a key, stops at the first fault, touches the world itself.
+
+mod accounts;
+mod carriers;
+mod document;
+mod files;
+mod keys;
+mod names;
+mod node;
+mod relations;
+mod report;
+mod routes;
+mod table;
+#[cfg(test)]
+mod tests;
+mod units;
+
+pub use files::Files;
+pub use report::{Other, Problem, Report, Severity};
 
 use crate::time::Duration;
 use crate::{carrier, esme, route};
+use document::Document;
+use names::Names;
+use report::Notes;
+use routes::Directory;
+use std::path::Path;
 
 /// Which driver moves the octets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,4 +86,61 @@ pub struct Config {
     pub routes: Vec<route::settings::RouteSettings>,
     /// The first match wins.
     pub mo_routes: Vec<route::settings::MoRouteSettings>,
+}
+
+/// Shortest timer that may be set.
+const TIMER_MIN: Duration = Duration::from_millis(10);
+/// Longest.
+const TIMER_MAX: Duration = Duration::from_secs(24 * 3600);
+/// Longest inactivity_timeout.
+const INACTIVITY_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// A configuration that may be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Loaded {
+    /// The value.
+    pub config: Config,
+    /// What is usable and probably not meant; may be empty.
+    pub warnings: Report,
+}
+
+/// Reads the configuration at `path` and everything it includes.
+///
+/// # Errors
+/// Every fault of every file in one report, warnings among them.
+pub fn load(path: &Path, files: &mut Files<'_>) -> Result<Loaded, Report> {
+    let mut notes = Notes::default();
+    let texts = files::gather(path, files, &mut notes);
+    let config = read(&texts, files, &mut notes);
+    let failed = notes.has_errors();
+    let report = notes.into_report(texts.sources);
+    if failed {
+        return Err(report);
+    }
+    Ok(Loaded { config, warnings: report })
+}
+
+/// The value of the texts; meaningful when no error was noted.
+fn read(texts: &files::Texts, files: &mut Files<'_>, notes: &mut Notes) -> Config {
+    let parsed = document::parse(&texts.sources, &texts.order, notes);
+    let document = Document::new(&parsed, notes);
+    let directory = Directory {
+        esmes: Names::new("esme", &document.esmes),
+        carriers: Names::new("carrier", &document.carriers),
+        pools: Names::new("pool", &document.pools),
+    };
+    let config = Config {
+        node: node::read_node(document.node.as_ref(), notes),
+        listeners: node::read_listeners(&document, notes),
+        esmes: accounts::read(&document, &directory.pools, &texts.sources, files, notes),
+        carriers: carriers::read(&document, &texts.sources, files, notes),
+        pools: routes::read_pools(&document, &directory, notes),
+        routes: routes::read_routes(&document, &directory, notes),
+        mo_routes: routes::read_mo_routes(&document, &directory, notes),
+    };
+    relations::check(&config, &document, notes);
+    if !notes.is_empty() {
+        document::hide_secrets(&parsed, notes);
+    }
+    config
 }

@@ -237,7 +237,11 @@ impl Ledger {
             let rehash = |&at: &u32| entry_at(places, at).map_or(0, |entry| entry.given.hash());
             self.by_own.insert_unique(new.given.hash(), index, rehash);
         }
-        if new.awaited > 0 { self.awaiting.push_back(handle) } else { self.recent.push_back(handle) }
+        if new.awaited > 0 {
+            self.awaiting.push_back(handle)
+        } else {
+            self.recent.push_back(handle)
+        }
         handle
     }
 
@@ -335,7 +339,11 @@ impl Ledger {
     }
 
     /// The entries of a carrier whose id has this key.
-    pub(crate) fn with_key(&self, carrier: CarrierId, key: IdKey) -> impl Iterator<Item = (EntryKey, &Entry)> {
+    pub(crate) fn with_key(
+        &self,
+        carrier: CarrierId,
+        key: IdKey,
+    ) -> impl Iterator<Item = (EntryKey, &Entry)> {
         let same = self.by_id.iter_hash(id_hash(carrier, key)).filter_map(|&index| {
             let entry = entry_at(&self.places, index)?;
             Some((EntryKey { index, generation: entry.generation }, entry))

@@ -71,7 +71,9 @@ impl Parked {
     pub fn for_message(&self, carrier: CarrierId, key: IdKey) -> SmallVec<[ParkedKey; 4]> {
         let same = self.by_key.iter_hash(hash(carrier, key)).map(|&(_, at)| at);
         let same = same.filter(|&at| {
-            self.receipts.get(at).is_some_and(|receipt| receipt.carrier == carrier && receipt.keys.contains(&key))
+            self.receipts
+                .get(at)
+                .is_some_and(|receipt| receipt.carrier == carrier && receipt.keys.contains(&key))
         });
         same.collect()
     }
@@ -111,11 +113,24 @@ impl Parked {
         held.next().map(|receipt| receipt.until)
     }
 
-    /// Drops those of a link that is gone: nobody waits for their answer, and the carrier will send them again.
-    pub fn drop_link(&mut self, link: LinkId) -> usize {
-        let of_link: Vec<_> =
-            self.receipts.iter().filter(|(_, receipt)| receipt.link == link).map(|(at, _)| at).collect();
-        of_link.into_iter().filter_map(|at| self.take(at)).count()
+    /// Takes out those of a link that is gone: nobody waits for their answer, and the carrier will send them again.
+    pub fn take_link(&mut self, link: LinkId) -> Vec<ParkedReceipt> {
+        let held = self.receipts.iter().filter(|(_, receipt)| receipt.link == link);
+        let of_link: Vec<_> = held.map(|(at, _)| at).collect();
+        of_link.into_iter().filter_map(|at| self.take(at)).collect()
+    }
+
+    /// The octets of one, to be looked at and put back with `put_back` if it stays.
+    pub fn lend(&mut self, at: ParkedKey) -> Option<(LinkId, Vec<u8>)> {
+        let receipt = self.receipts.get_mut(at)?;
+        Some((receipt.link, core::mem::take(&mut receipt.pdu)))
+    }
+
+    /// The octets that `lend` gave.
+    pub fn put_back(&mut self, at: ParkedKey, pdu: Vec<u8>) {
+        if let Some(receipt) = self.receipts.get_mut(at) {
+            receipt.pdu = pdu;
+        }
     }
 }
 
@@ -160,7 +175,7 @@ mod tests {
         let mut parked = Parked::default();
         parked.park(A, link(1), b"1", Vec::new(), Instant::from_nanos(1));
         parked.park(A, link(2), b"2", Vec::new(), Instant::from_nanos(1));
-        assert_eq!(parked.drop_link(link(1)), 1);
+        assert_eq!(parked.take_link(link(1)).len(), 1);
         assert_eq!(parked.len(), 1);
         assert!(parked.for_message(A, response_key(b"1")).is_empty());
     }

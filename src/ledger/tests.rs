@@ -50,7 +50,9 @@ fn tails_agree_when_the_shorter_ends_the_longer() {
 
 #[test]
 fn a_receipt_finds_its_message_under_any_form_while_nothing_is_known() {
-    for (response, receipt) in [("1234567890", "1234567890"), ("499602D2", "1234567890"), ("1234567890", "499602d2")] {
+    for (response, receipt) in
+        [("1234567890", "1234567890"), ("499602D2", "1234567890"), ("1234567890", "499602d2")]
+    {
         let (mut ledger, learner) = (Ledger::new(), FormLearner::new(None));
         let key = add(&mut ledger, A, response, 1, "38267123456");
         assert_eq!(find(&learner, &ledger, receipt, "38267123456"), Some(key), "{response} {receipt}");

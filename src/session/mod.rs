@@ -15,7 +15,7 @@
 mod timers;
 mod window;
 
-pub use timers::{Ticked, Timers};
+pub use timers::{Settings as TimerSettings, Ticked, Timers};
 pub use window::{Mismatch, Owner, Window, WindowPool, take_sequence};
 
 use crate::counters::{Ignored, Reason, ShardCounters};

@@ -1,2 +1,250 @@
-//! The core's root.
+//! The core's root: one shard, which is one core's thread and everything it owns.
+//!
+//! Owns: links' sessions, accounts, carriers, messages in flight, deliveries, the ledger. Takes: one input at a time
+//! (`port::Input`). Gives: all its outputs (`port::Outbox`). Never: does I/O, reads a clock, shares state.
+//!
+//! `links` cuts streams into PDUs; `esmes` and `carriers` let sessions begin and end; `mt` takes a submit from an ESME
+//! to a carrier and its answer back, `multi` the same for many destinations, `operations` for query, cancel and
+//! replace; `mo` takes receipts and MO from a carrier to an ESME and the answer back.
+
+mod carriers;
+mod esmes;
+mod links;
+mod log;
+mod message;
+mod mo;
+mod mt;
+mod multi;
+mod offer;
+mod operations;
+mod own_id;
 pub mod port;
+mod receipts;
+#[cfg(test)]
+mod tests;
+mod timers;
+
+use crate::carrier::Carrier;
+use crate::config::Config;
+use crate::counters::{Ignored, Reason, ShardCounters};
+use crate::esme::Account;
+use crate::ids::{CarrierId, EsmeId, LinkId};
+use crate::ledger::{FormLearner, Ledger, Parked};
+use crate::prng::Prng;
+use crate::route::{Balance, RouteTable, only_carriers};
+use crate::session::WindowPool;
+use crate::time::{Instant, Now};
+use core::net::IpAddr;
+use links::{LinkSlot, Side};
+use log::LogLimit;
+use message::{Deliveries, DeliveryKey, MessageKey, Messages, Multis, Retained};
+use mt::Quanta;
+use own_id::OwnIds;
+use port::{Action, Core, Input, Outbox};
+use std::collections::HashMap;
+use std::sync::Arc;
+use timers::{Timer, TimerQueue};
+
+/// One shard.
+pub struct Shard {
+    config: Arc<Config>,
+    counters: Arc<ShardCounters>,
+    links: Vec<Option<LinkSlot>>,
+    links_open: usize,
+    /// Links per listener and peer address.
+    per_address: HashMap<(u32, IpAddr), u32>,
+    per_listener: Vec<u32>,
+    accounts: Vec<Account<DeliveryKey>>,
+    system_ids: HashMap<Vec<u8>, EsmeId>,
+    quanta: Vec<Quanta>,
+    carriers: Vec<Carrier<MessageKey>>,
+    forms: Vec<FormLearner>,
+    routes: RouteTable,
+    balance: Balance,
+    messages: Messages,
+    multis: Multis,
+    deliveries: Deliveries,
+    ledger: Ledger,
+    parked: Parked,
+    retained: Retained,
+    windows: WindowPool,
+    tails: Vec<Vec<u8>>,
+    timers: TimerQueue,
+    own_ids: OwnIds,
+    prng: Prng,
+    log_limit: LogLimit,
+    /// Paused links whose reason may have gone.
+    wake: Vec<LinkId>,
+    draining: bool,
+}
+
+impl Shard {
+    /// A shard that owns every account and carrier of `config`. `seed` decides jitter; `counters` must have been made
+    /// for the same configuration.
+    #[must_use]
+    pub fn new(config: Arc<Config>, counters: Arc<ShardCounters>, seed: u64) -> Self {
+        let defaults: Vec<_> = config.esmes.iter().map(|esme| esme.pool).collect();
+        let only = only_carriers(&config.routes, &config.pools, &defaults);
+        let accounts = config.esmes.iter().zip(only).map(|(esme, only)| Account::new(esme.clone(), only));
+        let named = config.esmes.iter().enumerate();
+        let mut timers = TimerQueue::default();
+        for index in 0..config.carriers.len() {
+            timers.push(Instant::ZERO, Timer::Carrier(CarrierId::new(index)));
+        }
+        Self {
+            accounts: accounts.collect(),
+            system_ids: named.map(|(index, esme)| (esme.system_id.clone(), EsmeId::new(index))).collect(),
+            quanta: vec![Quanta::default(); config.esmes.len()],
+            carriers: config
+                .carriers
+                .iter()
+                .map(|carrier| Carrier::new(carrier.clone(), Instant::ZERO))
+                .collect(),
+            forms: config.carriers.iter().map(|carrier| FormLearner::new(carrier.message_id_form)).collect(),
+            routes: RouteTable::new(&config.routes),
+            balance: Balance::new(&config.pools),
+            per_listener: vec![0; config.listeners.len()],
+            config,
+            counters,
+            links: Vec::new(),
+            links_open: 0,
+            per_address: HashMap::new(),
+            messages: Messages::default(),
+            multis: Multis::default(),
+            deliveries: Deliveries::default(),
+            ledger: Ledger::new(),
+            parked: Parked::default(),
+            retained: Retained::default(),
+            windows: WindowPool::default(),
+            tails: Vec::new(),
+            timers,
+            own_ids: OwnIds::new(0),
+            prng: Prng::new(seed),
+            log_limit: LogLimit::default(),
+            wake: Vec::new(),
+            draining: false,
+        }
+    }
+
+    fn link(&self, id: LinkId) -> Option<&LinkSlot> {
+        self.links.get(id.index()).and_then(Option::as_ref).filter(|slot| slot.id == id)
+    }
+
+    fn link_mut(&mut self, id: LinkId) -> Option<&mut LinkSlot> {
+        self.links.get_mut(id.index()).and_then(Option::as_mut).filter(|slot| slot.id == id)
+    }
+
+    fn ignored(&self, why: Ignored) {
+        self.counters.ignored.at(why as usize).bump();
+    }
+
+    fn count_refusal(&self, esme: EsmeId, reason: Reason) {
+        if let Some(cells) = self.counters.esmes.get(esme.index()) {
+            cells.refusals.at(reason as usize).bump();
+        }
+    }
+
+    /// Asks for a tick when the link's session will want one, unless an earlier one is already asked for.
+    fn arm(&mut self, id: LinkId) {
+        let Some(slot) = self.link_mut(id) else { return };
+        if let Some(deadline) = slot.deadline()
+            && deadline < slot.armed
+        {
+            slot.armed = deadline;
+            self.timers.push(deadline, Timer::Link(id));
+        }
+    }
+
+    fn on_time(&mut self, now: Now, out: &mut Outbox) {
+        while let Some(timer) = self.timers.pop_due(now.mono) {
+            match timer {
+                Timer::Link(link) => self.tick_link(now, link, out),
+                Timer::Carrier(carrier) => self.tick_carrier(now, carrier, out),
+                Timer::RefuseBind(link) => self.refuse_bind_now(now, link, out),
+                Timer::Parked => self.expire_parked(now, out),
+                Timer::Waiting(esme) => self.tick_waiting(now, esme, out),
+                Timer::Drained => out.act(Action::Exit),
+            }
+        }
+    }
+
+    fn on_drain(&mut self, now: Now, out: &mut Outbox) {
+        if self.draining {
+            return;
+        }
+        self.draining = true;
+        self.timers.push(now.mono.after(self.config.node.drain_deadline), Timer::Drained);
+        for carrier in &mut self.carriers {
+            carrier.retire();
+        }
+        let ids: Vec<LinkId> = self.links.iter().flatten().map(|slot| slot.id).collect();
+        for id in ids {
+            let Some(slot) = self.link_mut(id) else { continue };
+            match slot.side {
+                Side::Esme(_) => {
+                    slot.session.drain(now.mono);
+                    self.progress(now, id, out);
+                    self.arm(id);
+                }
+                Side::Unbound(_) => out.close(id, port::CloseHow::AfterFlush),
+                Side::Carrier(..) => {}
+            }
+        }
+        self.drain_carriers(now, out);
+    }
+
+    /// While draining: when no ESME is left, the carriers are unbound; when no link is left, the driver stops.
+    fn drain_carriers(&mut self, now: Now, out: &mut Outbox) {
+        if !self.draining {
+            return;
+        }
+        if self.links_open == 0 {
+            out.act(Action::Exit);
+            return;
+        }
+        let esmes = self.links.iter().flatten().any(|slot| !matches!(slot.side, Side::Carrier(..)));
+        if esmes {
+            return;
+        }
+        let ids: Vec<LinkId> = self.links.iter().flatten().map(|slot| slot.id).collect();
+        for id in ids {
+            if let Some(slot) = self.link_mut(id)
+                && !slot.session.is_ending()
+            {
+                slot.session.drain(now.mono);
+                self.progress(now, id, out);
+                self.arm(id);
+            }
+        }
+    }
+
+    fn update_gauges(&self) {
+        self.counters.links.set(self.links_open as u64);
+        self.counters.indexed.set(self.ledger.len() as u64);
+        self.counters.evicted.set(self.ledger.evicted());
+        self.counters.retained.set(self.retained.bytes() as u64);
+    }
+}
+
+impl Core for Shard {
+    fn handle(&mut self, now: Now, input: Input<'_>, out: &mut Outbox) {
+        match input {
+            Input::Bytes { link, bytes } => self.on_bytes(now, link, bytes, out),
+            Input::Accepted { link, listener, peer } => self.on_accepted(now, link, listener, peer, out),
+            Input::Connected { link, ticket } => self.on_connected(now, link, ticket, out),
+            Input::ConnectFailed { ticket, reason } => self.on_connect_failed(now, ticket, reason, out),
+            Input::Room { link } => self.on_room(now, link, out),
+            Input::Closed { link, reason } => self.on_closed(now, link, reason, out),
+            Input::Time => self.on_time(now, out),
+            Input::Drain => self.on_drain(now, out),
+        }
+        while let Some(link) = self.wake.pop() {
+            self.resume(now, link, out);
+        }
+        self.update_gauges();
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.timers.deadline()
+    }
+}

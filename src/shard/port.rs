@@ -264,6 +264,9 @@ impl Outbox {
             }
             output.dirty = false;
             if !output.open || output.buffer.is_empty() {
+                // Asked for and not used: an idle link holds no buffer.
+                let unused = core::mem::take(&mut output.buffer);
+                self.keep(unused);
                 continue;
             }
             output.taken += output.buffer.len() as u64;

@@ -1,0 +1,199 @@
+//! `[carrier.NAME]`. Owns: the defaults and ranges of a carrier. Takes: its table, with `[defaults.carrier]`
+//! behind it. Gives: the settings. Never: resolves a host name.
+
+use super::accounts::{NOBODY, nobody};
+use super::document::{Document, Named};
+use super::files::{Files, secret};
+use super::report::{Notes, Source};
+use super::table::Table;
+use super::{TIMER_MAX, TIMER_MIN, keys, units};
+use crate::carrier::Settings;
+use crate::carrier::settings::{AddressUse, BindMode};
+use crate::limits::{
+    ADDRESSES_MAX, BURST_MAX, CARRIERS_MAX, QUEUE_MAX, RATE_MAX, SESSIONS_MAX, SYSTEM_ID_MAX,
+    SYSTEM_TYPE_MAX, WINDOW_MAX,
+};
+use crate::smpp::id_form::IdForm;
+use crate::throttle::Rate;
+use crate::time::Duration;
+
+/// Reads every carrier and the defaults.
+pub(super) fn read(
+    document: &Document<'_>,
+    sources: &[Source],
+    files: &mut Files<'_>,
+    notes: &mut Notes,
+) -> Vec<Settings> {
+    if let Some(defaults) = document.defaults_carrier {
+        read_one(&nobody(defaults), sources, files, notes);
+    }
+    if let Some(over) = document.carriers.get(CARRIERS_MAX) {
+        let message = format!("found {} carriers", document.carriers.len());
+        notes.error(over.place, "carrier".to_owned(), message).allowed(format!("at most {CARRIERS_MAX}"));
+        return Vec::new();
+    }
+    document.carriers.iter().map(|carrier| read_one(carrier, sources, files, notes)).collect()
+}
+
+fn read_one(carrier: &Named<'_>, sources: &[Source], files: &mut Files<'_>, notes: &mut Notes) -> Settings {
+    let table = &carrier.table;
+    table.check_keys(notes, &keys::CARRIER);
+    let kinds = ["http", "aws_sms", "twilio", "vonage", "modem", "email"];
+    table.choice(notes, "kind", &[("smpp", ())], &kinds);
+    let timer = || TIMER_MIN..=TIMER_MAX;
+    let uses = [("spread", AddressUse::Spread), ("in_order", AddressUse::InOrder)];
+    let (reconnect_min, reconnect_max) = read_reconnect(table, notes);
+    let bind = read_bind(table, notes);
+    Settings {
+        name: carrier.name.to_owned(),
+        addresses: read_addresses(carrier, notes),
+        address_use: table.choice(notes, "address_use", &uses, &[]).unwrap_or(AddressUse::Spread),
+        system_id: read_system_id(carrier, notes),
+        password: read_password(carrier, sources, files, notes),
+        system_type: read_system_type(table, notes),
+        bind,
+        interface_version: read_version(table, notes),
+        sessions: read_sessions(carrier, bind, notes),
+        window_max: table.count(notes, "window_max", 1..=WINDOW_MAX as u32, 50),
+        queue_max: table.count(notes, "queue_max", 1..=QUEUE_MAX as u32, 1000),
+        rate: read_rate(table, notes),
+        burst: table.count(notes, "burst", 1..=BURST_MAX, 20),
+        enquire_link_interval: table.duration(
+            notes,
+            "enquire_link_interval",
+            timer(),
+            Duration::from_secs(30),
+        ),
+        response_timeout: table.duration(notes, "response_timeout", timer(), Duration::from_secs(8)),
+        tcp_user_timeout: table.duration(notes, "tcp_user_timeout", timer(), Duration::from_secs(20)),
+        reconnect_min,
+        reconnect_max,
+        message_id_form: read_form(table, notes),
+    }
+}
+
+fn read_addresses(carrier: &Named<'_>, notes: &mut Notes) -> Vec<String> {
+    let allowed = "\"host:port\", such as \"smsc1.alpha.example:2775\"";
+    let Some(item) = carrier.table.get("addresses") else {
+        if carrier.name != NOBODY {
+            carrier.table.missing(notes, "addresses", &format!("a list of {allowed}"));
+        }
+        return Vec::new();
+    };
+    let mut addresses: Vec<String> = Vec::new();
+    for item in item.list(notes, ADDRESSES_MAX, &format!("a list of {allowed}")) {
+        match item.value.as_str().filter(|text| units::is_host_and_port(text)) {
+            Some(text) if addresses.iter().any(|other| other == text) => {
+                notes.error(item.place, item.path(), format!("\"{text}\" stands here twice"));
+            }
+            Some(text) => addresses.push(text.to_owned()),
+            None => item.refuse(notes, allowed),
+        }
+    }
+    addresses
+}
+
+fn read_system_id(carrier: &Named<'_>, notes: &mut Notes) -> Vec<u8> {
+    if carrier.table.get("system_id").is_none() && carrier.name != NOBODY {
+        carrier.table.missing(notes, "system_id", "the name that the carrier knows us by");
+    }
+    carrier.table.ascii(notes, "system_id", SYSTEM_ID_MAX).unwrap_or_default()
+}
+
+fn read_password(
+    carrier: &Named<'_>,
+    sources: &[Source],
+    files: &mut Files<'_>,
+    notes: &mut Notes,
+) -> Vec<u8> {
+    let Some(item) = carrier.table.get("password") else {
+        if carrier.name != NOBODY {
+            carrier.table.missing(notes, "password", "a password, \"env:NAME\" or \"file:PATH\"");
+        }
+        return Vec::new();
+    };
+    if item.value.is_array() {
+        let message = "a list of passwords for a carrier is not supported yet";
+        notes.error(item.place, item.path(), message).allowed("one password");
+        return Vec::new();
+    }
+    secret(&item, sources, files, notes).unwrap_or_default()
+}
+
+/// Many carriers want none, so unlike other text it may be empty.
+fn read_system_type(table: &Table<'_>, notes: &mut Notes) -> Vec<u8> {
+    match table.get("system_type") {
+        Some(item) if item.value.as_str() != Some("") => {
+            table.ascii(notes, "system_type", SYSTEM_TYPE_MAX).unwrap_or_default()
+        }
+        Some(_) | None => Vec::new(),
+    }
+}
+
+fn read_bind(table: &Table<'_>, notes: &mut Notes) -> BindMode {
+    let modes =
+        [("trx", BindMode::Trx), ("tx", BindMode::Tx), ("rx", BindMode::Rx), ("tx+rx", BindMode::TxRx)];
+    table.choice(notes, "bind", &modes, &[]).unwrap_or(BindMode::Trx)
+}
+
+fn read_version(table: &Table<'_>, notes: &mut Notes) -> u8 {
+    let versions = [("3.4", 0x34), ("3.3", 0x33), ("5.0", 0x50)];
+    table.choice(notes, "interface_version", &versions, &[]).unwrap_or(0x34)
+}
+
+fn read_sessions(carrier: &Named<'_>, bind: BindMode, notes: &mut Notes) -> u32 {
+    let table = &carrier.table;
+    let sessions = table.count(notes, "sessions", 1..=SESSIONS_MAX as u32, 1);
+    if bind == BindMode::TxRx && !sessions.is_multiple_of(2) && carrier.name != NOBODY {
+        let place =
+            table.get("sessions").or_else(|| table.get("bind")).map_or(table.place, |item| item.place);
+        let path = super::table::join(&table.path, "sessions");
+        let message = format!("found {sessions}, and \"tx+rx\" needs half of each");
+        notes
+            .error(place, path, message)
+            .allowed("an even count")
+            .help(format!("set it to {}", sessions + 1));
+    }
+    sessions
+}
+
+fn read_rate(table: &Table<'_>, notes: &mut Notes) -> Option<Rate> {
+    let item = table.get("rate")?;
+    let rate = item.value.as_str().and_then(units::rate);
+    if rate.is_none() {
+        item.refuse(notes, &format!("\"N/s\", \"N/m\" or \"N/h\" with N from 1 to {RATE_MAX}"));
+    }
+    rate
+}
+
+fn read_reconnect(table: &Table<'_>, notes: &mut Notes) -> (Duration, Duration) {
+    let (min, max) = (Duration::from_secs(1), Duration::from_secs(60));
+    let allowed = "{ min = \"1s\", max = \"60s\" }";
+    let Some(item) = table.get("reconnect") else {
+        return (min, max);
+    };
+    let Some(table) = item.table(notes, allowed) else {
+        return (min, max);
+    };
+    table.check_keys(notes, &keys::RECONNECT);
+    let min = table.duration(notes, "min", TIMER_MIN..=TIMER_MAX, min);
+    let max = table.duration(notes, "max", TIMER_MIN..=TIMER_MAX, max);
+    if min > max {
+        let (min, max) = (units::duration_text(min), units::duration_text(max));
+        let message = format!("min is {min} and max is {max}");
+        notes.error(item.place, item.path(), message).allowed("min no longer than max");
+    }
+    (min, max)
+}
+
+fn read_form(table: &Table<'_>, notes: &mut Notes) -> Option<IdForm> {
+    let forms = [
+        ("auto", None),
+        ("as_is", Some(IdForm::AsIs)),
+        ("dec", Some(IdForm::Dec)),
+        ("hex", Some(IdForm::Hex)),
+        ("resp_hex_receipt_dec", Some(IdForm::RespHexReceiptDec)),
+        ("resp_dec_receipt_hex", Some(IdForm::RespDecReceiptHex)),
+    ];
+    table.choice(notes, "message_id_form", &forms, &[]).flatten()
+}

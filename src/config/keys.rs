@@ -1,0 +1,174 @@
+//! The names of the configuration. Owns: per table the keys that act and those that are refused with "not
+//! supported yet". Takes: nothing. Gives: the lists. Never: a key in both lists.
+
+/// The keys of one kind of table.
+#[derive(Debug)]
+pub(super) struct Keys {
+    /// They act.
+    pub(super) now: &'static [&'static str],
+    /// They are known and refused.
+    pub(super) later: &'static [&'static str],
+}
+
+pub(super) const ROOT: Keys = Keys {
+    now: &["include", "defaults", "node", "listener", "esme", "carrier", "pool", "route", "mo_route"],
+    later: &[
+        "class",
+        "policy",
+        "customer",
+        "server_group",
+        "receipt_rule",
+        "journal",
+        "privacy",
+        "cdr",
+        "http",
+        "smtp",
+    ],
+};
+
+pub(super) const DEFAULTS: Keys = Keys { now: &["esme", "carrier"], later: &[] };
+
+pub(super) const NODE: Keys =
+    Keys { now: &["name", "shards", "io", "spin", "drain_deadline"], later: &["data_dir", "unbind_spread"] };
+
+pub(super) const LISTENER: Keys = Keys {
+    now: &[
+        "address",
+        "connections_max",
+        "connections_per_address",
+        "session_init_timeout",
+        "pdu_max",
+        "proxy_protocol",
+    ],
+    later: &["tls"],
+};
+
+pub(super) const ESME: Keys = Keys {
+    now: &[
+        "password",
+        "system_id",
+        "allow_from",
+        "require_tls",
+        "sessions_max",
+        "window_max",
+        "window_over",
+        "mode",
+        "answer_timeout",
+        "message_id",
+        "unknown_status",
+        "pool",
+        "enquire_link_interval",
+        "inactivity_timeout",
+        "response_timeout",
+        "receipts",
+        "system_id_reply",
+    ],
+    later: &[
+        "tls_subject",
+        "attempts_max",
+        "policy",
+        "class",
+        "receipt",
+        "waiting",
+        "durability",
+        "numbers",
+        "billing",
+        "webhook",
+    ],
+};
+
+pub(super) const CARRIER: Keys = Keys {
+    now: &[
+        "kind",
+        "addresses",
+        "address_use",
+        "system_id",
+        "password",
+        "system_type",
+        "bind",
+        "interface_version",
+        "sessions",
+        "window_max",
+        "queue_max",
+        "rate",
+        "burst",
+        "enquire_link_interval",
+        "response_timeout",
+        "tcp_user_timeout",
+        "reconnect",
+        "message_id_form",
+    ],
+    later: &[
+        "rebind_extra",
+        "home",
+        "sender_rate",
+        "pace",
+        "quota",
+        "source_address",
+        "interface",
+        "firewall_mark",
+        "tls",
+        "on_status",
+        "maintenance",
+        "timezone",
+        "cost",
+    ],
+};
+
+pub(super) const RECONNECT: Keys = Keys { now: &["min", "max"], later: &[] };
+
+pub(super) const POOL: Keys =
+    Keys { now: &["balance", "members", "on_unknown"], later: &["reroute_on_receipt", "eject"] };
+
+pub(super) const MEMBER: Keys = Keys { now: &["carrier", "pool", "weight", "tier"], later: &[] };
+
+pub(super) const ROUTE: Keys = Keys { now: &["name", "when", "pool"], later: &["set", "percent"] };
+
+pub(super) const WHEN: Keys = Keys {
+    now: &["to", "source", "esme"],
+    later: &["text", "data_coding", "hours", "tlv", "class", "parts", "mccmnc"],
+};
+
+pub(super) const MO_ROUTE: Keys = Keys { now: &["name", "when", "deliver", "fan_out", "nobody"], later: &[] };
+
+pub(super) const MO_WHEN: Keys = Keys { now: &["carrier", "to"], later: &["text"] };
+
+pub(super) const DELIVER: Keys = Keys { now: &["esme"], later: &["http", "group", "email", "script"] };
+
+/// The candidate nearest to `name`, if one is near enough to be what was meant.
+pub(super) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let far = name.chars().count().div_ceil(3).max(1);
+    candidates
+        .into_iter()
+        .filter(|candidate| candidate.len().abs_diff(name.len()) <= 2 * far)
+        .map(|candidate| (strsim::damerau_levenshtein(name, candidate), candidate))
+        .filter(|(distance, _)| *distance <= far)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+/// Names in a row: `` `a`, `b` ``.
+pub(super) fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    let quoted: Vec<String> = names.into_iter().map(|name| format!("`{name}`")).collect();
+    quoted.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slip_finds_its_name_and_a_stranger_none() {
+        assert_eq!(nearest("windw_max", ESME.now.iter().copied()), Some("window_max"));
+        assert_eq!(nearest("window-max", ESME.now.iter().copied()), Some("window_max"));
+        assert_eq!(nearest("colour", ESME.now.iter().copied()), None);
+        assert_eq!(nearest("", ESME.now.iter().copied()), None);
+    }
+
+    #[test]
+    fn no_key_both_acts_and_is_refused() {
+        for keys in [ROOT, NODE, LISTENER, ESME, CARRIER, POOL, ROUTE, WHEN, MO_WHEN, DELIVER] {
+            assert!(keys.now.iter().all(|key| !keys.later.contains(key)), "{keys:?}");
+        }
+    }
+}

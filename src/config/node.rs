@@ -1,0 +1,130 @@
+//! `[node]` and `[[listener]]`. Owns: their defaults and ranges. Takes: the tables. Gives: the values.
+//! Never: opens a port.
+
+use super::document::Document;
+use super::keys;
+use super::report::{Notes, Place};
+use super::table::Table;
+use super::{Io, Listener, Node, TIMER_MAX, TIMER_MIN, units};
+use crate::limits::{CONNECTIONS_MAX, LISTENERS_MAX, PDU_MAX, PDU_MAX_DEFAULT, PDU_MAX_MIN};
+use crate::time::Duration;
+use core::net::SocketAddr;
+
+/// Longest search for work; more is a core burnt for nothing.
+const SPIN_MAX: Duration = Duration::from_millis(10);
+const DRAIN_MAX: Duration = Duration::from_secs(86_400);
+
+/// Reads `[node]`; without one every default holds.
+pub(super) fn read_node(table: Option<&Table<'_>>, notes: &mut Notes) -> Node {
+    let mut node = Node {
+        name: "bindery".to_owned(),
+        shards: 1,
+        io: Io::Auto,
+        spin: Duration::from_micros(100),
+        drain_deadline: Duration::from_secs(30),
+    };
+    let Some(table) = table else {
+        return node;
+    };
+    table.check_keys(notes, &keys::NODE);
+    if let Some(name) = table.get("name").and_then(|item| item.text(notes, "a name")) {
+        node.name = name.to_owned();
+    }
+    read_shards(table, notes);
+    let drivers = [("auto", Io::Auto), ("epoll", Io::Epoll)];
+    node.io = table.choice(notes, "io", &drivers, &["io_uring", "glommio"]).unwrap_or(node.io);
+    node.spin = table.duration(notes, "spin", Duration::ZERO..=SPIN_MAX, node.spin);
+    node.drain_deadline =
+        table.duration(notes, "drain_deadline", Duration::ZERO..=DRAIN_MAX, node.drain_deadline);
+    node
+}
+
+fn read_shards(table: &Table<'_>, notes: &mut Notes) {
+    let Some(item) = table.get("shards") else {
+        return;
+    };
+    let count = item.value.as_integer().map(|count| (count.as_str() == "1", count.as_str() != "0"));
+    match (count, item.value.as_str()) {
+        (Some((true, _)), _) => {}
+        (Some((false, true)), _) | (None, Some(_)) => {
+            notes.error(item.place, item.path(), "more than one shard is not supported yet").allowed("1");
+        }
+        (Some((false, false)), _) | (None, None) => item.refuse(notes, "1"),
+    }
+}
+
+/// Reads every `[[listener]]`; there must be one.
+pub(super) fn read_listeners(document: &Document<'_>, notes: &mut Notes) -> Vec<Listener> {
+    let tables = &document.listeners;
+    if !document.listens && !notes.partial {
+        let problem = notes.error(Place::new(0, 0..0), "listener".to_owned(), "there is no [[listener]]");
+        problem.help("add [[listener]] with an address such as \"0.0.0.0:2775\"");
+    }
+    if let Some(over) = tables.get(LISTENERS_MAX) {
+        let message = format!("found {} listeners", tables.len());
+        notes.error(over.place, "listener".to_owned(), message).allowed(format!("at most {LISTENERS_MAX}"));
+        return Vec::new();
+    }
+    let mut taken: Vec<(SocketAddr, Place)> = Vec::new();
+    tables.iter().filter_map(|table| read_listener(table, &mut taken, notes)).collect()
+}
+
+fn read_listener(
+    table: &Table<'_>,
+    taken: &mut Vec<(SocketAddr, Place)>,
+    notes: &mut Notes,
+) -> Option<Listener> {
+    table.check_keys(notes, &keys::LISTENER);
+    table.only_false(notes, "proxy_protocol");
+    let max = CONNECTIONS_MAX as u32;
+    let connections_max = table.count(notes, "connections_max", 1..=max, 20_000);
+    let connections_per_address = table.count(notes, "connections_per_address", 1..=max, 200);
+    let timer = TIMER_MIN..=TIMER_MAX;
+    let session_init_timeout = table.duration(notes, "session_init_timeout", timer, Duration::from_secs(10));
+    let pdu_max = read_pdu_max(table, notes);
+    let address = read_address(table, taken, notes)?;
+    Some(Listener { address, connections_max, connections_per_address, session_init_timeout, pdu_max })
+}
+
+fn read_address(
+    table: &Table<'_>,
+    taken: &mut Vec<(SocketAddr, Place)>,
+    notes: &mut Notes,
+) -> Option<SocketAddr> {
+    let allowed = "an IP address and port, such as \"0.0.0.0:2775\" or \"[::]:2775\"";
+    let Some(item) = table.get("address") else {
+        table.missing(notes, "address", allowed);
+        return None;
+    };
+    let Some(address) = item.value.as_str().and_then(|text| text.parse::<SocketAddr>().ok()) else {
+        item.refuse(notes, allowed);
+        return None;
+    };
+    if let Some((_, first)) = taken.iter().find(|(other, _)| clash(*other, address)) {
+        let message = format!("{address} is taken by another listener");
+        notes.error(item.place, item.path(), message).other(*first, "taken here");
+    }
+    taken.push((address, item.place));
+    Some(address)
+}
+
+/// True when two sockets cannot listen on both; port 0 is a free one each time.
+fn clash(one: SocketAddr, two: SocketAddr) -> bool {
+    let overlap = one.ip() == two.ip() || one.ip().is_unspecified() || two.ip().is_unspecified();
+    one.port() == two.port() && one.port() != 0 && one.is_ipv4() == two.is_ipv4() && overlap
+}
+
+fn read_pdu_max(table: &Table<'_>, notes: &mut Notes) -> u32 {
+    let default = PDU_MAX_DEFAULT as u32;
+    let Some(item) = table.get("pdu_max") else {
+        return default;
+    };
+    let octets = item.value.as_str().and_then(units::size);
+    let octets = octets.filter(|octets| (PDU_MAX_MIN as u64..=PDU_MAX as u64).contains(octets));
+    if octets.is_none() {
+        item.refuse(notes, "a size from \"1KiB\" to \"1MiB\", in B, KiB or MiB");
+    }
+    octets.map_or(default, |octets| octets as u32)
+}
+
+const _: () = assert!(PDU_MAX_MIN == 1 << 10 && PDU_MAX == 1 << 20, "the text above names them");

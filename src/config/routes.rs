@@ -1,0 +1,273 @@
+//! `[pool.NAME]`, `[[route]]` and `[[mo_route]]`. Owns: their defaults and ranges. Takes: the tables and all
+//! names. Gives: the settings. Never: a route to a name that does not exist, a pool inside itself.
+
+use super::document::{Document, Named};
+use super::keys;
+use super::names::Names;
+use super::report::{Notes, Place};
+use super::table::{Item, Table};
+use crate::ids::{CarrierId, EsmeId, PoolId};
+use crate::limits::{
+    ADDRESS_MAX, CARRIERS_MAX, ESMES_MAX, MEMBERS_MAX, PATTERNS_MAX, POOLS_MAX, ROUTES_MAX, TIER_MAX,
+    WEIGHT_MAX,
+};
+use crate::route::settings::{Member, MemberSettings, MoRouteSettings, Pattern, PoolSettings, RouteSettings};
+use std::collections::HashMap;
+
+/// The names that routes and pools refer to.
+pub(super) struct Directory<'a> {
+    pub(super) esmes: Names<'a>,
+    pub(super) carriers: Names<'a>,
+    pub(super) pools: Names<'a>,
+}
+
+/// Reads every pool.
+pub(super) fn read_pools(
+    document: &Document<'_>,
+    directory: &Directory<'_>,
+    notes: &mut Notes,
+) -> Vec<PoolSettings> {
+    if is_over(document.pools.get(POOLS_MAX).map(|pool| pool.place), "pool", POOLS_MAX, notes) {
+        return Vec::new();
+    }
+    document.pools.iter().map(|pool| read_pool(pool, directory, notes)).collect()
+}
+
+fn is_over(place: Option<Place>, key: &str, max: usize, notes: &mut Notes) -> bool {
+    if let Some(place) = place {
+        notes.error(place, key.to_owned(), "one too many").allowed(format!("at most {max}"));
+    }
+    place.is_some()
+}
+
+fn read_pool(pool: &Named<'_>, directory: &Directory<'_>, notes: &mut Notes) -> PoolSettings {
+    let table = &pool.table;
+    table.check_keys(notes, &keys::POOL);
+    let later = ["least_outstanding", "cost", "quality", "hash_destination"];
+    table.choice(notes, "balance", &[("weighted", ())], &later);
+    table.choice(notes, "on_unknown", &[("fail", ())], &["resend", "hold"]);
+    let mut members: Vec<MemberSettings> = Vec::new();
+    let allowed = "a list of members, such as [{ carrier = \"alpha\", weight = 3 }]";
+    match table.get("members") {
+        None => table.missing(notes, "members", allowed),
+        Some(item) => {
+            for item in item.list(notes, MEMBERS_MAX, allowed) {
+                let Some(member) = read_member(&item, directory, notes) else {
+                    continue;
+                };
+                if members.iter().any(|other| other.member == member.member) {
+                    notes.error(item.place, item.path(), "this member stands in the pool twice");
+                }
+                members.push(member);
+            }
+        }
+    }
+    if !members.is_empty() && members.iter().all(|member| member.weight == 0) {
+        let message = "every member has weight 0: this pool takes nothing";
+        notes.warning(pool.place, table.path.clone(), message);
+    }
+    PoolSettings { name: pool.name.to_owned(), members }
+}
+
+fn read_member(item: &Item<'_>, directory: &Directory<'_>, notes: &mut Notes) -> Option<MemberSettings> {
+    let allowed = "{ carrier = \"NAME\" } or { pool = \"NAME\" }, each with weight and tier";
+    let table = item.table(notes, allowed)?;
+    table.check_keys(notes, &keys::MEMBER);
+    let weight = table.count(notes, "weight", 0..=WEIGHT_MAX, 1);
+    let tier = table.count(notes, "tier", 1..=TIER_MAX, 1);
+    let member = match (table.get("carrier"), table.get("pool")) {
+        (Some(carrier), None) => {
+            directory.carriers.resolve(&carrier, notes).map(CarrierId::new).map(Member::Carrier)
+        }
+        (None, Some(pool)) => directory.pools.resolve(&pool, notes).map(PoolId::new).map(Member::Pool),
+        (Some(_), Some(_)) => {
+            notes.error(item.place, item.path(), "found both a carrier and a pool").allowed(allowed);
+            None
+        }
+        (None, None) => {
+            notes.error(item.place, item.path(), "found neither a carrier nor a pool").allowed(allowed);
+            None
+        }
+    };
+    Some(MemberSettings { member: member?, weight, tier })
+}
+
+/// The names of routes and how many patterns they have together.
+#[derive(Default)]
+struct Budget {
+    names: HashMap<String, Place>,
+    patterns: usize,
+}
+
+/// Reads every `[[route]]`.
+pub(super) fn read_routes(
+    document: &Document<'_>,
+    directory: &Directory<'_>,
+    notes: &mut Notes,
+) -> Vec<RouteSettings> {
+    let tables = &document.routes;
+    if is_over(tables.get(ROUTES_MAX).map(|table| table.place), "route", ROUTES_MAX, notes) {
+        return Vec::new();
+    }
+    let mut budget = Budget::default();
+    let read = |table| read_route(table, directory, &mut budget, notes);
+    let routes: Vec<Option<RouteSettings>> = tables.iter().map(read).collect();
+    let all = routes.iter().position(|route| {
+        route
+            .as_ref()
+            .is_some_and(|route| route.to.is_empty() && route.source.is_empty() && route.esme.is_empty())
+    });
+    if let Some(all) = all
+        && let (Some(next), false) = (tables.get(all + 1), notes.has_errors())
+    {
+        let message = "no message gets here: an earlier route takes them all";
+        notes
+            .warning(next.place, next.path.clone(), message)
+            .other(tables[all].place, "this one has no condition");
+    }
+    routes.into_iter().flatten().collect()
+}
+
+fn read_route(
+    table: &Table<'_>,
+    directory: &Directory<'_>,
+    budget: &mut Budget,
+    notes: &mut Notes,
+) -> Option<RouteSettings> {
+    table.check_keys(notes, &keys::ROUTE);
+    let name = read_name(table, budget, notes);
+    let when = table.get("when").and_then(|item| item.table(notes, "a table of conditions"));
+    let (mut to, mut source, mut esme) = (Vec::new(), Vec::new(), Vec::new());
+    if let Some(when) = &when {
+        when.check_keys(notes, &keys::WHEN);
+        to = read_patterns(when, "to", budget, notes);
+        source = read_patterns(when, "source", budget, notes);
+        esme = resolve_all(when, "esme", ESMES_MAX, &directory.esmes, notes);
+    }
+    let Some(pool) = table.get("pool") else {
+        table.missing(notes, "pool", "the name of a [pool.NAME] table");
+        return None;
+    };
+    let pool = PoolId::new(directory.pools.resolve(&pool, notes)?);
+    let esme = esme.into_iter().map(EsmeId::new).collect();
+    Some(RouteSettings { name, to, source, esme, pool })
+}
+
+/// Reads every `[[mo_route]]`.
+pub(super) fn read_mo_routes(
+    document: &Document<'_>,
+    directory: &Directory<'_>,
+    notes: &mut Notes,
+) -> Vec<MoRouteSettings> {
+    let tables = &document.mo_routes;
+    if is_over(tables.get(ROUTES_MAX).map(|table| table.place), "mo_route", ROUTES_MAX, notes) {
+        return Vec::new();
+    }
+    let mut budget = Budget::default();
+    tables.iter().map(|table| read_mo_route(table, directory, &mut budget, notes)).collect()
+}
+
+fn read_mo_route(
+    table: &Table<'_>,
+    directory: &Directory<'_>,
+    budget: &mut Budget,
+    notes: &mut Notes,
+) -> MoRouteSettings {
+    table.check_keys(notes, &keys::MO_ROUTE);
+    table.choice(notes, "fan_out", &[("first", ())], &["all"]);
+    table.choice(notes, "nobody", &[("refuse", ())], &["queue"]);
+    let name = read_name(table, budget, notes);
+    let when = table.get("when").and_then(|item| item.table(notes, "a table of conditions"));
+    let (mut to, mut carrier) = (Vec::new(), Vec::new());
+    if let Some(when) = &when {
+        when.check_keys(notes, &keys::MO_WHEN);
+        to = read_patterns(when, "to", budget, notes);
+        carrier = resolve_all(when, "carrier", CARRIERS_MAX, &directory.carriers, notes);
+    }
+    let carrier = carrier.into_iter().map(CarrierId::new).collect();
+    MoRouteSettings { name, carrier, to, deliver: read_deliver(table, directory, notes) }
+}
+
+fn read_deliver(table: &Table<'_>, directory: &Directory<'_>, notes: &mut Notes) -> Vec<EsmeId> {
+    let allowed = "a list of targets, such as [{ esme = \"acme\" }]";
+    let Some(item) = table.get("deliver") else {
+        table.missing(notes, "deliver", allowed);
+        return Vec::new();
+    };
+    let mut deliver = Vec::new();
+    for item in item.list(notes, ESMES_MAX, allowed) {
+        let Some(target) = item.table(notes, "{ esme = \"NAME\" }") else {
+            continue;
+        };
+        target.check_keys(notes, &keys::DELIVER);
+        match target.get("esme") {
+            Some(esme) => deliver.extend(directory.esmes.resolve(&esme, notes).map(EsmeId::new)),
+            None if target.entries.is_empty() => target.missing(notes, "esme", "{ esme = \"NAME\" }"),
+            None => {} // its keys have been refused
+        }
+    }
+    deliver
+}
+
+/// A route without a name is called by its place in the list.
+fn read_name(table: &Table<'_>, budget: &mut Budget, notes: &mut Notes) -> String {
+    let Some(item) = table.get("name") else {
+        return table.path.clone();
+    };
+    let Some(name) = item.text(notes, "a name") else {
+        return String::new();
+    };
+    if let Some(first) = budget.names.insert(name.to_owned(), item.place) {
+        notes
+            .error(item.place, item.path(), format!("another route is called \"{}\"", name.escape_debug()))
+            .other(first, "this one");
+    }
+    name.to_owned()
+}
+
+fn resolve_all(table: &Table<'_>, key: &str, max: usize, names: &Names<'_>, notes: &mut Notes) -> Vec<usize> {
+    let Some(item) = table.get(key) else {
+        return Vec::new();
+    };
+    let items = item.list(notes, max, "a list of names");
+    items.iter().filter_map(|item| names.resolve(item, notes)).collect()
+}
+
+fn read_patterns(table: &Table<'_>, key: &str, budget: &mut Budget, notes: &mut Notes) -> Vec<Pattern> {
+    let Some(item) = table.get(key) else {
+        return Vec::new();
+    };
+    let items = item.list(notes, PATTERNS_MAX, "a list of numbers and prefixes, such as [\"382*\"]");
+    let before = budget.patterns;
+    budget.patterns += items.len();
+    if before <= PATTERNS_MAX && budget.patterns > PATTERNS_MAX {
+        let message = format!("the routes have more than {PATTERNS_MAX} numbers and prefixes");
+        notes.error(item.place, item.path(), message).allowed(format!("at most {PATTERNS_MAX} in all"));
+    }
+    items.iter().filter_map(|item| read_pattern(item, notes)).collect()
+}
+
+fn read_pattern(item: &Item<'_>, notes: &mut Notes) -> Option<Pattern> {
+    let allowed = "a number without `+` (\"38267123456\"), a prefix (\"382*\") or all (\"*\")";
+    let text = item.text(notes, allowed)?;
+    if text.starts_with("re:") || text.starts_with("file:") {
+        item.not_yet(notes, allowed);
+        return None;
+    }
+    let bare = text.trim_start_matches('+');
+    if bare.len() < text.len() {
+        let message = format!("found {}", super::table::found(item.value));
+        let problem = notes.error(item.place, item.path(), message).allowed(allowed);
+        if !bare.is_empty() {
+            problem.help(format!("write \"{}\"", bare.escape_debug()));
+        }
+        return None;
+    }
+    let body = text.strip_suffix('*').unwrap_or(text);
+    let printable = body.bytes().all(|octet| (0x20..0x7F).contains(&octet)) && body.trim() == body;
+    let pattern = Pattern::parse(text).filter(|_| printable && body.len() <= ADDRESS_MAX);
+    if pattern.is_none() {
+        item.refuse(notes, allowed);
+    }
+    pattern
+}

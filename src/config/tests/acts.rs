@@ -1,0 +1,231 @@
+//! Every key of the reference acts: another value makes another configuration, or is refused by name.
+
+use super::{config, load_text};
+use crate::config::keys::{self, Keys};
+use crate::config::table::found;
+use std::collections::{BTreeMap, BTreeSet};
+use toml::de::{DeTable, DeValue};
+
+const REFERENCE: &str = include_str!("../../../config/bindery.toml");
+
+/// A line of the reference as far as its value goes, and the same line with another value.
+const CHANGES: &[(&str, &str)] = &[
+    ("name = \"gw1\"", "name = \"gw2\""),
+    ("io = \"auto\"", "io = \"epoll\""),
+    ("spin = \"100us\"", "spin = \"0\""),
+    ("drain_deadline = \"30s\"", "drain_deadline = \"1m\""),
+    ("address = \"0.0.0.0:2775\"", "address = \"[::]:2775\""),
+    ("connections_max = 20_000", "connections_max = 10"),
+    ("connections_per_address = 200", "connections_per_address = 10"),
+    ("session_init_timeout = \"10s\"", "session_init_timeout = \"5s\""),
+    ("pdu_max = \"128KiB\"", "pdu_max = \"64KiB\""),
+    ("system_id_reply = \"SMSC\"", "system_id_reply = \"US\""),
+    ("system_id = \"acme\"", "system_id = \"acme2\""),
+    ("password = \"change-me\"             # 1–128 characters; more", "password = \"other\" #"),
+    ("allow_from = [\"127.0.0.0/8\", \"10.1.0.0/16\"]", "allow_from = [\"127.0.0.0/8\"]"),
+    ("sessions_max = 8", "sessions_max = 1024"),
+    ("window_max = 100", "window_max = 16384"),
+    ("window_over = \"wait\"", "window_over = \"refuse\""),
+    ("answer_timeout = \"20s\"", "answer_timeout = \"9s\""),
+    ("message_id = \"auto\"", "message_id = \"own\""),
+    ("unknown_status = \"ESME_RSUBMITFAIL\"", "unknown_status = \"0x0400\""),
+    ("pool = \"main\"                      # where", "pool = \"standby\" #"),
+    (
+        "enquire_link_interval = \"30s\"      # silence before we send enquire_link, 10ms–24h. Default: \"30s\"\ninactivity",
+        "enquire_link_interval = \"31s\"\ninactivity",
+    ),
+    ("inactivity_timeout = \"5m\"", "inactivity_timeout = \"7d\""),
+    ("response_timeout = \"30s\"", "response_timeout = \"31s\""),
+    ("receipts = \"any\"", "receipts = \"submitting\""),
+    ("tcp_user_timeout = \"20s\"", "tcp_user_timeout = \"21s\""),
+    ("\"smsc1.alpha.example:2775\", ", ""),
+    ("address_use = \"spread\"", "address_use = \"in_order\""),
+    ("system_id = \"bindery\"              # what", "system_id = \"other\" #"),
+    ("password = \"change-me\"             # 1–128 characters. No", "password = \"other\" #"),
+    ("system_type = \"\"", "system_type = \"VMA\""),
+    ("bind = \"trx\"", "bind = \"tx+rx\""),
+    ("interface_version = \"3.4\"", "interface_version = \"5.0\""),
+    ("sessions = 4", "sessions = 6"),
+    ("window_max = 50 ", "window_max = 51 "),
+    ("queue_max = 1000", "queue_max = 1"),
+    ("rate = \"400/s\"", "rate = \"400/m\""),
+    ("burst = 20", "burst = 1"),
+    (
+        "enquire_link_interval = \"30s\"      # silence before we send enquire_link, 10ms–24h. Default: \"30s\"\nresponse",
+        "enquire_link_interval = \"31s\"\nresponse",
+    ),
+    ("response_timeout = \"8s\"", "response_timeout = \"7s\""),
+    ("min = \"1s\"", "min = \"2s\""),
+    ("max = \"60s\"", "max = \"61s\""),
+    ("message_id_form = \"auto\"", "message_id_form = \"as_is\""),
+    ("weight = 3", "weight = 0"),
+    ("{ carrier = \"beta\", weight = 1 }", "{ carrier = \"gamma\", weight = 1 }"),
+    ("{ pool = \"standby\", tier = 2 }", "{ carrier = \"gamma\", tier = 2 }"),
+    ("tier = 2", "tier = 64"),
+    ("name = \"montenegro\"", "name = \"crna gora\""),
+    ("to = [\"382*\"]", "to = [\"382\"]"),
+    ("source = [\"ACME\", \"14499\"], ", ""),
+    (", esme = [\"acme\"] }", " }"),
+    ("pool = \"main\"                      # No", "pool = \"standby\" #"),
+    ("name = \"vote\"", "name = \"vote2\""),
+    ("when = { carrier = [\"alpha\"],", "when = {"),
+    (", to = [\"14499\"] }", " }"),
+    ("deliver = [{ esme = \"acme\" }]", "deliver = [{ esme = \"acme\" }, { esme = \"acme\" }]"),
+];
+
+/// Keys with one allowed value so far: every other is refused as not built yet.
+const FIXED: &[(&str, &str)] = &[
+    ("shards = 1", "shards = 2"),
+    ("shards = 1", "shards = \"auto\""),
+    ("io = \"auto\"", "io = \"io_uring\""),
+    ("proxy_protocol = false", "proxy_protocol = true"),
+    ("require_tls = false", "require_tls = true"),
+    ("mode = \"relay\"", "mode = \"store\""),
+    ("kind = \"smpp\"", "kind = \"http\""),
+    ("balance = \"weighted\"", "balance = \"cost\""),
+    ("on_unknown = \"fail\"", "on_unknown = \"hold\""),
+    ("fan_out = \"first\"", "fan_out = \"all\""),
+    ("nobody = \"refuse\"", "nobody = \"queue\""),
+];
+
+fn changed(from: &str, to: &str) -> String {
+    assert_eq!(REFERENCE.matches(from).count(), 1, "{from} must stand in the reference once");
+    REFERENCE.replacen(from, to, 1)
+}
+
+#[test]
+fn another_value_makes_another_configuration() {
+    let before = config(REFERENCE);
+    for (from, to) in CHANGES {
+        assert_ne!(config(&changed(from, to)), before, "{from} → {to} changes nothing");
+    }
+}
+
+#[test]
+fn a_value_that_does_not_act_yet_is_refused() {
+    for (from, to) in FIXED {
+        let report = load_text(&changed(from, to)).unwrap_err();
+        assert_eq!(report.problems().len(), 1, "{to}\n{}", report.render(false));
+        let message = &report.problems()[0].message;
+        assert!(message.ends_with("is not supported yet"), "{to}: {message}");
+    }
+}
+
+/// Every kind of table, and how one is opened in a file of its own.
+const TABLES: &[(&str, &Keys)] = &[
+    ("", &keys::ROOT),
+    ("[defaults]", &keys::DEFAULTS),
+    ("[node]", &keys::NODE),
+    ("[[listener]]", &keys::LISTENER),
+    ("[esme.x]", &keys::ESME),
+    ("[defaults.esme]", &keys::ESME),
+    ("[carrier.x]", &keys::CARRIER),
+    ("[defaults.carrier]", &keys::CARRIER),
+    ("[carrier.x.reconnect]", &keys::RECONNECT),
+    ("[pool.x]", &keys::POOL),
+    ("[[pool.x.members]]", &keys::MEMBER),
+    ("[[route]]", &keys::ROUTE),
+    ("[[route]]\n[route.when]", &keys::WHEN),
+    ("[[mo_route]]", &keys::MO_ROUTE),
+    ("[[mo_route]]\n[mo_route.when]", &keys::MO_WHEN),
+    ("[[mo_route]]\n[[mo_route.deliver]]", &keys::DELIVER),
+];
+
+/// The values of a text by kind of table and key: `esme.window_max`, `pool.members.weight`.
+fn values(text: &str) -> BTreeMap<String, Vec<String>> {
+    let mut values = BTreeMap::new();
+    let root = DeTable::parse(text).unwrap();
+    for (kind, table) in root.get_ref() {
+        let kind = kind.get_ref().as_ref();
+        match (kind, table.get_ref()) {
+            ("defaults", DeValue::Table(kinds)) => {
+                kinds.iter().for_each(|(kind, table)| collect(kind.get_ref(), table.get_ref(), &mut values));
+            }
+            ("esme" | "carrier" | "pool", DeValue::Table(named)) => {
+                named.iter().for_each(|(_, table)| collect(kind, table.get_ref(), &mut values));
+            }
+            (_, value) => collect(kind, value, &mut values),
+        }
+    }
+    values
+}
+
+fn collect(path: &str, value: &DeValue<'_>, values: &mut BTreeMap<String, Vec<String>>) {
+    values.entry(path.to_owned()).or_default().push(found(value));
+    match value {
+        DeValue::Table(table) => table
+            .iter()
+            .for_each(|(key, value)| collect(&format!("{path}.{}", key.get_ref()), value.get_ref(), values)),
+        DeValue::Array(list) => list.iter().for_each(|element| collect(path, element.get_ref(), values)),
+        _ => {}
+    }
+}
+
+/// Every key that acts, as `values` names it.
+fn acting() -> BTreeSet<String> {
+    let kinds: [(&str, &Keys); 12] = [
+        ("node", &keys::NODE),
+        ("listener", &keys::LISTENER),
+        ("esme", &keys::ESME),
+        ("carrier", &keys::CARRIER),
+        ("carrier.reconnect", &keys::RECONNECT),
+        ("pool", &keys::POOL),
+        ("pool.members", &keys::MEMBER),
+        ("route", &keys::ROUTE),
+        ("route.when", &keys::WHEN),
+        ("mo_route", &keys::MO_ROUTE),
+        ("mo_route.when", &keys::MO_WHEN),
+        ("mo_route.deliver", &keys::DELIVER),
+    ];
+    kinds.iter().flat_map(|(kind, keys)| keys.now.iter().map(move |key| format!("{kind}.{key}"))).collect()
+}
+
+#[test]
+fn every_key_that_acts_stands_in_the_reference_and_no_other_does() {
+    let shown: BTreeSet<String> = values(REFERENCE).into_keys().filter(|path| path.contains('.')).collect();
+    assert_eq!(shown, acting());
+    assert!(keys::ROOT.now.iter().all(|kind| REFERENCE.contains(&format!("{kind} = [")) || REFERENCE.contains(&format!("[{kind}")))); // `include` in a comment
+}
+
+#[test]
+fn every_key_that_acts_is_tested_to_act() {
+    let before = values(REFERENCE);
+    let mut tested = BTreeSet::new();
+    for (from, to) in CHANGES.iter().chain(FIXED) {
+        let after = values(&changed(from, to));
+        let differs = |path: &&String| before.get(*path) != after.get(*path);
+        tested.extend(before.keys().chain(after.keys()).filter(differs).cloned());
+    }
+    let holds =
+        |path: &String| tested.iter().any(|tested| tested == path || tested.starts_with(&format!("{path}.")));
+    let untested: Vec<String> = acting().into_iter().filter(|path| !holds(path)).collect();
+    assert!(untested.is_empty(), "{untested:?}");
+}
+
+#[test]
+fn a_key_of_the_plan_is_refused_as_not_supported_and_any_other_as_unknown() {
+    for (table, keys) in TABLES {
+        for key in keys.later {
+            let report = load_text(&format!("{table}\n{key} = 1\n")).unwrap_err();
+            let found = report.problems().iter().find(|problem| problem.key.ends_with(key)).unwrap();
+            assert_eq!(found.message, "not supported yet", "{table} {key}");
+        }
+        let report = load_text(&format!("{table}\nqqqqqqqq = 1\n")).unwrap_err();
+        let found = report.problems().iter().find(|problem| problem.key.ends_with("qqqqqqqq")).unwrap();
+        assert_eq!(found.message, "unknown key", "{table}");
+    }
+}
+
+#[test]
+fn no_key_that_acts_takes_a_date() {
+    for (table, keys) in TABLES {
+        for key in keys.now {
+            let report = load_text(&format!("{table}\n{key} = 1979-05-27\n")).unwrap_err();
+            let found = report.problems().iter().any(|problem| {
+                problem.key.contains(key) && problem.message.contains("1979-05-27")
+                    || key.contains("password")
+            });
+            assert!(found, "{table} {key}\n{}", report.render(false));
+        }
+    }
+}

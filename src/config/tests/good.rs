@@ -1,0 +1,164 @@
+//! What is read from good files.
+
+use super::{SMALL, config, load_files, load_text};
+use crate::carrier::settings::{AddressUse, BindMode};
+use crate::config::Io;
+use crate::esme::settings::{MessageIdSource, ReceiptsTo, WindowOver};
+use crate::ids::{CarrierId, EsmeId, PoolId};
+use crate::route::settings::{Member, Pattern};
+use crate::smpp::id_form::IdForm;
+use crate::smpp::status::CommandStatus;
+use crate::throttle::Rate;
+use crate::time::Duration;
+use core::fmt::Write as _;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[test]
+fn what_is_not_set_has_the_default_of_the_reference() {
+    let config = config(SMALL);
+    assert_eq!((config.node.name.as_str(), config.node.shards, config.node.io), ("bindery", 1, Io::Auto));
+    assert_eq!((config.node.spin, config.node.drain_deadline), (Duration::from_micros(100), 30 * SECOND));
+    let listener = &config.listeners[0];
+    assert_eq!((listener.connections_max, listener.connections_per_address), (20_000, 200));
+    assert_eq!((listener.session_init_timeout, listener.pdu_max), (10 * SECOND, 131_072));
+    let esme = &config.esmes[0];
+    assert_eq!((esme.name.as_str(), esme.system_id.as_slice()), ("acme", &b"acme"[..]));
+    assert_eq!((esme.sessions_max, esme.window_max, esme.window_over), (8, 100, WindowOver::Wait));
+    assert_eq!((esme.answer_timeout, esme.message_id), (20 * SECOND, MessageIdSource::Auto));
+    assert_eq!((esme.unknown_status, esme.pool), (CommandStatus::SUBMIT_FAILED, Some(PoolId(0))));
+    assert_eq!((esme.enquire_link_interval, esme.inactivity_timeout), (30 * SECOND, 300 * SECOND));
+    assert_eq!((esme.response_timeout, esme.receipts), (30 * SECOND, ReceiptsTo::Any));
+    assert_eq!(esme.system_id_reply, b"SMSC");
+    assert!(esme.allow_from.is_empty());
+    let carrier = &config.carriers[0];
+    assert_eq!((carrier.address_use, carrier.bind), (AddressUse::Spread, BindMode::Trx));
+    assert_eq!((carrier.interface_version, carrier.sessions, carrier.window_max), (0x34, 1, 50));
+    assert_eq!((carrier.queue_max, carrier.rate, carrier.burst), (1000, None, 20));
+    assert_eq!((carrier.enquire_link_interval, carrier.response_timeout), (30 * SECOND, 8 * SECOND));
+    assert_eq!((carrier.tcp_user_timeout, carrier.message_id_form), (20 * SECOND, None));
+    assert_eq!((carrier.reconnect_min, carrier.reconnect_max), (SECOND, 60 * SECOND));
+    assert!(carrier.system_type.is_empty());
+    let member = config.pools[0].members[0];
+    assert_eq!((member.member, member.weight, member.tier), (Member::Carrier(CarrierId(0)), 1, 1));
+}
+
+const SHIPPED: [(&str, &str); 4] = [
+    ("bindery.toml", include_str!("../../../config/bindery.toml")),
+    ("one-carrier.toml", include_str!("../../../config/examples/one-carrier.toml")),
+    ("weighted-with-standby.toml", include_str!("../../../config/examples/weighted-with-standby.toml")),
+    ("tx-rx-with-mo.toml", include_str!("../../../config/examples/tx-rx-with-mo.toml")),
+];
+
+#[test]
+fn every_shipped_file_passes_without_a_warning() {
+    for (name, text) in SHIPPED {
+        let loaded = load_text(text).unwrap_or_else(|report| panic!("{name}\n{}", report.render(false)));
+        assert!(loaded.warnings.is_empty(), "{name}\n{}", loaded.warnings.render(false));
+    }
+}
+
+#[test]
+fn the_reference_says_what_it_means() {
+    let config = config(SHIPPED[0].1);
+    let carrier = &config.carriers[0];
+    assert_eq!(carrier.rate, Some(Rate { units: 400, per: SECOND }));
+    assert_eq!(carrier.addresses.len(), 2);
+    assert_eq!(config.esmes[0].allow_from.len(), 2);
+    assert_eq!(config.pools[0].members[2].member, Member::Pool(PoolId(1)));
+    let route = &config.routes[0];
+    assert_eq!(
+        (route.to.as_slice(), route.esme.as_slice()),
+        (&[Pattern::Prefix(b"382".to_vec())][..], &[EsmeId(0)][..])
+    );
+    assert_eq!(config.mo_routes[0].deliver, [EsmeId(0)]);
+}
+
+#[test]
+fn the_examples_say_what_they_mean() {
+    let weighted = config(SHIPPED[2].1);
+    assert_eq!(weighted.esmes.iter().map(|esme| esme.sessions_max).collect::<Vec<_>>(), [4, 4]);
+    assert_eq!(weighted.carriers.iter().map(|carrier| carrier.sessions).collect::<Vec<_>>(), [4, 4, 1]);
+    assert_eq!(weighted.routes[0].pool, PoolId(2));
+    let pair = config(SHIPPED[3].1);
+    assert_eq!(pair.carriers[0].bind, BindMode::TxRx);
+    assert_eq!(pair.carriers[0].message_id_form, Some(IdForm::RespHexReceiptDec));
+    assert_eq!(pair.mo_routes[0].deliver, [EsmeId(0), EsmeId(1)]);
+}
+
+#[test]
+fn defaults_hold_until_an_account_says_otherwise() {
+    let text = format!("{SMALL}window_max = 7\n[defaults.esme]\nwindow_max = 9\npool = \"main\"\n");
+    let text = text.replace(
+        "[pool.main]",
+        "[esme.beta]\npassword = \"x\"\n[esme.gamma]\npassword = \"x\"\nwindow_max = 8\n[pool.main]",
+    );
+    let text = text.replace("}]\nwindow_max = 7\n", "}]\n");
+    let config = config(&text);
+    assert_eq!(config.esmes.iter().map(|esme| esme.window_max).collect::<Vec<_>>(), [9, 9, 8]);
+    assert_eq!(config.esmes[1].pool, Some(PoolId(0)));
+}
+
+#[test]
+fn a_password_is_literal_or_of_the_environment_or_of_a_file() {
+    let password = |value: &str, file: &str| {
+        let text = SMALL.replacen("password = \"secret\"", &format!("password = {value}"), 1);
+        let loaded = load_files(&[("main.toml", &text), ("keys/acme", file)]);
+        loaded.unwrap_or_else(|report| panic!("{}", report.render(false))).config.esmes[0].passwords.clone()
+    };
+    assert_eq!(password("\"a long one is fine\"", ""), [b"a long one is fine".to_vec()]);
+    assert_eq!(password("\"env:ACME_PASSWORD\"", ""), [b"s3cret".to_vec()]);
+    assert_eq!(password("\"file:keys/acme\"", "line \n"), [b"line ".to_vec()]);
+    assert_eq!(password("\"file:keys/acme\"", "line\r\n"), [b"line".to_vec()]);
+    assert_eq!(password("[\"new\", \"env:ACME_PASSWORD\"]", ""), [b"new".to_vec(), b"s3cret".to_vec()]);
+}
+
+#[test]
+fn included_files_count_in_byte_order_before_the_file_that_includes_them() {
+    let carriers = "[carrier.b]\naddresses = [\"h:1\"]\nsystem_id = \"x\"\npassword = \"file:b.key\"\n";
+    let route =
+        |name: &str| format!("[[route]]\nname = \"{name}\"\npool = \"main\"\nwhen = {{ to = [\"1\"] }}\n");
+    let main = format!("include = [\"d/*.toml\", \"last.toml\"]\n{SMALL}{}", route("main"));
+    let files = [
+        ("main.toml", main.as_str()),
+        ("d/b.toml", &format!("include = [\"inner/*\"]\n{}{carriers}", route("b"))),
+        ("d/a.toml", &route("a")),
+        ("d/B.toml", &route("B")),
+        ("d/a.txt", "no toml"),
+        ("d/.hidden.toml", "no toml"),
+        ("d/b.key", "from the folder of the file that names it\n"),
+        ("d/inner/x", &route("x")),
+        ("last.toml", &route("last")),
+    ];
+    let config = load_files(&files).unwrap_or_else(|report| panic!("{}", report.render(false))).config;
+    let names: Vec<&str> = config.routes.iter().map(|route| route.name.as_str()).collect();
+    assert_eq!(names, ["B", "a", "x", "b", "last", "main"]);
+    let carriers: Vec<&str> = config.carriers.iter().map(|carrier| carrier.name.as_str()).collect();
+    assert_eq!(carriers, ["b", "alpha"]);
+    assert_eq!(config.carriers[0].password, b"from the folder of the file that names it");
+}
+
+#[test]
+fn accounts_keep_the_order_of_the_file() {
+    let mut text = SMALL.to_owned();
+    for name in ["zeta", "10", "beta", "\"a b\""] {
+        writeln!(text, "[esme.{name}]\npassword = \"x\"\npool = \"main\"").unwrap();
+    }
+    let names: Vec<String> = config(&text).esmes.into_iter().map(|esme| esme.name).collect();
+    assert_eq!(names, ["acme", "zeta", "10", "beta", "a b"]);
+}
+
+#[test]
+fn a_large_configuration_loads() {
+    let mut text = SMALL.to_owned();
+    let mut prefixes = String::new();
+    for number in 0..20_000 {
+        writeln!(text, "[esme.a{number}]\npassword = \"p{number}\"\npool = \"main\"\nwindow_max = 20")
+            .unwrap();
+        write!(prefixes, "\"{}*\", ", 100_000 + number).unwrap();
+    }
+    write!(text, "[[route]]\nname = \"r\"\npool = \"main\"\nwhen = {{ to = [{prefixes}] }}\n").unwrap();
+    let config = config(&text);
+    assert_eq!((config.esmes.len(), config.routes[0].to.len()), (20_001, 20_000));
+    assert_eq!(config.esmes[20_000].name, "a19999");
+}

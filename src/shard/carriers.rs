@@ -1,0 +1,238 @@
+//! Carriers come and go: dial, bind, close, dial again. Owns: nothing of its own. Takes: what became of connects, binds
+//! and links. Gives: sessions to their carrier, unknown outcomes to those who wait. Never: a second socket for a slot.
+
+use super::Shard;
+use super::links::{Flow, LinkSlot, Side};
+use super::port::{Action, CloseHow, Connect, Level, Outbox, Ticket};
+use super::timers::Timer;
+use crate::carrier::Settings;
+use crate::counters::Reason;
+use crate::ids::{CarrierId, LinkId};
+use crate::limits::{CONNECT_TIMEOUT, PDU_MAX_DEFAULT};
+use crate::session::{BindKind, Role, Session, TimerSettings};
+use crate::smpp::bind::Bind;
+use crate::smpp::status::CommandStatus;
+use crate::time::{Duration, Instant, Now};
+
+fn ticket_of(carrier: CarrierId, slot: usize, attempt: u16) -> Ticket {
+    Ticket(u64::from(carrier.0) << 32 | (slot as u64 & 0xFFFF) << 16 | u64::from(attempt))
+}
+
+const fn parts_of(ticket: Ticket) -> (CarrierId, usize, u16) {
+    (CarrierId((ticket.0 >> 32) as u32), (ticket.0 >> 16 & 0xFFFF) as usize, ticket.0 as u16)
+}
+
+impl Shard {
+    /// Dials what is due, sends what may now be sent, gives up what waited too long.
+    pub(super) fn tick_carrier(&mut self, now: Now, id: CarrierId, out: &mut Outbox) {
+        let Some(carrier) = self.carriers.get_mut(id.index()) else { return };
+        if !self.draining {
+            while let Some(dial) = carrier.take_dial(now.mono) {
+                out.act(Action::Connect(Connect {
+                    ticket: ticket_of(id, dial.slot, dial.attempt),
+                    address: dial.address,
+                    timeout: CONNECT_TIMEOUT,
+                    user_timeout: carrier.settings.tcp_user_timeout,
+                }));
+            }
+        }
+        self.pump(now, id, out);
+        self.expire_queue(now, id, out);
+        self.wake_carrier_later(now, id);
+    }
+
+    /// Asks for the next tick: a dial, or the deadline of a message that waits.
+    fn wake_carrier_later(&mut self, now: Now, id: CarrierId) {
+        let Some(carrier) = self.carriers.get(id.index()) else { return };
+        let queued =
+            carrier.queue.iter().filter_map(|&key| self.messages.get(key)).map(|message| message.deadline);
+        // Deadlines of accounts differ, so all are looked at; at most `queue_max`, and at most ten times a second.
+        let expiry = queued.min().map(|at| at.max(now.mono.after(Duration::from_millis(100))));
+        let dial = if self.draining { None } else { carrier.dial_at() };
+        if let Some(at) = [expiry, dial].into_iter().flatten().min() {
+            self.tick_later(at, Timer::Carrier(id));
+        }
+    }
+
+    fn expire_queue(&mut self, now: Now, id: CarrierId, out: &mut Outbox) {
+        let Some(carrier) = self.carriers.get_mut(id.index()) else { return };
+        let messages = &self.messages;
+        let overdue: Vec<_> = carrier
+            .queue
+            .iter()
+            .copied()
+            .filter(|&key| messages.get(key).is_none_or(|message| message.deadline <= now.mono))
+            .collect();
+        if overdue.is_empty() {
+            return;
+        }
+        carrier.queue.retain(|key| !overdue.contains(key));
+        self.count_queued(id);
+        for key in overdue {
+            self.give_up(now, key, CommandStatus::SYSTEM_ERROR, Reason::NoCarrier, out);
+        }
+    }
+
+    pub(super) fn on_connected(&mut self, now: Now, link: LinkId, ticket: Ticket, out: &mut Outbox) {
+        let (id, index, attempt) = parts_of(ticket);
+        let known = self.carriers.get_mut(id.index());
+        let Some(carrier) = known.filter(|_| !self.draining) else { return out.close(link, CloseHow::Now) };
+        if !carrier.connected(index, attempt, link) {
+            return out.close(link, CloseHow::Now);
+        }
+        let kind = carrier.slots.get(index).map_or(BindKind::Transceiver, |slot| slot.kind);
+        let settings = &carrier.settings;
+        let timers = TimerSettings {
+            session_init: CONNECT_TIMEOUT,
+            enquire_link: settings.enquire_link_interval,
+            inactivity: Duration::ZERO,
+            response: settings.response_timeout,
+        };
+        let mut session = Session::new(Role::Esme, now.mono, settings.window_max, timers);
+        let to = out.to(link);
+        session.bind(now.mono, kind, settings.interface_version, |sequence| {
+            bind_of(settings).write(to, kind.command(), sequence);
+        });
+        self.add_link(LinkSlot::new(
+            link,
+            Side::Carrier(id, index as u16, attempt),
+            session,
+            PDU_MAX_DEFAULT as u32,
+        ));
+        self.arm(link);
+    }
+
+    pub(super) fn on_connect_failed(&mut self, now: Now, ticket: Ticket, reason: &str, out: &mut Outbox) {
+        let (id, index, attempt) = parts_of(ticket);
+        self.retry_later(now, id, index, attempt, reason, out);
+        self.drain_carriers(now, out);
+    }
+
+    fn retry_later(
+        &mut self,
+        now: Now,
+        id: CarrierId,
+        index: usize,
+        attempt: u16,
+        reason: &str,
+        out: &mut Outbox,
+    ) {
+        let Self { carriers, prng, .. } = self;
+        let Some(carrier) = carriers.get_mut(id.index()) else { return };
+        let wait = carrier.failed(index, attempt, now.mono, prng);
+        if self.draining {
+            return;
+        }
+        self.tick_later(now.mono.after(wait), Timer::Carrier(id));
+        if let Some(cells) = self.counters.carriers.get(id.index()) {
+            cells.binds_failed.bump();
+        }
+        self.log(now, out, Level::Warn, "carrier_down", |shard| {
+            let mut fields = Vec::new();
+            fields.extend(shard.carrier_name(id).map(|name| ("carrier", name)));
+            fields.extend([
+                ("slot", index.to_string()),
+                ("reason", reason.to_owned()),
+                ("retry_in_ms", wait.as_millis().to_string()),
+            ]);
+            fields
+        });
+    }
+
+    fn carrier_side(&self, link: LinkId) -> Option<(CarrierId, u16, u16)> {
+        match self.link(link).map(|slot| slot.side) {
+            Some(Side::Carrier(id, index, attempt)) => Some((id, index, attempt)),
+            _ => None,
+        }
+    }
+
+    pub(super) fn on_carrier_bound(&mut self, now: Now, link: LinkId, out: &mut Outbox) -> Flow {
+        let Some((id, index, _)) = self.carrier_side(link) else { return Flow::Stop };
+        if let Some(carrier) = self.carriers.get_mut(id.index()) {
+            carrier.bound(usize::from(index), now.mono);
+        }
+        self.count_sessions(id);
+        if let Some(cells) = self.counters.carriers.get(id.index()) {
+            cells.binds.bump();
+        }
+        if let Some(slot) = self.link_mut(link) {
+            slot.armed = Instant::from_nanos(u64::MAX);
+        }
+        self.arm(link);
+        self.log(now, out, Level::Info, "carrier_bound", |shard| shard.peer_fields(link));
+        if self.draining {
+            self.drain_carriers(now, out);
+        }
+        self.pump(now, id, out);
+        Flow::Next
+    }
+
+    fn count_sessions(&self, id: CarrierId) {
+        let bound = self.carriers.get(id.index()).map_or(0, |carrier| carrier.sessions().count());
+        if let Some(cells) = self.counters.carriers.get(id.index()) {
+            cells.sessions.set(bound as u64);
+        }
+    }
+
+    pub(super) fn on_carrier_bind_refused(
+        &mut self,
+        now: Now,
+        link: LinkId,
+        status: CommandStatus,
+        out: &mut Outbox,
+    ) -> Flow {
+        let Some((id, index, _)) = self.carrier_side(link) else { return Flow::Stop };
+        if let Some(carrier) = self.carriers.get_mut(id.index()) {
+            carrier.bind_refused(usize::from(index), status);
+        }
+        self.log(now, out, Level::Error, "carrier_bind_refused", |shard| {
+            let mut fields = shard.peer_fields(link);
+            fields.push(("status", status.to_string()));
+            fields
+        });
+        self.end(link, out);
+        Flow::Stop
+    }
+
+    pub(super) fn on_carrier_gone(
+        &mut self,
+        now: Now,
+        id: CarrierId,
+        (index, attempt): (u16, u16),
+        slot: &mut LinkSlot,
+        reason: &str,
+        out: &mut Outbox,
+    ) {
+        self.retry_later(now, id, usize::from(index), attempt, reason, out);
+        self.count_sessions(id);
+        if slot.parked > 0 {
+            for held in self.parked.take_link(slot.id) {
+                self.retained.release(held.pdu);
+            }
+            self.count_parked(id);
+        }
+        while let Some((owner, _)) = slot.session.abandon(&mut self.windows) {
+            self.on_message_unknown(now, id, owner, out);
+        }
+        if self
+            .carriers
+            .get(id.index())
+            .is_some_and(|carrier| !carrier.can_send() && !carrier.queue.is_empty())
+        {
+            self.reroute(now, id, out);
+        }
+    }
+}
+
+fn bind_of(settings: &Settings) -> Bind<'_> {
+    Bind {
+        system_id: &settings.system_id,
+        password: &settings.password,
+        system_type: &settings.system_type,
+        interface_version: settings.interface_version,
+        addr_ton: 0,
+        addr_npi: 0,
+        address_range: &[],
+        ..Bind::default()
+    }
+}

@@ -1,0 +1,458 @@
+//! Links: from octets to PDUs, and each PDU to whom it concerns.
+//!
+//! Owns: per link its session and the octets of a PDU that is not whole yet. Takes: what the driver read. Gives: whole
+//! PDUs to the session, and what it leaves to `esmes`, `mt`, `mo`. Never: copies a PDU that came whole.
+//!
+//! A paused link keeps what it had read and not processed; the driver reads nothing more from it, so that is at most
+//! one read buffer.
+
+use super::Shard;
+use super::port::{Action, CloseHow, Level, Outbox};
+use super::timers::Timer;
+use crate::counters::{Ignored, Reason};
+use crate::ids::{CarrierId, EsmeId, LinkId, ListenerId};
+use crate::limits::{OUTPUT_HARD, OUTPUT_STALL, PDU_READ, TAILS_KEPT};
+use crate::session::{Heard, Session, Ticked};
+use crate::smpp::command::CommandId;
+use crate::smpp::frame::{Frame, Pdu, write_header_only};
+use crate::smpp::status::CommandStatus;
+use crate::time::{Instant, Now};
+use core::net::SocketAddr;
+
+/// Who is at the other end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Side {
+    /// Connected to a listener, not bound.
+    Unbound(ListenerId),
+    Esme(EsmeId),
+    /// A carrier, the index of its slot and the attempt.
+    Carrier(CarrierId, u16, u16),
+}
+
+/// A refused bind whose answer is held back.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct BindRefused {
+    pub(super) command: CommandId,
+    pub(super) sequence: u32,
+    pub(super) status: CommandStatus,
+}
+
+#[derive(Debug)]
+pub(super) struct LinkSlot {
+    pub(super) id: LinkId,
+    pub(super) side: Side,
+    pub(super) peer: Option<(ListenerId, SocketAddr)>,
+    pub(super) session: Session,
+    pub(super) pdu_max: u32,
+    /// Octets read and not processed.
+    tail: Vec<u8>,
+    /// Since when the tail begins with a PDU that is not whole.
+    partial_since: Option<Instant>,
+    /// The earliest tick that is asked for.
+    pub(super) armed: Instant,
+    pub(super) paused: bool,
+    /// Since when its output is full.
+    full_since: Option<Instant>,
+    /// Nothing more is taken from it; it is being closed.
+    pub(super) closing: bool,
+    pub(super) bind_refused: Option<BindRefused>,
+    /// Receipts of it that are parked.
+    pub(super) parked: usize,
+}
+
+impl LinkSlot {
+    pub(super) fn new(id: LinkId, side: Side, session: Session, pdu_max: u32) -> Self {
+        Self {
+            id,
+            side,
+            peer: None,
+            session,
+            pdu_max,
+            tail: Vec::new(),
+            partial_since: None,
+            armed: Instant::from_nanos(u64::MAX),
+            paused: false,
+            full_since: None,
+            closing: false,
+            bind_refused: None,
+            parked: 0,
+        }
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let partial = self.partial_since.map(|since| since.after(PDU_READ));
+        let full = self.full_since.map(|since| since.after(OUTPUT_STALL));
+        [self.session.deadline(), partial, full].into_iter().flatten().min()
+    }
+}
+
+/// What is to be done with the octets behind a PDU.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Flow {
+    Next,
+    /// This PDU and all behind it wait.
+    Pause,
+    /// Nothing more is read.
+    Stop,
+}
+
+impl Shard {
+    pub(super) fn add_link(&mut self, slot: LinkSlot) {
+        let index = slot.id.index();
+        if self.links.len() <= index {
+            self.links.resize_with(index + 1, || None);
+        }
+        if let Some(place) = self.links.get_mut(index) {
+            debug_assert!(place.is_none());
+            *place = Some(slot);
+            self.links_open += 1;
+        }
+    }
+
+    pub(super) fn on_bytes(&mut self, now: Now, id: LinkId, bytes: &[u8], out: &mut Outbox) {
+        let Some(slot) = self.link_mut(id) else { return };
+        if slot.closing {
+            return;
+        }
+        if slot.tail.is_empty() {
+            let used = self.process(now, id, bytes, out);
+            return self.keep_tail(now, id, bytes.get(used..).unwrap_or_default());
+        }
+        let mut tail = core::mem::take(&mut slot.tail);
+        let (pdu_max, paused) = (slot.pdu_max as usize, slot.paused);
+        if paused {
+            tail.extend_from_slice(bytes);
+            slot.tail = tail;
+            return;
+        }
+        // Complete the one PDU that was cut, then go on in the borrowed octets.
+        let mut rest = bytes;
+        while let Frame::Partial(missing) = Frame::next(&tail, pdu_max) {
+            let (head, behind) = rest.split_at(missing.min(rest.len()));
+            tail.extend_from_slice(head);
+            rest = behind;
+            if head.len() < missing {
+                break;
+            }
+        }
+        let used = self.process(now, id, &tail, out);
+        tail.drain(..used.min(tail.len()));
+        if !tail.is_empty() {
+            tail.extend_from_slice(rest);
+            return self.put_tail(now, id, tail);
+        }
+        self.spare_tail(tail);
+        let used = self.process(now, id, rest, out);
+        self.keep_tail(now, id, rest.get(used..).unwrap_or_default());
+    }
+
+    fn spare_tail(&mut self, mut tail: Vec<u8>) {
+        if self.tails.len() < TAILS_KEPT && tail.capacity() <= crate::limits::PDU_MAX_DEFAULT {
+            tail.clear();
+            self.tails.push(tail);
+        }
+    }
+
+    fn keep_tail(&mut self, now: Now, id: LinkId, rest: &[u8]) {
+        if rest.is_empty() {
+            if let Some(slot) = self.link_mut(id) {
+                slot.partial_since = None;
+            }
+            return;
+        }
+        let mut tail = self.tails.pop().unwrap_or_default();
+        tail.extend_from_slice(rest);
+        self.put_tail(now, id, tail);
+    }
+
+    fn put_tail(&mut self, now: Now, id: LinkId, tail: Vec<u8>) {
+        let Some(slot) = self.link_mut(id) else { return };
+        if slot.closing {
+            return self.spare_tail(tail);
+        }
+        slot.tail = tail;
+        slot.partial_since = if slot.paused { None } else { Some(now.mono) };
+        self.arm(id);
+    }
+
+    /// Takes PDUs from the front of `bytes` while the link lets it; gives how many octets were used.
+    fn process(&mut self, now: Now, id: LinkId, bytes: &[u8], out: &mut Outbox) -> usize {
+        let mut rest = bytes;
+        loop {
+            let Some(slot) = self.link(id) else { return bytes.len() };
+            if slot.closing {
+                return bytes.len();
+            }
+            match Frame::next(rest, slot.pdu_max as usize) {
+                Frame::Partial(_) => return bytes.len() - rest.len(),
+                Frame::Lost(length) => {
+                    self.on_framing_lost(now, id, length, out);
+                    return bytes.len();
+                }
+                Frame::Whole(pdu, behind) => match self.on_pdu(now, id, &pdu, out) {
+                    Flow::Next => rest = behind,
+                    Flow::Pause => {
+                        self.pause(now, id, out);
+                        return bytes.len() - rest.len();
+                    }
+                    Flow::Stop => return bytes.len(),
+                },
+            }
+        }
+    }
+
+    fn on_framing_lost(&mut self, now: Now, id: LinkId, length: u32, out: &mut Outbox) {
+        self.counters.framing_lost.bump();
+        // No later octet can be trusted, the sequence number of this header neither.
+        write_header_only(out.to(id), CommandId::GENERIC_NACK, CommandStatus::INVALID_COMMAND_LENGTH, 0);
+        self.log(now, out, Level::Warn, "framing_lost", |shard| {
+            let mut fields = shard.peer_fields(id);
+            fields.push(("command_length", format!("0x{length:08X}")));
+            fields
+        });
+        self.end(id, out);
+    }
+
+    /// Closes a link after what is queued; its session is over.
+    pub(super) fn end(&mut self, id: LinkId, out: &mut Outbox) {
+        if let Some(slot) = self.link_mut(id)
+            && !slot.closing
+        {
+            slot.closing = true;
+            out.close(id, CloseHow::AfterFlush);
+        }
+    }
+
+    fn pause(&mut self, now: Now, id: LinkId, out: &mut Outbox) {
+        let full = out.is_full(id);
+        let Some(slot) = self.link_mut(id) else { return };
+        if full {
+            slot.full_since.get_or_insert(now.mono);
+        }
+        if !slot.paused {
+            slot.paused = true;
+            out.act(Action::Pause(id));
+        }
+        self.arm(id);
+    }
+
+    /// Looks again at a paused link.
+    pub(super) fn resume(&mut self, now: Now, id: LinkId, out: &mut Outbox) {
+        let Some(slot) = self.link_mut(id) else { return };
+        if !slot.paused || slot.closing {
+            return;
+        }
+        slot.paused = false;
+        let tail = core::mem::take(&mut slot.tail);
+        let used = self.process(now, id, &tail, out);
+        let rest = tail.get(used..).unwrap_or_default();
+        if rest.is_empty() {
+            self.spare_tail(tail);
+            self.keep_tail(now, id, &[]);
+        } else {
+            let mut tail = tail;
+            tail.drain(..used);
+            self.put_tail(now, id, tail);
+        }
+        if self.link(id).is_some_and(|slot| !slot.paused && !slot.closing) {
+            out.act(Action::Resume(id));
+        }
+    }
+
+    pub(super) fn on_room(&mut self, now: Now, id: LinkId, out: &mut Outbox) {
+        let Some(slot) = self.link_mut(id) else { return };
+        slot.full_since = None;
+        let (paused, side) = (slot.paused, slot.side);
+        if paused {
+            self.wake.push(id);
+        }
+        match side {
+            Side::Carrier(carrier, ..) => self.pump(now, carrier, out),
+            Side::Esme(esme) => self.pump_waiting(now, esme, out),
+            Side::Unbound(_) => {}
+        }
+    }
+
+    /// One whole PDU.
+    #[inline]
+    fn on_pdu(&mut self, now: Now, id: LinkId, pdu: &Pdu<'_>, out: &mut Outbox) -> Flow {
+        if !pdu.command_id().is_response() && out.is_full(id) {
+            match self.link(id).map(|slot| slot.side) {
+                // A carrier's link is never paused; one that takes no answers at all is lost.
+                Some(Side::Carrier(..)) if out.backlog(id) > OUTPUT_HARD => {
+                    self.drop_link(now, id, "output not taken", out);
+                    return Flow::Stop;
+                }
+                Some(Side::Carrier(..)) => {}
+                Some(Side::Esme(_) | Side::Unbound(_)) | None => return Flow::Pause,
+            }
+        }
+        let Self { links, windows, counters, .. } = self;
+        let slot = links.get_mut(id.index()).and_then(Option::as_mut).filter(|slot| slot.id == id);
+        let Some(slot) = slot else { return Flow::Stop };
+        let side = slot.side;
+        let heard = slot.session.receive(now.mono, pdu, windows, out.to(id), counters);
+        match heard {
+            Heard::Handled => Flow::Next,
+            Heard::Request => match side {
+                Side::Esme(esme) => self.on_esme_request(now, id, esme, pdu, out),
+                Side::Carrier(carrier, ..) => self.on_carrier_request(now, id, carrier, pdu, out),
+                Side::Unbound(_) => Flow::Next,
+            },
+            Heard::Response(owner) => {
+                match side {
+                    Side::Carrier(carrier, ..) => self.on_message_answered(now, id, carrier, owner, pdu, out),
+                    Side::Esme(esme) => self.on_delivery_answered(now, id, esme, owner, pdu, out),
+                    Side::Unbound(_) => self.ignored(Ignored::ResponseUnknown),
+                }
+                self.progress(now, id, out);
+                Flow::Next
+            }
+            Heard::Bind(kind) => self.on_bind(now, id, kind, pdu, out),
+            Heard::Bound(_) => self.on_carrier_bound(now, id, out),
+            Heard::BindRefused(status) => self.on_carrier_bind_refused(now, id, status, out),
+            Heard::Outbind => Flow::Next,
+            Heard::Finished => {
+                self.finish(id, out);
+                // What stands behind an unbind is still refused by name.
+                Flow::Next
+            }
+        }
+    }
+
+    fn finish(&mut self, id: LinkId, out: &mut Outbox) {
+        out.close(id, CloseHow::AfterFlush);
+        if let Some(slot) = self.link_mut(id) {
+            slot.session.closed();
+        }
+    }
+
+    /// Moves an end that is under way on; call it when something in flight was answered.
+    #[inline]
+    pub(super) fn progress(&mut self, now: Now, id: LinkId, out: &mut Outbox) {
+        let Some(slot) = self.link_mut(id) else { return };
+        if slot.session.is_ending() && slot.session.progress(now.mono, out.to(id)) == Heard::Finished {
+            self.finish(id, out);
+        }
+    }
+
+    pub(super) fn tick_link(&mut self, now: Now, id: LinkId, out: &mut Outbox) {
+        let Some(slot) = self.link_mut(id) else { return };
+        slot.armed = Instant::from_nanos(u64::MAX);
+        if slot.closing {
+            return;
+        }
+        let due =
+            |since: Option<Instant>, span| since.is_some_and(|since: Instant| since.after(span) <= now.mono);
+        if due(slot.partial_since, PDU_READ) {
+            return self.drop_link(now, id, "a PDU did not become whole", out);
+        }
+        if due(slot.full_since, OUTPUT_STALL) {
+            return self.drop_link(now, id, "output not taken", out);
+        }
+        loop {
+            let Self { links, windows, .. } = self;
+            let slot = links.get_mut(id.index()).and_then(Option::as_mut).filter(|slot| slot.id == id);
+            let Some(slot) = slot else { return };
+            let side = slot.side;
+            match slot.session.tick(now.mono, windows, out.to(id)) {
+                None => break,
+                Some(Ticked::Nothing) => {}
+                Some(Ticked::Close(reason)) => return self.drop_link(now, id, reason, out),
+                Some(Ticked::Expired(owner, _)) => match side {
+                    Side::Carrier(carrier, ..) => self.on_message_unknown(now, carrier, owner, out),
+                    Side::Esme(_) | Side::Unbound(_) => self.retry_delivery(now, owner, out),
+                },
+            }
+        }
+        self.progress(now, id, out);
+        if let Some(Side::Carrier(carrier, ..)) = self.link(id).map(|slot| slot.side) {
+            self.pump(now, carrier, out);
+        }
+        self.arm(id);
+    }
+
+    fn drop_link(&mut self, now: Now, id: LinkId, reason: &'static str, out: &mut Outbox) {
+        self.log(now, out, Level::Warn, "session_dropped", |shard| {
+            let mut fields = shard.peer_fields(id);
+            fields.push(("reason", reason.to_owned()));
+            fields
+        });
+        if let Some(slot) = self.link_mut(id) {
+            slot.closing = true;
+            slot.session.closed();
+            out.close(id, CloseHow::AfterFlush);
+        }
+    }
+
+    pub(super) fn on_closed(&mut self, now: Now, id: LinkId, reason: &str, out: &mut Outbox) {
+        let place = self.links.get_mut(id.index());
+        let Some(mut slot) = place.and_then(|place| place.take_if(|slot| slot.id == id)) else { return };
+        self.links_open -= 1;
+        slot.session.closed();
+        let tail = core::mem::take(&mut slot.tail);
+        self.spare_tail(tail);
+        if let Some((listener, peer)) = slot.peer {
+            self.forget_peer(listener, peer);
+        }
+        match slot.side {
+            Side::Unbound(_) => {}
+            Side::Esme(esme) => self.on_esme_gone(now, esme, &mut slot, reason, out),
+            Side::Carrier(carrier, index, attempt) => {
+                self.on_carrier_gone(now, carrier, (index, attempt), &mut slot, reason, out);
+            }
+        }
+        self.drain_carriers(now, out);
+    }
+
+    /// Answers a request header-only with a status, for a reason that is counted.
+    pub(super) fn refuse(
+        &mut self,
+        id: LinkId,
+        esme: EsmeId,
+        pdu: &Pdu<'_>,
+        status: CommandStatus,
+        reason: Reason,
+        out: &mut Outbox,
+    ) {
+        self.count_refusal(esme, reason);
+        let version = self.link(id).map_or(0x34, |slot| slot.session.version());
+        let status = status.for_version(version);
+        write_header_only(out.to(id), pdu.command_id().response(), status, pdu.sequence_number());
+    }
+
+    /// Who a link is, for the log.
+    pub(super) fn peer_fields(&self, id: LinkId) -> super::log::Fields {
+        let Some(slot) = self.link(id) else { return Vec::new() };
+        let mut fields = vec![("side", side_name(slot.side).to_owned())];
+        match slot.side {
+            Side::Esme(esme) => fields.extend(self.account_name(esme).map(|name| ("esme", name))),
+            Side::Carrier(carrier, ..) => {
+                fields.extend(self.carrier_name(carrier).map(|name| ("carrier", name)))
+            }
+            Side::Unbound(_) => {}
+        }
+        fields.extend(slot.peer.map(|(_, peer)| ("peer", peer.to_string())));
+        fields
+    }
+
+    pub(super) fn account_name(&self, esme: EsmeId) -> Option<String> {
+        self.accounts.get(esme.index()).map(|account| account.settings.name.clone())
+    }
+
+    pub(super) fn carrier_name(&self, carrier: CarrierId) -> Option<String> {
+        self.carriers.get(carrier.index()).map(|carrier| carrier.settings.name.clone())
+    }
+
+    pub(super) fn tick_later(&mut self, at: Instant, timer: Timer) {
+        self.timers.push(at, timer);
+    }
+}
+
+const fn side_name(side: Side) -> &'static str {
+    match side {
+        Side::Unbound(_) => "unbound",
+        Side::Esme(_) => "esme",
+        Side::Carrier(..) => "carrier",
+    }
+}

@@ -1,0 +1,256 @@
+//! submit_multi: recipients grouped by carrier under one id of ours, failures in unsuccess_sme, ESME_ROK when any was
+//! accepted.
+//!
+//! Owns: nothing of its own. Takes: a submit_multi; the answers to its parts. Gives: one answer. Never: splits one
+//! whose recipients all take the same pool: that passes unchanged.
+
+use super::Shard;
+use super::message::{IdFrom, Kind, Message, Multi, MultiKey};
+use super::mt::{Body, receipts_asked};
+use super::port::Outbox;
+use crate::counters::{Ignored, Reason};
+use crate::ids::{EsmeId, LinkId, PoolId};
+use crate::ledger::{AddressTail, IdText, NewEntry};
+use crate::smpp::command::CommandId;
+use crate::smpp::frame::{Pdu, write_pdu};
+use crate::smpp::multi::{Destination, SubmitMulti, SubmitMultiResp, Unsuccess};
+use crate::smpp::sm::{Address, write_c_octets};
+use crate::smpp::status::CommandStatus;
+use crate::time::Now;
+
+/// The destinations of one pool, as they stand in the PDU.
+struct Group {
+    pool: PoolId,
+    count: u8,
+    octets: Vec<u8>,
+}
+
+impl Shard {
+    pub(super) fn on_submit_multi(
+        &mut self,
+        now: Now,
+        id: LinkId,
+        esme: EsmeId,
+        pdu: &Pdu<'_>,
+        out: &mut Outbox,
+    ) -> Result<(), (CommandStatus, Reason)> {
+        let multi = SubmitMulti::parse(pdu).map_err(|error| (error.status, Reason::Malformed))?;
+        let (groups, unroutable) = self.group(esme, &multi);
+        let awaits = receipts_asked(multi.content.registered_delivery);
+        match groups.as_slice() {
+            [] => Err((CommandStatus::INVALID_DESTINATION, Reason::NoRoute)),
+            [group] if unroutable.is_empty() => {
+                let mut message = self.message(now, id, esme, pdu, Kind::Submit);
+                message.pool = Some(group.pool);
+                message.awaited = if awaits { u16::from(group.count) } else { 0 };
+                self.dispatch(now, message, pdu, &Body::Other, out).map(|_| ())
+            }
+            _ => {
+                self.split(now, (id, esme), pdu, &multi, groups, &unroutable, out);
+                Ok(())
+            }
+        }
+    }
+
+    /// Destinations by pool, and those that no route takes.
+    fn group<'a>(&self, esme: EsmeId, multi: &SubmitMulti<'a>) -> (Vec<Group>, Vec<Address<'a>>) {
+        let (mut groups, mut unroutable): (Vec<Group>, Vec<Address<'a>>) = (Vec::new(), Vec::new());
+        for destination in multi.destinations.iter() {
+            let (digits, address) = match destination {
+                Destination::Address(address) => (address.digits, Some(address)),
+                Destination::List(_) => (&[] as &[u8], None),
+            };
+            let empty = address.is_some_and(|address| address.digits.is_empty());
+            let pool = if empty { None } else { self.pool_for(esme, multi.source.digits, digits).ok() };
+            let Some(pool) = pool else {
+                unroutable.push(address.unwrap_or_default());
+                continue;
+            };
+            let at = groups.iter().position(|group| group.pool == pool).unwrap_or_else(|| {
+                groups.push(Group { pool, count: 0, octets: Vec::new() });
+                groups.len() - 1
+            });
+            if let Some(group) = groups.get_mut(at) {
+                group.count += 1;
+                destination.write(&mut group.octets);
+            }
+        }
+        (groups, unroutable)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one call")]
+    fn split(
+        &mut self,
+        now: Now,
+        (id, esme): (LinkId, EsmeId),
+        pdu: &Pdu<'_>,
+        multi: &SubmitMulti<'_>,
+        groups: Vec<Group>,
+        unroutable: &[Address<'_>],
+        out: &mut Outbox,
+    ) {
+        let template = self.message(now, id, esme, pdu, Kind::Submit);
+        let own = if template.id_from == IdFrom::Short { IdFrom::Short } else { IdFrom::Own };
+        let given = self.given(now, own);
+        let key = self.multis.insert(Multi {
+            esme,
+            link: id,
+            sequence: pdu.sequence_number(),
+            given,
+            pending: groups.len() as u32 + 1,
+            accepted: false,
+            failed: Vec::new(),
+            failures: 0,
+            first_failure: CommandStatus::OK,
+            taken: Vec::new(),
+        });
+        for address in unroutable {
+            self.count_refusal(esme, Reason::NoRoute);
+            self.add_failure(key, *address, CommandStatus::INVALID_DESTINATION);
+        }
+        for group in groups {
+            self.send_group(now, key, id, esme, multi, &group, out);
+        }
+        self.part_done(now, key, out);
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one call")]
+    fn send_group(
+        &mut self,
+        now: Now,
+        key: MultiKey,
+        id: LinkId,
+        esme: EsmeId,
+        multi: &SubmitMulti<'_>,
+        group: &Group,
+        out: &mut Outbox,
+    ) {
+        let mut octets = Vec::new();
+        write_pdu(&mut octets, CommandId::SUBMIT_MULTI, CommandStatus::OK, 0, |out| {
+            write_c_octets(out, multi.service_type);
+            multi.source.write(out);
+            out.push(group.count);
+            out.extend_from_slice(&group.octets);
+            multi.content.write(out);
+        });
+        let (Some(frame), Some(pdu)) = (self.retained.copy(&octets), Pdu::whole(&octets)) else {
+            self.count_refusal(esme, Reason::Retained);
+            return self.on_part_failed(now, key, &octets, CommandStatus::THROTTLED, out);
+        };
+        let mut message = self.message(now, id, esme, &pdu, Kind::Part(key));
+        message.pool = Some(group.pool);
+        let awaits = receipts_asked(multi.content.registered_delivery);
+        message.awaited = if awaits { u16::from(group.count) } else { 0 };
+        match self.dispatch(now, message, &pdu, &Body::Other, out) {
+            Ok(message) => self.keep_frame(message, frame),
+            Err((status, reason)) => {
+                self.count_refusal(esme, reason);
+                self.on_part_failed(now, key, &frame, status, out);
+                self.retained.release(frame);
+            }
+        }
+    }
+
+    fn add_failure(&mut self, key: MultiKey, address: Address<'_>, status: CommandStatus) {
+        let Some(multi) = self.multis.get_mut(key) else { return };
+        Unsuccess { destination: address, status }.write(&mut multi.failed);
+        multi.failures += 1;
+        if multi.first_failure == CommandStatus::OK {
+            multi.first_failure = status;
+        }
+    }
+
+    /// Every destination of a part failed with the same status.
+    pub(super) fn on_part_failed(
+        &mut self,
+        now: Now,
+        key: MultiKey,
+        frame: &[u8],
+        status: CommandStatus,
+        out: &mut Outbox,
+    ) {
+        if let Some(Ok(part)) = Pdu::whole(frame).map(|pdu| SubmitMulti::parse(&pdu)) {
+            for destination in part.destinations.iter() {
+                self.add_failure(key, address_of(&destination), status);
+            }
+        }
+        self.part_done(now, key, out);
+    }
+
+    pub(super) fn on_part_answered(
+        &mut self,
+        now: Now,
+        key: MultiKey,
+        message: &Message,
+        ok: bool,
+        pdu: &Pdu<'_>,
+        out: &mut Outbox,
+    ) {
+        if !ok {
+            return self.on_part_failed(now, key, &message.frame, pdu.header().command_status, out);
+        }
+        let response = SubmitMultiResp::parse(pdu);
+        for failure in response.unsuccess.iter() {
+            self.add_failure(key, failure.destination, failure.status);
+        }
+        if let Some(multi) = self.multis.get_mut(key) {
+            multi.accepted = true;
+            if let Some(id) = response.message_id.filter(|id| !id.is_empty()) {
+                multi.taken.push((message.carrier, IdText::from_slice(id), message.awaited));
+            }
+        }
+        self.part_done(now, key, out);
+    }
+
+    fn part_done(&mut self, now: Now, key: MultiKey, out: &mut Outbox) {
+        let Some(multi) = self.multis.get_mut(key) else { return };
+        multi.pending -= 1;
+        if multi.pending > 0 {
+            return;
+        }
+        let Some(multi) = self.multis.remove(key) else { return };
+        let Some(slot) = self.link(multi.link) else {
+            self.ignored(Ignored::ResponseEsmeGone);
+            return self.index_parts(now, multi, out);
+        };
+        let status = if multi.accepted { CommandStatus::OK } else { multi.first_failure };
+        let status = status.for_version(slot.session.version());
+        let id = multi.given.text().unwrap_or_default();
+        write_pdu(out.to(multi.link), CommandId::SUBMIT_MULTI_RESP, status, multi.sequence, |out| {
+            if multi.accepted {
+                write_c_octets(out, &id);
+                out.push(multi.failures.min(255) as u8);
+                out.extend_from_slice(&multi.failed);
+            }
+        });
+        if let Some(cells) = self.counters.esmes.get(multi.esme.index()) {
+            if multi.accepted { cells.accepted.bump() } else { cells.refused_by_carrier.bump() }
+        }
+        self.answered(now, multi.link, out);
+        self.index_parts(now, multi, out);
+    }
+
+    /// Only now: a receipt must not come before the response.
+    fn index_parts(&mut self, now: Now, multi: Multi, out: &mut Outbox) {
+        for (carrier, id, awaited) in &multi.taken {
+            let new = NewEntry {
+                carrier: *carrier,
+                id,
+                given: multi.given,
+                esme: multi.esme,
+                link: multi.link,
+                mark: out.position(multi.link),
+                destination: AddressTail::ANY,
+                awaited: *awaited,
+            };
+            self.keep(now, &new, out);
+        }
+    }
+}
+
+const fn address_of<'a>(destination: &Destination<'a>) -> Address<'a> {
+    match destination {
+        Destination::Address(address) => *address,
+        Destination::List(name) => Address { ton: 0, npi: 0, digits: name },
+    }
+}

@@ -1,0 +1,203 @@
+//! query, cancel, replace: to the carrier that took the message, for the account that submitted it only.
+//!
+//! Owns: nothing of its own. Takes: requests that name a message. Gives: them to that carrier with its id, the answer
+//! back with the id that the ESME knows. Never: an operation on a message of another account, or on none in
+//! particular (a cancel_sm without an id could reach the messages of others).
+
+use super::Shard;
+use super::message::{Kind, Message};
+use super::mt::Body;
+use super::port::Outbox;
+use crate::counters::{Ignored, Reason};
+use crate::ids::{CarrierId, EsmeId, LinkId};
+use crate::ledger::EntryKey;
+use crate::smpp::broadcast::CancelBroadcastSm;
+use crate::smpp::command::CommandId;
+use crate::smpp::cursor::PduError;
+use crate::smpp::frame::{Pdu, copy_with_sequence, write_header_only};
+use crate::smpp::operations::{CancelSm, QuerySm, QuerySmResp, ReplaceSm};
+use crate::smpp::response::MessageIdResp;
+use crate::smpp::status::CommandStatus;
+use crate::smpp::v33::{ParamRetrieve, QueryLastMsgs, QueryMsgDetails, QueryMsgDetailsResp};
+use crate::time::Now;
+
+type Refused = (CommandStatus, Reason);
+
+/// A request that names a message.
+enum Operation<'a> {
+    Query(QuerySm<'a>),
+    Cancel(CancelSm<'a>),
+    Replace(ReplaceSm<'a>),
+    CancelBroadcast(CancelBroadcastSm<'a>),
+    Details(QueryMsgDetails<'a>),
+}
+
+impl<'a> Operation<'a> {
+    fn parse(pdu: &Pdu<'a>) -> Result<Self, PduError> {
+        match pdu.command_id() {
+            CommandId::CANCEL_SM => CancelSm::parse(pdu).map(Self::Cancel),
+            CommandId::REPLACE_SM => ReplaceSm::parse(pdu).map(Self::Replace),
+            CommandId::CANCEL_BROADCAST_SM => CancelBroadcastSm::parse(pdu).map(Self::CancelBroadcast),
+            CommandId::QUERY_MSG_DETAILS => QueryMsgDetails::parse(pdu).map(Self::Details),
+            _ => QuerySm::parse(pdu).map(Self::Query),
+        }
+    }
+
+    const fn id(&self) -> &'a [u8] {
+        match self {
+            Self::Query(query) => query.message_id,
+            Self::Cancel(cancel) => cancel.message_id,
+            Self::Replace(replace) => replace.message_id,
+            Self::CancelBroadcast(cancel) => cancel.message_id,
+            Self::Details(details) => details.message_id,
+        }
+    }
+
+    /// Appends the request with another id; its sequence number is patched when it is sent.
+    fn write_with(self, id: &[u8], command: CommandId, out: &mut Vec<u8>) {
+        match self {
+            Self::Query(query) => QuerySm { message_id: id, ..query }.write(out, command, 0),
+            Self::Cancel(cancel) => CancelSm { message_id: id, ..cancel }.write(out, 0),
+            Self::Replace(replace) => ReplaceSm { message_id: id, ..replace }.write(out, 0),
+            Self::CancelBroadcast(cancel) => CancelBroadcastSm { message_id: id, ..cancel }.write(out, 0),
+            Self::Details(details) => QueryMsgDetails { message_id: id, ..details }.write(out, 0),
+        }
+    }
+}
+
+/// What is answered when the message is not the account's: as if it did not exist.
+const fn not_found(command: CommandId) -> CommandStatus {
+    match command {
+        CommandId::CANCEL_SM | CommandId::CANCEL_BROADCAST_SM => CommandStatus::CANCEL_FAILED,
+        CommandId::REPLACE_SM => CommandStatus::REPLACE_FAILED,
+        CommandId::QUERY_LAST_MSGS => CommandStatus::QUERY_FAILED,
+        _ => CommandStatus::INVALID_MESSAGE_ID,
+    }
+}
+
+impl Shard {
+    pub(super) fn on_operation(
+        &mut self,
+        now: Now,
+        id: LinkId,
+        esme: EsmeId,
+        pdu: &Pdu<'_>,
+        out: &mut Outbox,
+    ) -> Result<(), Refused> {
+        let malformed = |error: PduError| (error.status, Reason::Malformed);
+        match pdu.command_id() {
+            CommandId::PARAM_RETRIEVE => {
+                ParamRetrieve::parse(pdu).map_err(malformed)?;
+                self.on_param_retrieve(now, id, esme, pdu, out)
+            }
+            CommandId::QUERY_LAST_MSGS => {
+                // The carrier would answer with the ids of every account that uses this source.
+                QueryLastMsgs::parse(pdu).map_err(malformed)?;
+                Err((not_found(pdu.command_id()), Reason::MessageId))
+            }
+            _ => {
+                let operation = Operation::parse(pdu).map_err(malformed)?;
+                self.on_message_operation(now, id, esme, pdu, operation, out)
+            }
+        }
+    }
+
+    fn on_param_retrieve(
+        &mut self,
+        now: Now,
+        id: LinkId,
+        esme: EsmeId,
+        pdu: &Pdu<'_>,
+        out: &mut Outbox,
+    ) -> Result<(), Refused> {
+        let mut message = self.message(now, id, esme, pdu, Kind::Plain);
+        message.pool = Some(self.pool_for(esme, &[], &[])?);
+        self.dispatch(now, message, pdu, &Body::Other, out).map(|_| ())
+    }
+
+    fn on_message_operation(
+        &mut self,
+        now: Now,
+        id: LinkId,
+        esme: EsmeId,
+        pdu: &Pdu<'_>,
+        operation: Operation<'_>,
+        out: &mut Outbox,
+    ) -> Result<(), Refused> {
+        let refused = (not_found(pdu.command_id()), Reason::MessageId);
+        if operation.id().is_empty() {
+            return Err(refused);
+        }
+        let carriers = self.carriers.len() as u32;
+        let (entry, found) = self.ledger.of_account(esme, operation.id(), carriers).ok_or(refused)?;
+        let (carrier, carriers_id) = (found.carrier, found.id.clone());
+        let mut message = self.message(now, id, esme, pdu, Kind::Operation(entry));
+        message.carrier = carrier;
+        let mut rewritten = Vec::new();
+        operation.write_with(&carriers_id, pdu.command_id(), &mut rewritten);
+        let Some(rewritten) = Pdu::whole(&rewritten) else { return Err(refused) };
+        self.dispatch_to(now, message, carrier, &rewritten, out)
+    }
+
+    /// Sends to this carrier and no other, or lets it wait there.
+    fn dispatch_to(
+        &mut self,
+        now: Now,
+        message: Message,
+        carrier: CarrierId,
+        pdu: &Pdu<'_>,
+        out: &mut Outbox,
+    ) -> Result<(), Refused> {
+        let Some(state) = self.carriers.get(carrier.index()) else {
+            return Err((CommandStatus::SYSTEM_ERROR, Reason::NoCarrier));
+        };
+        if state.queue.len() >= state.settings.queue_max as usize {
+            return Err((CommandStatus::QUEUE_FULL, Reason::QueueFull));
+        }
+        self.enqueue(now, message, carrier, pdu)?;
+        self.pump(now, carrier, out);
+        Ok(())
+    }
+
+    /// The carrier's answer to an operation, with the id that the ESME knows.
+    pub(super) fn answer_operation(
+        &mut self,
+        now: Now,
+        message: &Message,
+        entry: EntryKey,
+        pdu: &Pdu<'_>,
+        out: &mut Outbox,
+    ) {
+        let Some(slot) = self.link(message.link) else { return self.ignored(Ignored::ResponseEsmeGone) };
+        let status = pdu.header().command_status.for_version(slot.session.version());
+        let (command, sequence) = (message.command.response(), message.sequence);
+        let own = self.ledger.get(entry).and_then(|entry| entry.given.text());
+        let to = out.to(message.link);
+        if pdu.command_id() == CommandId::GENERIC_NACK {
+            write_header_only(to, command, status, sequence);
+        } else if let Some(own) = own.filter(|_| !pdu.body().is_empty()) {
+            write_response_with(pdu, &own, status, sequence, to);
+        } else {
+            copy_with_sequence(to, pdu, sequence);
+        }
+        self.answered(now, message.link, out);
+    }
+}
+
+/// Appends a response to query_sm and its kin with another id; the others carry none.
+fn write_response_with(pdu: &Pdu<'_>, id: &[u8], status: CommandStatus, sequence: u32, to: &mut Vec<u8>) {
+    match pdu.command_id() {
+        CommandId::QUERY_SM_RESP => match QuerySmResp::parse(pdu) {
+            Ok(response) => QuerySmResp { message_id: id, ..response }.write(to, status, sequence),
+            Err(_) => write_header_only(to, pdu.command_id(), status, sequence),
+        },
+        CommandId::QUERY_MSG_DETAILS_RESP => match QueryMsgDetailsResp::parse(pdu) {
+            Ok(response) => QueryMsgDetailsResp { message_id: id, ..response }.write(to, status, sequence),
+            Err(_) => write_header_only(to, pdu.command_id(), status, sequence),
+        },
+        CommandId::QUERY_BROADCAST_SM_RESP => {
+            MessageIdResp::parse(pdu).with_id(id).write(to, pdu.command_id(), status, sequence);
+        }
+        _ => copy_with_sequence(to, pdu, sequence),
+    }
+}

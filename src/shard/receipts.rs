@@ -1,0 +1,179 @@
+//! Receipts: to the account that submitted and no other, with the id that it was given, after its response.
+//!
+//! Owns: nothing of its own. Takes: receipts of carriers. Gives: each to its account, or holds it until its message
+//! is known, or refuses it. Never: gives one to an account that is only probably meant.
+
+use super::Shard;
+use super::links::LinkSlot;
+use super::mo::{Delivered, delivery_of};
+use super::port::Outbox;
+use super::timers::Timer;
+use crate::counters::Match;
+use crate::ids::{CarrierId, LinkId};
+use crate::ledger::{AddressTail, EntryKey};
+use crate::limits::{PARKED_MAX, RECEIPT_PARK};
+use crate::smpp::frame::Pdu;
+use crate::smpp::id_form::response_key;
+use crate::smpp::receipt::Receipt;
+use crate::smpp::status::CommandStatus;
+use crate::time::Now;
+
+impl Shard {
+    fn count_receipt(&self, carrier: CarrierId, what: Match) {
+        if let Some(cells) = self.counters.carriers.get(carrier.index()) {
+            cells.receipts.at(what as usize).bump();
+        }
+    }
+
+    pub(super) fn count_parked(&self, carrier: CarrierId) {
+        if let Some(cells) = self.counters.carriers.get(carrier.index()) {
+            cells.parked.set(self.parked.len() as u64);
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one call")]
+    pub(super) fn on_receipt(
+        &mut self,
+        now: Now,
+        link: LinkId,
+        carrier: CarrierId,
+        receipt: &Receipt<'_>,
+        delivered: &Delivered<'_>,
+        pdu: &Pdu<'_>,
+        out: &mut Outbox,
+    ) {
+        match self.find_message(carrier, receipt, delivered) {
+            Some(entry) => self.give_receipt(now, link, carrier, entry, receipt, pdu, out),
+            None => self.park(now, link, carrier, receipt, pdu, out),
+        }
+    }
+
+    /// The message of a receipt: by the TLV's id, else by the text's, which may be cut.
+    fn find_message(
+        &mut self,
+        carrier: CarrierId,
+        receipt: &Receipt<'_>,
+        delivered: &Delivered<'_>,
+    ) -> Option<EntryKey> {
+        let tail = AddressTail::of(delivered.source());
+        let form = self.forms.get_mut(carrier.index())?;
+        for id in [receipt.tlv_id, receipt.text_id()].into_iter().flatten() {
+            if let Some(found) = form.find(&self.ledger, carrier, id, tail) {
+                if let Some(entry) = self.ledger.get(found) {
+                    form.learn(&entry.id, id);
+                }
+                return Some(found);
+            }
+        }
+        None
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one call")]
+    fn give_receipt(
+        &mut self,
+        now: Now,
+        link: LinkId,
+        carrier: CarrierId,
+        key: EntryKey,
+        receipt: &Receipt<'_>,
+        pdu: &Pdu<'_>,
+        out: &mut Outbox,
+    ) {
+        let Some(entry) = self.ledger.get_mut(key) else { return };
+        let is_final = !receipt.intermediate;
+        if entry.done {
+            // State only goes forward: after the final receipt nothing more is news.
+            self.count_receipt(carrier, Match::Duplicate);
+            let (command, sequence) = (pdu.command_id(), pdu.sequence_number());
+            return self.answer_delivery(now, link, command, sequence, CommandStatus::OK, out);
+        }
+        if is_final && entry.with_esme && entry.awaited <= 1 {
+            // The ESME has not answered it yet: whether this one is needed is not known.
+            self.count_receipt(carrier, Match::Duplicate);
+            return self.refuse_delivery(now, link, pdu.command_id(), pdu.sequence_number(), out);
+        }
+        let esme = entry.esme;
+        entry.with_esme |= is_final;
+        let mut delivery = delivery_of(link, carrier, esme, pdu);
+        delivery.entry = Some(key);
+        delivery.is_final = is_final;
+        let Err(status) = self.offer(now, delivery, pdu, out) else {
+            return self.count_receipt(carrier, Match::Matched);
+        };
+        if let Some(entry) = self.ledger.get_mut(key)
+            && is_final
+        {
+            entry.with_esme = false;
+        }
+        self.answer_delivery(now, link, pdu.command_id(), pdu.sequence_number(), status, out);
+    }
+
+    /// Holds a receipt whose message is not known: its response may be on its way on another session.
+    fn park(
+        &mut self,
+        now: Now,
+        link: LinkId,
+        carrier: CarrierId,
+        receipt: &Receipt<'_>,
+        pdu: &Pdu<'_>,
+        out: &mut Outbox,
+    ) {
+        let room = self.link(link).is_some_and(|slot: &LinkSlot| slot.parked < PARKED_MAX);
+        let copy = receipt.id().filter(|_| room).and_then(|id| Some((id, self.retained.copy(pdu.bytes())?)));
+        let Some((id, frame)) = copy else {
+            self.count_receipt(carrier, Match::Orphan);
+            return self.refuse_delivery(now, link, pdu.command_id(), pdu.sequence_number(), out);
+        };
+        let first = self.parked.is_empty();
+        let until = now.mono.after(RECEIPT_PARK);
+        self.parked.park(carrier, link, id, frame, until);
+        if let Some(slot) = self.link_mut(link) {
+            slot.parked += 1;
+        }
+        self.count_receipt(carrier, Match::Parked);
+        self.count_parked(carrier);
+        if first {
+            self.tick_later(until, Timer::Parked);
+        }
+    }
+
+    /// A message became known: the receipts that waited for it go on.
+    pub(super) fn unpark(&mut self, now: Now, carrier: CarrierId, id: &[u8], out: &mut Outbox) {
+        let v33 = self.carriers.get(carrier.index()).is_some_and(super::mt::is_v33);
+        for at in self.parked.for_message(carrier, response_key(id)) {
+            let Some((link, frame)) = self.parked.lend(at) else { continue };
+            let pdu = Pdu::whole(&frame);
+            let delivered = pdu.and_then(|pdu| Delivered::parse(&pdu).ok());
+            let receipt = delivered.and_then(|delivered| delivered.receipt(v33));
+            let (Some(pdu), Some(delivered), Some(receipt)) = (pdu, delivered, receipt) else { continue };
+            let Some(entry) = self.find_message(carrier, &receipt, &delivered) else {
+                self.parked.put_back(at, frame);
+                continue;
+            };
+            self.parked.take(at);
+            if let Some(slot) = self.link_mut(link) {
+                slot.parked -= 1;
+            }
+            self.give_receipt(now, link, carrier, entry, &receipt, &pdu, out);
+            self.retained.release(frame);
+        }
+        self.count_parked(carrier);
+    }
+
+    pub(super) fn expire_parked(&mut self, now: Now, out: &mut Outbox) {
+        while let Some(held) = self.parked.take_expired(now.mono) {
+            if let Some(slot) = self.link_mut(held.link) {
+                slot.parked -= 1;
+            }
+            self.count_receipt(held.carrier, Match::Orphan);
+            if let Some(pdu) = Pdu::whole(&held.pdu) {
+                self.refuse_delivery(now, held.link, pdu.command_id(), pdu.sequence_number(), out);
+            }
+            self.count_parked(held.carrier);
+            self.retained.release(held.pdu);
+        }
+        if let Some(deadline) = self.parked.deadline() {
+            self.tick_later(deadline, Timer::Parked);
+        }
+    }
+}
