@@ -1,0 +1,94 @@
+//! A node: a configuration put to work. Owns: the shard's thread and its listeners. Takes: a checked configuration.
+//! Gives: the addresses it listens on, its counters, and its end. Never: a message.
+
+use crate::config::Config;
+use crate::counters::ShardCounters;
+use crate::ids::ListenerId;
+use crate::io::{Options, Stop, StopHandle, listen};
+use crate::shard::Shard;
+use crate::shard::port::Event;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+/// Where log lines go.
+pub type Log = Box<dyn FnMut(&Event) + Send>;
+
+/// A running node.
+pub struct Node {
+    addresses: Vec<SocketAddr>,
+    counters: Arc<ShardCounters>,
+    stop: StopHandle,
+    thread: JoinHandle<std::io::Result<()>>,
+}
+
+impl Node {
+    /// Binds the listeners and starts the shard.
+    ///
+    /// # Errors
+    /// A port is taken, or the system gives no descriptor or thread.
+    pub fn start(config: Config, log: Log) -> std::io::Result<Self> {
+        let mut listeners = Vec::new();
+        let mut addresses = Vec::new();
+        for (index, settings) in config.listeners.iter().enumerate() {
+            let listener = listen(settings.address)
+                .map_err(|error| std::io::Error::new(error.kind(), format!("{}: {error}", settings.address)))?;
+            addresses.push(listener.local_addr()?);
+            listeners.push((ListenerId::new(index), listener));
+        }
+        let counters = Arc::new(ShardCounters::new(config.esmes.len(), config.carriers.len()));
+        let (stop, handle) = Stop::new()?;
+        let most: u64 = config.listeners.iter().map(|listener| u64::from(listener.connections_max)).sum();
+        let sockets: u64 = config.carriers.iter().map(|carrier| u64::from(carrier.sessions)).sum();
+        let options = Options {
+            listeners,
+            spin: config.node.spin,
+            links_max: u32::try_from(most + sockets).unwrap_or(u32::MAX),
+            log,
+            stop,
+        };
+        let shard = Shard::new(Arc::new(config), Arc::clone(&counters), seed());
+        let thread = std::thread::Builder::new()
+            .name("shard0".into())
+            .spawn(move || crate::io::run(shard, options).map(|_| ()))?;
+        Ok(Self { addresses, counters, stop: handle, thread })
+    }
+
+    /// Where it listens, in the order of the configuration; ports that were 0 are known here.
+    #[must_use]
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// What it has counted; reading costs the shard nothing.
+    #[must_use]
+    pub fn counters(&self) -> &Arc<ShardCounters> {
+        &self.counters
+    }
+
+    /// For ending it from elsewhere.
+    #[must_use]
+    pub fn stop(&self) -> StopHandle {
+        self.stop.clone()
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Errors
+    /// The driver failed, or the shard's thread panicked.
+    pub fn wait(self) -> std::io::Result<()> {
+        self.thread.join().map_err(|_| std::io::Error::other("the shard's thread panicked"))?
+    }
+
+    /// True when the shard has ended.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.thread.is_finished()
+    }
+}
+
+/// Different at each start: decides jitter only.
+fn seed() -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one(std::process::id())
+}
