@@ -71,7 +71,8 @@ function sendMo(session, pdu, content) {
   for (const [tag, hex] of Object.entries(content.vendor || {})) {
     fields['vendor_' + tag] = Buffer.from(hex, 'hex');
   }
-  session.deliver_sm(fields, (answer) => tell({ event: 'mo_answered', to: pdu.destination_addr, status: answer.command_status }));
+  const to = pdu.destination_addr;
+  session.deliver_sm(fields, (answer) => tell({ event: 'mo_answered', to, status: answer.command_status }));
 }
 
 function onSubmit(receiver, session, pdu) {

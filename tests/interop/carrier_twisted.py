@@ -114,7 +114,8 @@ def send_mo(connection, submit, case):
 
 def deliver_back(factory, connection, submit, message_id, case):
     early = case is not None and case.get("early")
-    if not early and submit.params["registered_delivery"].receipt == RegisteredDeliveryReceipt.SMSC_DELIVERY_RECEIPT_REQUESTED:
+    wanted = RegisteredDeliveryReceipt.SMSC_DELIVERY_RECEIPT_REQUESTED
+    if not early and submit.params["registered_delivery"].receipt == wanted:
         send_receipt(factory.receiver(connection), submit, message_id)
     if case is not None:
         send_mo(factory.receiver(connection), submit, case)

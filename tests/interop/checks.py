@@ -38,6 +38,10 @@ class Index:
         _, command, _, sequence = header(request)
         return self.responses.get((request.connection, request.from_client, command, sequence), [])
 
+    def of(self, command):
+        """All requests with this command_id."""
+        return [pdu for key, pdus in self.requests.items() if key[2] == command for pdu in pdus]
+
     def unanswered_by_peers(self, carrier_ports):
         """Requests that Bindery sent and nobody answered."""
         ours = [

@@ -31,8 +31,10 @@ def parts_of_binary():
 
 def messages():
     """(what, destination, fields)."""
-    yield "GSM 7-bit", "38267000001", {"data_coding": 0, "short_message": smpplib.gsm.gsm_encode("Hello {world} [€] @£$")}
-    yield "UCS-2", "38267000002", {"data_coding": 8, "short_message": "Здраво, 你好 😀".encode("utf-16-be")}
+    text = smpplib.gsm.gsm_encode("Hello {world} [€] @£$")
+    yield "GSM 7-bit", "38267000001", {"data_coding": 0, "short_message": text}
+    text = "Здраво, 你好 😀".encode("utf-16-be")
+    yield "UCS-2", "38267000002", {"data_coding": 8, "short_message": text}
     for number, part in enumerate(parts_of_binary(), start=1):
         fields = {"data_coding": 4, "esm_class": smpplib.consts.SMPP_GSMFEAT_UDHI, "short_message": part}
         yield f"binary with UDH {number}/2", f"3826700001{number}", fields

@@ -34,7 +34,8 @@ class Capture:
         ports = [*ports, self.sentinel.getsockname()[1]]
         what = " or ".join(f"tcp port {port}" for port in ports)
         command = ["dumpcap", "-q", "-P", "-B", "64", "-i", "lo", "-f", what, "-w", str(path)]
-        self.child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
+        self.child = subprocess.Popen(command, stderr=subprocess.PIPE, **quiet)
         self.wait_for_sentinel()
 
     def wait_for_sentinel(self):
@@ -54,8 +55,10 @@ class Capture:
         self.refuse("nothing was captured")
 
     def refuse(self, reason):
-        print("*" * 100, f"interop: CANNOT CAPTURE on the loopback interface: {reason.strip()}", sep="\n", file=sys.stderr)
-        print("dumpcap needs root or CAP_NET_RAW. Without the capture nothing can be compared.", "*" * 100, sep="\n", file=sys.stderr)
+        stars = "*" * 100
+        why = f"interop: CANNOT CAPTURE on the loopback interface: {reason.strip()}"
+        need = "dumpcap needs root or CAP_NET_RAW. Without the capture nothing can be compared."
+        print(stars, why, need, stars, sep="\n", file=sys.stderr)
         # Elsewhere too nothing was tested, but a gate must not pass for want of a right.
         raise SystemExit(1 if os.environ.get("CI") else 77)
 
@@ -96,9 +99,8 @@ def read(path, ports):
 
 def unanswered(reading, esme_port):
     """Requests that Bindery sent and that have no response, by the dissector's own fields."""
-    answered = {
-        (pdu.stream, pdu.to_port, pdu.command & ~RESPONSE, pdu.sequence) for pdu in reading.pdus if pdu.command & RESPONSE
-    }
+    responses = [pdu for pdu in reading.pdus if pdu.command & RESPONSE]
+    answered = {(pdu.stream, pdu.to_port, pdu.command & ~RESPONSE, pdu.sequence) for pdu in responses}
     # To an ESME Bindery is the listening side, to a carrier the one that binds.
     carrier_ports = {pdu.to_port for pdu in reading.pdus if pdu.command in BINDS} - {esme_port}
     ours = [

@@ -7,7 +7,9 @@ const fs = require('fs');
 const smpp = require('smpp');
 
 const plan = JSON.parse(fs.readFileSync(process.argv[2], 'utf8'));
-const seen = { binds: [], answers: {}, receipts: [], mo: [], states: [], enquired: 0, enquire_answers: 0, unbinds: [], errors: [] };
+const seen = {
+  binds: [], answers: {}, receipts: [], mo: [], states: [], enquired: 0, enquire_answers: 0, unbinds: [], errors: [],
+};
 let outstanding = 0;
 
 // node-smpp carries only parameters that it has a name for.
@@ -67,7 +69,8 @@ function bind(mode) {
 }
 
 function fieldsOf(to, content) {
-  const fields = { source_addr: plan.source, destination_addr: to, data_coding: content.coding, dest_addr_ton: 1, dest_addr_npi: 1 };
+  const fields = { source_addr: plan.source, destination_addr: to, dest_addr_ton: 1, dest_addr_npi: 1 };
+  fields.data_coding = content.coding;
   for (const name of ['service_type', 'source_addr_ton', 'source_addr_npi', 'esm_class', 'protocol_id', 'priority_flag',
     'validity_period', 'replace_if_present_flag', 'sm_default_msg_id']) {
     if (name in content) {
@@ -120,7 +123,8 @@ async function main() {
     submit(sessions[0], to, plan.cases[number]);
   }
   for (let number = 0; number < (plan.extra || 0); number += 1) {
-    submit(sessions[0], plan.extra_to + String(number).padStart(4, '0') + '999', { coding: 0, text: 'extra ' + number });
+    const to = plan.extra_to + String(number).padStart(4, '0') + '999';
+    submit(sessions[0], to, { coding: 0, text: 'extra ' + number });
     await until(() => outstanding < 32, 5000);
   }
   await until(() => outstanding === 0, 10000);

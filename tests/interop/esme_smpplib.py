@@ -2,9 +2,10 @@
 
     esme_smpplib.py PLAN.json
 
-The plan: {"port", "system_id", "password", "bind": "trx" | "tx+rx", "source", "submits": [{"to", "case"}], "cases": [...],
-"extra": how many more plain submits to "extra_to"}. Sends every case, waits for the answers, receipts and MO, asks for
-one message's state, sends enquire_link, waits to be asked in turn, unbinds. Prints one JSON object with all it saw.
+The plan: {"port", "system_id", "password", "bind": "trx" | "tx+rx", "source", "submits": [{"to", "case"}], "cases",
+"receipts" and "mo": how many to wait for, "query": the address whose message's state is asked for, "extra": how many more
+plain submits to "extra_to"}. Sends every case, waits for the answers, receipts and MO, asks for the state, sends
+enquire_link, waits to be asked in turn, unbinds. Prints one JSON object with all it saw.
 """
 
 import json
