@@ -144,3 +144,41 @@ def check_mo(index, account, carrier_port, address):
         findings.append(f"MO went to {index.account_of.get(at_esme.connection)}")
     return findings
 
+
+def ids_of_messages(index, carrier_ports):
+    """{the id that the ESME was given: the id that the carrier gave} of all accepted messages."""
+    given = {}
+    for (port, address), pdus in index.submits.items():
+        for answer in (answer for pdu in pdus for answer in index.response(pdu) if header(answer)[2] == 0):
+            side = "esme" if port == index.esme_port else "carrier" if port in carrier_ports else None
+            given.setdefault(address, {})[side] = tail_after_id(body(answer))[0]
+    return {ids["esme"]: ids["carrier"] for ids in given.values() if {"esme", "carrier"} <= ids.keys()}
+
+
+def with_id(octets, old, new):
+    """The body of a query, a cancel or a response to one, with one message id put for another."""
+    return octets.replace(old + b"\0", new + b"\0", 1)
+
+
+def check_operation(index, command, carrier_ports):
+    """query_sm and cancel_sm reach the message's carrier under the carrier's own id, and its answer comes back."""
+    asked = [pdu for pdu in index.of(command) if pdu.port == index.esme_port]
+    relayed = [pdu for pdu in index.of(command) if pdu.port in carrier_ports]
+    ids, findings = ids_of_messages(index, carrier_ports), []
+    for pdu in asked:
+        known = [identity for identity in ids if identity + b"\0" in body(pdu)]
+        if len(known) != 1:
+            findings.append(f"asked for {body(pdu)}, which is no message")
+            continue
+        old, new = known[0], ids[known[0]]
+        wanted = with_id(body(pdu), old, new)
+        at_carrier = one([other for other in relayed if body(other) == wanted], "at the carrier", findings)
+        answer = one(index.response(pdu), "answer to the ESME", findings)
+        theirs = one(index.response(at_carrier), "answer of the carrier", findings) if at_carrier else None
+        if answer and theirs and with_id(body(theirs), new, old) != body(answer):
+            findings.append(f"the ESME hears {body(answer)}, the carrier said {body(theirs)}")
+        if answer and theirs and (header(answer)[2], header(theirs)[2]) != (0, 0):
+            findings.append(f"status {header(answer)[2]:#x}, of the carrier {header(theirs)[2]:#x}")
+    if not asked or len(asked) != len(relayed):
+        findings.append(f"{len(asked)} asked, {len(relayed)} at the carriers")
+    return findings
