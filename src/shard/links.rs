@@ -445,7 +445,7 @@ impl Shard {
     }
 
     pub(super) fn tick_later(&mut self, at: Instant, timer: Timer) {
-        self.timers.push(at, timer);
+        self.timers.push_once(at, timer);
     }
 }
 

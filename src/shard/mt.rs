@@ -257,8 +257,11 @@ impl Shard {
         queue.push_back(key);
         let first = queue.len() == 1;
         self.count_queued(carrier);
-        if first {
+        if let Some(expiry) = self.expiry.get_mut(carrier.index()).filter(|expiry| **expiry > deadline) {
+            *expiry = deadline;
             self.tick_later(deadline, Timer::Carrier(carrier));
+        }
+        if first {
             self.wait_for_pace(now, carrier);
         }
         Ok(key)

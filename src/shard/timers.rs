@@ -4,10 +4,10 @@
 use crate::ids::{CarrierId, EsmeId, LinkId};
 use crate::time::Instant;
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, HashMap};
 
 /// Whose deadline it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Timer {
     /// The session of a link.
     Link(LinkId),
@@ -23,23 +23,66 @@ pub(super) enum Timer {
     Drained,
 }
 
+/// The heap. A timer that is asked for `once` has one live entry, the earliest; others of it are stale and pass.
 #[derive(Debug, Default)]
-pub(super) struct TimerQueue(BinaryHeap<Reverse<(Instant, Timer)>>);
+pub(super) struct TimerQueue {
+    heap: BinaryHeap<Reverse<(Instant, Timer)>>,
+    once: HashMap<Timer, Instant>,
+}
 
 impl TimerQueue {
+    /// Asks for a link's tick; the link itself remembers its earliest.
     pub(super) fn push(&mut self, at: Instant, timer: Timer) {
-        self.0.push(Reverse((at, timer)));
+        self.heap.push(Reverse((at, timer)));
+    }
+
+    /// Asks for a timer, unless it fires as early already.
+    pub(super) fn push_once(&mut self, at: Instant, timer: Timer) {
+        if self.once.get(&timer).is_some_and(|&armed| armed <= at) {
+            return;
+        }
+        self.once.insert(timer, at);
+        self.push(at, timer);
     }
 
     pub(super) fn pop_due(&mut self, now: Instant) -> Option<Timer> {
-        let due = self.0.peek().is_some_and(|Reverse((at, _))| *at <= now);
-        if !due {
-            return None;
+        while let Some(&Reverse((at, timer))) = self.heap.peek()
+            && at <= now
+        {
+            self.heap.pop();
+            match self.once.get(&timer) {
+                Some(&armed) if armed == at => {
+                    self.once.remove(&timer);
+                    return Some(timer);
+                }
+                None if matches!(timer, Timer::Link(_)) => return Some(timer),
+                Some(_) | None => {}
+            }
         }
-        self.0.pop().map(|Reverse((_, timer))| timer)
+        None
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.0.peek().map(|Reverse((at, _))| *at)
+        self.heap.peek().map(|Reverse((at, _))| *at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timer_fires_once_and_at_its_earliest() {
+        let at = Instant::from_nanos;
+        let mut queue = TimerQueue::default();
+        queue.push_once(at(9), Timer::Parked);
+        queue.push_once(at(5), Timer::Parked);
+        queue.push_once(at(7), Timer::Parked);
+        assert_eq!(queue.pop_due(at(4)), None);
+        assert_eq!(queue.pop_due(at(5)), Some(Timer::Parked));
+        assert_eq!(queue.pop_due(at(100)), None);
+        queue.push_once(at(200), Timer::Parked);
+        assert_eq!(queue.pop_due(at(200)), Some(Timer::Parked));
+        assert_eq!(queue.deadline(), None);
     }
 }
