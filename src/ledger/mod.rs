@@ -35,9 +35,9 @@ pub enum Given {
 impl Given {
     /// As the ESME sees it; `None`: the carrier's.
     #[must_use]
-    pub fn text(self) -> Option<SmallVec<[u8; 20]>> {
+    pub fn text(self) -> Option<IdText> {
         use std::io::Write;
-        let mut text = SmallVec::new();
+        let mut text = IdText::new();
         // Writing to a SmallVec cannot fail.
         let _ = match self {
             Self::Carrier => return None,
@@ -294,7 +294,8 @@ impl Ledger {
         if self.awaiting.len() > 2 * self.awaited + LEDGER_RECENT_MAX {
             let places = &self.places;
             self.awaiting.retain(|key| {
-                entry_at(places, key.index).is_some_and(|entry| entry.generation == key.generation && !entry.done)
+                entry_at(places, key.index)
+                    .is_some_and(|entry| entry.generation == key.generation && !entry.done)
             });
         }
     }
