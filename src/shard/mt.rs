@@ -22,9 +22,11 @@ use crate::smpp::convert;
 use crate::smpp::cursor::PduError;
 use crate::smpp::data::DataSm;
 use crate::smpp::frame::{Pdu, copy_with_sequence, write_header_only};
+use crate::smpp::multi::SubmitMultiResp;
 use crate::smpp::response::MessageIdResp;
 use crate::smpp::sm::Sm;
 use crate::smpp::status::CommandStatus;
+use crate::smpp::tlv::Tlvs;
 use crate::time::{Instant, Now};
 use smallvec::SmallVec;
 
@@ -514,22 +516,20 @@ impl Shard {
         if !ok {
             return self.answer_copy(now, message, pdu, out);
         }
-        let response = MessageIdResp::parse(pdu);
         let given = self.given(now, message.id_from);
         match given.text() {
             None => self.answer_copy(now, message, pdu, out),
             Some(id) => {
                 if let Some(slot) = self.link(message.link) {
                     let v33 = slot.session.is_v33();
-                    let mut response = response.with_id(&id);
-                    response.after = if v33 { &[] } else { response.after };
-                    let command = message.command.response();
-                    response.write(out.to(message.link), command, CommandStatus::OK, message.sequence);
+                    let (command, status) = (message.command.response(), CommandStatus::OK);
+                    let to = out.to(message.link);
+                    write_response(pdu, Some(&id), v33, command, status, message.sequence, to);
                 }
                 self.answered_or_gone(now, message.link, out);
             }
         }
-        self.index(now, message, response.id, given, out);
+        self.index(now, message, id_of(pdu), given, out);
     }
 
     pub(super) fn given(&mut self, now: Now, id_from: IdFrom) -> Given {
@@ -585,9 +585,7 @@ impl Shard {
         } else if same && !v33 {
             copy_with_sequence(to, pdu, message.sequence);
         } else {
-            let mut response = MessageIdResp::parse(pdu);
-            response.after = if v33 { &[] } else { response.after };
-            response.write(to, command, status, message.sequence);
+            write_response(pdu, None, v33, command, status, message.sequence, to);
         }
         self.answered(now, message.link, out);
     }
@@ -689,6 +687,38 @@ fn takes_now(carrier: &mut Carrier<MessageKey>, now: Instant, command: CommandId
     carrier.queue.is_empty()
         && carrier.throttle.as_mut().is_none_or(|throttle| throttle.available(now) > 0)
         && (!is_v33(carrier) || body.fits_v33(command))
+}
+
+/// The id that a carrier gave a message; empty when it gave none.
+fn id_of<'a>(response: &Pdu<'a>) -> &'a [u8] {
+    if response.command_id() == CommandId::SUBMIT_MULTI_RESP {
+        return SubmitMultiResp::parse(response).message_id.unwrap_or_default();
+    }
+    MessageIdResp::parse(response).id
+}
+
+/// Appends a carrier's response as the ESME takes it: with the id that it is given, if not the carrier's, and without
+/// TLVs for a 3.3 peer.
+fn write_response(
+    pdu: &Pdu<'_>,
+    id: Option<&[u8]>,
+    v33: bool,
+    command: CommandId,
+    status: CommandStatus,
+    sequence: u32,
+    to: &mut Vec<u8>,
+) {
+    if command == CommandId::SUBMIT_MULTI_RESP {
+        // What follows its id are destinations, which no peer may lose.
+        let mut response = SubmitMultiResp::parse(pdu);
+        response.message_id = id.or(response.message_id);
+        response.tlvs = if v33 { Tlvs::default() } else { response.tlvs };
+        return response.write(to, status, sequence);
+    }
+    let mut response = MessageIdResp::parse(pdu);
+    response = id.map_or(response, |id| response.with_id(id));
+    response.after = if v33 { &[] } else { response.after };
+    response.write(to, command, status, sequence);
 }
 
 /// Appends a request as the carrier takes it. Whether it fits was asked before.
