@@ -22,7 +22,7 @@ use crate::smpp::convert;
 use crate::smpp::cursor::PduError;
 use crate::smpp::data::DataSm;
 use crate::smpp::frame::{Pdu, copy_with_sequence, write_header_only};
-use crate::smpp::multi::SubmitMultiResp;
+use crate::smpp::multi::{SubmitMulti, SubmitMultiResp};
 use crate::smpp::response::MessageIdResp;
 use crate::smpp::sm::Sm;
 use crate::smpp::status::CommandStatus;
@@ -47,16 +47,18 @@ pub(super) type Quanta = SmallVec<[Quantum; 1]>;
 pub(super) enum Body<'a> {
     Sm(Sm<'a>),
     Data(DataSm<'a>),
+    Multi(SubmitMulti<'a>),
     /// Only passed on.
     Other,
 }
 
 impl<'a> Body<'a> {
     /// Reads a PDU that was checked before.
-    fn again(pdu: &Pdu<'a>) -> Self {
+    pub(super) fn again(pdu: &Pdu<'a>) -> Self {
         match pdu.command_id() {
             CommandId::SUBMIT_SM => Sm::parse_submit(pdu).map_or(Self::Other, Self::Sm),
             CommandId::DATA_SM => DataSm::parse(pdu).map_or(Self::Other, Self::Data),
+            CommandId::SUBMIT_MULTI => SubmitMulti::parse(pdu).map_or(Self::Other, Self::Multi),
             _ => Self::Other,
         }
     }
@@ -66,6 +68,7 @@ impl<'a> Body<'a> {
         match self {
             Self::Sm(sm) => convert::fits_v33(sm).is_ok(),
             Self::Data(data) => convert::sm_from_data(data).is_ok_and(|sm| convert::fits_v33(&sm).is_ok()),
+            Self::Multi(multi) => convert::multi_fits_v33(multi).is_ok(),
             Self::Other => command != CommandId::BROADCAST_SM,
         }
     }
@@ -728,7 +731,10 @@ fn write_to_carrier(v33: bool, pdu: &Pdu<'_>, body: &Body<'_>, sequence: u32, to
             convert::write_v33(sm, CommandId::SUBMIT_SM, sequence, to)
         }
         Body::Data(data) if v33 => convert::write_v33_from_data(data, CommandId::SUBMIT_SM, sequence, to),
-        Body::Sm(_) | Body::Data(_) | Body::Other => {
+        Body::Multi(multi) if v33 && !multi.content.tlvs.bytes().is_empty() => {
+            convert::write_v33_multi(multi, sequence, to)
+        }
+        Body::Sm(_) | Body::Data(_) | Body::Multi(_) | Body::Other => {
             copy_with_sequence(to, pdu, sequence);
             Ok(())
         }
