@@ -1,8 +1,10 @@
 //! The test vectors through a running node on loopback sockets: what is valid passes unchanged, what is malformed gets
-//! its stated verdict, a stream may be cut anywhere, and a 3.3 peer is given what it understands. The test plays the
-//! ESME and the carriers.
+//! its stated verdict, a stream may be cut anywhere, a 3.3 peer is given what it understands, and windows, receipts and
+//! broken links behave. The test plays the ESME and the carriers.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on must fail")]
 
+#[path = "relay/flow.rs"]
+mod flow;
 #[path = "relay/malformed.rs"]
 mod malformed;
 #[path = "relay/peer.rs"]
