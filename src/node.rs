@@ -31,8 +31,9 @@ impl Node {
         let mut listeners = Vec::new();
         let mut addresses = Vec::new();
         for (index, settings) in config.listeners.iter().enumerate() {
-            let listener = listen(settings.address)
-                .map_err(|error| std::io::Error::new(error.kind(), format!("{}: {error}", settings.address)))?;
+            let listener = listen(settings.address).map_err(|error| {
+                std::io::Error::new(error.kind(), format!("{}: {error}", settings.address))
+            })?;
             addresses.push(listener.local_addr()?);
             listeners.push((ListenerId::new(index), listener));
         }

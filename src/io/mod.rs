@@ -6,6 +6,7 @@
 mod clock;
 mod epoll;
 mod link;
+pub mod log;
 mod resolve;
 mod stop;
 

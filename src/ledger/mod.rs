@@ -35,9 +35,9 @@ pub enum Given {
 impl Given {
     /// As the ESME sees it; `None`: the carrier's.
     #[must_use]
-    pub fn text(self) -> Option<SmallVec<[u8; 20]>> {
+    pub fn text(self) -> Option<IdText> {
         use std::io::Write;
-        let mut text = SmallVec::new();
+        let mut text = IdText::new();
         // Writing to a SmallVec cannot fail.
         let _ = match self {
             Self::Carrier => return None,
@@ -180,8 +180,11 @@ pub struct Ledger {
     free: Vec<u32>,
     by_id: HashTable<u32>,
     by_own: HashTable<u32>,
-    /// In order of arrival, since all are kept equally long.
+    /// In order of arrival, since all are kept equally long. Done entries stay here as stale keys until they reach
+    /// the front or outnumber the others.
     awaiting: VecDeque<EntryKey>,
+    /// Those of them that do wait.
+    awaited: usize,
     recent: VecDeque<EntryKey>,
     evicted: u64,
 }
@@ -238,9 +241,10 @@ impl Ledger {
             self.by_own.insert_unique(new.given.hash(), index, rehash);
         }
         if new.awaited > 0 {
-            self.awaiting.push_back(handle)
+            self.awaiting.push_back(handle);
+            self.awaited += 1;
         } else {
-            self.recent.push_back(handle)
+            self.recent.push_back(handle);
         }
         handle
     }
@@ -272,24 +276,27 @@ impl Ledger {
 
     fn make_room(&mut self, now: Instant) {
         while let Some(&oldest) = self.awaiting.front() {
-            let stale = self.get(oldest).is_none_or(|entry| entry.done || entry.expires <= now);
-            if !stale && self.awaiting.len() < RECEIPTS_AWAITED_MAX {
+            let waits = self.get(oldest).filter(|entry| !entry.done).map(|entry| entry.expires > now);
+            if waits == Some(true) && self.awaited < RECEIPTS_AWAITED_MAX {
                 break;
             }
             self.awaiting.pop_front();
-            match self.get(oldest).map(|entry| entry.done) {
-                Some(true) => self.recent.push_back(oldest),
-                Some(false) => {
-                    self.evicted += 1;
-                    self.remove(oldest);
-                }
-                None => {}
+            if waits.is_some() {
+                self.evicted += 1;
+                self.remove(oldest);
             }
         }
         while self.recent.len() > LEDGER_RECENT_MAX {
             if let Some(oldest) = self.recent.pop_front() {
                 self.remove(oldest);
             }
+        }
+        if self.awaiting.len() > 2 * self.awaited + LEDGER_RECENT_MAX {
+            let places = &self.places;
+            self.awaiting.retain(|key| {
+                entry_at(places, key.index)
+                    .is_some_and(|entry| entry.generation == key.generation && !entry.done)
+            });
         }
     }
 
@@ -300,6 +307,7 @@ impl Ledger {
             return;
         }
         let Some(entry) = place.entry.take() else { return };
+        self.awaited -= usize::from(entry.awaited > 0);
         if let Ok(found) = self.by_id.find_entry(id_hash(entry.carrier, entry.key), |&at| at == key.index) {
             found.remove();
         }
@@ -328,12 +336,11 @@ impl Ledger {
     pub fn receipt_done(&mut self, key: EntryKey) {
         let Some(entry) = self.get_mut(key) else { return };
         entry.with_esme = false;
-        entry.awaited = entry.awaited.saturating_sub(1);
-        entry.done = entry.awaited == 0;
-        // Done entries move when they reach the front; that keeps both queues in order.
-        let done = entry.done;
-        if done && self.awaiting.front() == Some(&key) {
-            self.awaiting.pop_front();
+        if entry.awaited > 1 {
+            entry.awaited -= 1;
+        } else if !entry.done {
+            entry.done = true;
+            self.awaited -= usize::from(core::mem::take(&mut entry.awaited));
             self.recent.push_back(key);
         }
     }

@@ -145,6 +145,19 @@ fn the_table_stays_within_its_bounds() {
 }
 
 #[test]
+fn one_message_without_a_receipt_does_not_hold_the_others() {
+    let mut ledger = Ledger::new();
+    let stuck = add(&mut ledger, A, "stuck", 1, "1");
+    for n in 0..(4 * LEDGER_RECENT_MAX as u32) {
+        let key = add(&mut ledger, A, &n.to_string(), 1, "1");
+        ledger.receipt_done(key);
+    }
+    assert!(ledger.get(stuck).is_some());
+    assert!(ledger.len() <= LEDGER_RECENT_MAX + 3, "{}", ledger.len());
+    assert!(ledger.awaiting.len() <= LEDGER_RECENT_MAX + 3, "{}", ledger.awaiting.len());
+}
+
+#[test]
 fn what_is_never_receipted_goes_after_72_hours() {
     let mut ledger = Ledger::new();
     let old = add(&mut ledger, A, "1", 1, "1");

@@ -102,7 +102,7 @@ pub enum State {
     Bound(BindKind),
     /// An unbind is under way; what is in flight is being answered.
     Unbinding,
-    /// Over; nothing is read any more.
+    /// Over; a request that is still read is refused.
     Closed,
 }
 
@@ -307,9 +307,6 @@ impl Session {
         self.timers.heard(now, command);
         if command.is_response() {
             return self.on_response(now, pdu, pool, counters);
-        }
-        if self.state == State::Closed {
-            return Heard::Handled;
         }
         match command {
             CommandId::ENQUIRE_LINK => {

@@ -38,35 +38,43 @@ impl Shard {
         }
         self.pump(now, id, out);
         self.expire_queue(now, id, out);
-        self.wake_carrier_later(now, id);
+        self.wake_carrier_later(id);
     }
 
     /// Asks for the next tick: a dial, or the deadline of a message that waits.
-    fn wake_carrier_later(&mut self, now: Now, id: CarrierId) {
+    fn wake_carrier_later(&mut self, id: CarrierId) {
         let Some(carrier) = self.carriers.get(id.index()) else { return };
-        let queued =
-            carrier.queue.iter().filter_map(|&key| self.messages.get(key)).map(|message| message.deadline);
-        // Deadlines of accounts differ, so all are looked at; at most `queue_max`, and at most ten times a second.
-        let expiry = queued.min().map(|at| at.max(now.mono.after(Duration::from_millis(100))));
+        let expiry = self.expiry.get(id.index()).copied().filter(|_| !carrier.queue.is_empty());
         let dial = if self.draining { None } else { carrier.dial_at() };
         if let Some(at) = [expiry, dial].into_iter().flatten().min() {
             self.tick_later(at, Timer::Carrier(id));
         }
     }
 
+    /// Gives up what has waited until its deadline. Deadlines of accounts differ, so the whole queue is looked
+    /// through, but only when one of them has come.
     fn expire_queue(&mut self, now: Now, id: CarrierId, out: &mut Outbox) {
-        let Some(carrier) = self.carriers.get_mut(id.index()) else { return };
-        let messages = &self.messages;
-        let overdue: Vec<_> = carrier
-            .queue
-            .iter()
-            .copied()
-            .filter(|&key| messages.get(key).is_none_or(|message| message.deadline <= now.mono))
-            .collect();
-        if overdue.is_empty() {
+        let Self { carriers, expiry, messages, .. } = self;
+        let (Some(carrier), Some(expiry)) = (carriers.get_mut(id.index()), expiry.get_mut(id.index())) else {
+            return;
+        };
+        if *expiry > now.mono {
             return;
         }
-        carrier.queue.retain(|key| !overdue.contains(key));
+        let mut overdue = Vec::new();
+        let mut next = Instant::from_nanos(u64::MAX);
+        carrier.queue.retain(|&key| match messages.get(key) {
+            Some(message) if message.deadline > now.mono => {
+                next = next.min(message.deadline);
+                true
+            }
+            Some(_) => {
+                overdue.push(key);
+                false
+            }
+            None => false,
+        });
+        *expiry = next;
         self.count_queued(id);
         for key in overdue {
             self.give_up(now, key, CommandStatus::SYSTEM_ERROR, Reason::NoCarrier, out);

@@ -58,6 +58,8 @@ pub struct Shard {
     system_ids: HashMap<Vec<u8>, EsmeId>,
     quanta: Vec<Quanta>,
     carriers: Vec<Carrier<MessageKey>>,
+    /// Per carrier: no message of its queue is overdue before this.
+    expiry: Vec<Instant>,
     forms: Vec<FormLearner>,
     routes: RouteTable,
     balance: Balance,
@@ -89,7 +91,7 @@ impl Shard {
         let named = config.esmes.iter().enumerate();
         let mut timers = TimerQueue::default();
         for index in 0..config.carriers.len() {
-            timers.push(Instant::ZERO, Timer::Carrier(CarrierId::new(index)));
+            timers.push_once(Instant::ZERO, Timer::Carrier(CarrierId::new(index)));
         }
         Self {
             accounts: accounts.collect(),
@@ -100,6 +102,7 @@ impl Shard {
                 .iter()
                 .map(|carrier| Carrier::new(carrier.clone(), Instant::ZERO))
                 .collect(),
+            expiry: vec![Instant::from_nanos(u64::MAX); config.carriers.len()],
             forms: config.carriers.iter().map(|carrier| FormLearner::new(carrier.message_id_form)).collect(),
             routes: RouteTable::new(&config.routes),
             balance: Balance::new(&config.pools),
@@ -173,7 +176,7 @@ impl Shard {
             return;
         }
         self.draining = true;
-        self.timers.push(now.mono.after(self.config.node.drain_deadline), Timer::Drained);
+        self.timers.push_once(now.mono.after(self.config.node.drain_deadline), Timer::Drained);
         for carrier in &mut self.carriers {
             carrier.retire();
         }

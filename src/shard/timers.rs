@@ -1,5 +1,5 @@
 //! Deadlines of a shard. Owns: a heap of instants. Takes: what is wanted when. Gives: what is due. Never: touched per
-//! PDU: each link stands in it about once, re-armed lazily when its entry fires; each carrier and account counts once.
+//! PDU: each link stands in it about once, re-armed lazily when its entry fires.
 
 use crate::ids::{CarrierId, EsmeId, LinkId};
 use crate::time::Instant;
@@ -23,43 +23,40 @@ pub(super) enum Timer {
     Drained,
 }
 
-impl Timer {
-    /// Its owner says anew what it wants each time it fires, so only the earliest wish counts.
-    const fn is_single(self) -> bool {
-        match self {
-            Self::Carrier(_) | Self::Parked | Self::Waiting(_) => true,
-            Self::Link(_) | Self::RefuseBind(_) | Self::Drained => false,
-        }
-    }
-}
-
+/// The heap. A timer that is asked for `once` has one live entry, the earliest; others of it are stale and pass.
 #[derive(Debug, Default)]
 pub(super) struct TimerQueue {
     heap: BinaryHeap<Reverse<(Instant, Timer)>>,
-    /// The earliest wish of each single timer; an entry that says otherwise is stale.
-    single: HashMap<Timer, Instant>,
+    once: HashMap<Timer, Instant>,
 }
 
 impl TimerQueue {
+    /// Asks for a link's tick; the link itself remembers its earliest.
     pub(super) fn push(&mut self, at: Instant, timer: Timer) {
-        if timer.is_single() {
-            if self.single.get(&timer).is_some_and(|&earlier| earlier <= at) {
-                return;
-            }
-            self.single.insert(timer, at);
-        }
         self.heap.push(Reverse((at, timer)));
     }
 
+    /// Asks for a timer, unless it fires as early already.
+    pub(super) fn push_once(&mut self, at: Instant, timer: Timer) {
+        if self.once.get(&timer).is_some_and(|&armed| armed <= at) {
+            return;
+        }
+        self.once.insert(timer, at);
+        self.push(at, timer);
+    }
+
     pub(super) fn pop_due(&mut self, now: Instant) -> Option<Timer> {
-        while self.heap.peek().is_some_and(|Reverse((at, _))| *at <= now) {
-            let Reverse((at, timer)) = self.heap.pop()?;
-            if !timer.is_single() {
-                return Some(timer);
-            }
-            if self.single.get(&timer) == Some(&at) {
-                self.single.remove(&timer);
-                return Some(timer);
+        while let Some(&Reverse((at, timer))) = self.heap.peek()
+            && at <= now
+        {
+            self.heap.pop();
+            match self.once.get(&timer) {
+                Some(&armed) if armed == at => {
+                    self.once.remove(&timer);
+                    return Some(timer);
+                }
+                None if matches!(timer, Timer::Link(_)) => return Some(timer),
+                Some(_) | None => {}
             }
         }
         None
@@ -73,5 +70,25 @@ impl TimerQueue {
 
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.heap.peek().map(|Reverse((at, _))| *at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timer_fires_once_and_at_its_earliest() {
+        let at = Instant::from_nanos;
+        let mut queue = TimerQueue::default();
+        queue.push_once(at(9), Timer::Parked);
+        queue.push_once(at(5), Timer::Parked);
+        queue.push_once(at(7), Timer::Parked);
+        assert_eq!(queue.pop_due(at(4)), None);
+        assert_eq!(queue.pop_due(at(5)), Some(Timer::Parked));
+        assert_eq!(queue.pop_due(at(100)), None);
+        queue.push_once(at(200), Timer::Parked);
+        assert_eq!(queue.pop_due(at(200)), Some(Timer::Parked));
+        assert_eq!(queue.deadline(), None);
     }
 }

@@ -132,7 +132,7 @@ mod tests {
         assert_eq!(both(IdForm::HexUpper, 0xABC), pair("ABC", "ABC"));
         assert_eq!(both(IdForm::RespHexReceiptDec, 255), pair("FF", "255"));
         assert_eq!(both(IdForm::RespDecReceiptHex, 255), pair("255", "FF"));
-        assert_eq!(both(IdForm::Padded, 0x86EC_D50), pair("00000000086ecd50", "86ecd50"));
+        assert_eq!(both(IdForm::Padded, 0x086E_CD50), pair("00000000086ecd50", "86ecd50"));
         let (response, receipt) = both(IdForm::Uuid, 0xABC);
         assert_eq!((response.len(), &response), (36, &receipt));
         assert!(response.ends_with("-000000000abc") && response.get(14..15) == Some("4"));

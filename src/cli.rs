@@ -1,0 +1,385 @@
+//! The command line. Owns: its grammar. Takes: arguments. Gives: an exit code. Never: decides about messages.
+//!
+//! Exit codes: 0 good, 1 runtime failure, 2 usage, 3 configuration invalid, 4 cannot reach the server, 5 timed out,
+//! 6 environment unfit.
+
+use crate::demo::{self, Demo};
+use bindery::config::{self, Files};
+use bindery::io;
+use bindery::io::log::{self, LogForm};
+use bindery::node::Node;
+use bindery::time::Duration;
+use bindery::tools::load::{self, Load};
+use bindery::tools::run::{drive, stop_on_signals};
+use bindery::tools::send::{self, Messages, Outcome, Parts, Sender};
+use bindery::tools::smsc::{self, Smsc};
+use bindery::tools::units;
+use clap::{Parser, Subcommand};
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+const FAILED: u8 = 1;
+const USAGE: u8 = 2;
+const CONFIGURATION: u8 = 3;
+const UNFIT: u8 = 6;
+
+/// A thread-per-core SMPP proxy, load balancer and SMS gateway
+#[derive(Debug, Parser)]
+#[command(
+    name = "bindery",
+    version,
+    after_help = "Without a command: the demo, a working proxy with two simulated carriers.
+
+Examples:
+  bindery                                  the demo on 127.0.0.1:2775, account demo / demo
+  bindery send --to 38267123456 --text hello
+  bindery check -c bindery.toml && bindery run -c bindery.toml"
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a node in the foreground; SIGTERM or SIGINT drains and stops it, a second one at once
+    #[command(after_help = "Examples:\n  bindery run -c bindery.toml")]
+    Run(Run),
+    /// Check a configuration without binding a port
+    #[command(
+        after_help = "Examples:\n  bindery check -c bindery.toml\n  bindery check -c bindery.toml --json"
+    )]
+    Check(Check),
+    /// Send messages and wait for their receipts
+    #[command(after_help = "Examples:
+  bindery send --to 38267123456 --from ACME --text 'Hello'
+  bindery send --list numbers.txt --text 'Здраво' --encoding ucs2 --receipt-wait 30s
+  bindery send --to 38267123456,38267123457 --hex 0102ff --address smsc.example:2775")]
+    Send(Box<send::Settings>),
+    /// Simulate a carrier, with faults
+    #[command(after_help = "Examples:
+  bindery smsc --listen 127.0.0.1:2776 --name alpha --delay 20ms --receipt-delay 2s
+  bindery smsc --throttle 100/s --error ESME_RSYSERR:5% --receipt-early 10% --receipt-shuffle
+  bindery smsc --mo 5/s --mo-to 14499 --json --every 1s")]
+    Smsc(Box<SmscArgs>),
+    /// Generate load as ESMEs and check that nothing is lost, doubled or misdirected
+    #[command(after_help = "Examples:
+  bindery load --to-address 127.0.0.1:2775 --binds 8 --window 64 --messages 1000000
+  bindery load --for 30s --rate 5000/s --receipts --json
+  bindery load --account acme:secret --account bank:secret --bind tx+rx --for 10s")]
+    Load(Box<LoadArgs>),
+}
+
+#[derive(Debug, clap::Args)]
+struct Check {
+    /// The configuration
+    #[arg(short = 'c', long = "config", value_name = "FILE")]
+    config: PathBuf,
+    /// One JSON object per finding
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct Run {
+    /// The configuration
+    #[arg(short = 'c', long = "config", value_name = "FILE")]
+    config: PathBuf,
+}
+
+#[derive(Debug, clap::Args)]
+struct SmscArgs {
+    #[command(flatten)]
+    settings: smsc::Settings,
+    /// Write the counters as JSON
+    #[arg(long)]
+    json: bool,
+    /// Write the counters this often
+    #[arg(long, default_value = "1s", value_parser = units::duration)]
+    every: Duration,
+}
+
+#[derive(Debug, clap::Args)]
+struct LoadArgs {
+    #[command(flatten)]
+    settings: load::Settings,
+    /// Write the report as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command line.
+pub(crate) fn run(cli: Cli) -> ExitCode {
+    let code = match cli.command {
+        None => demo(),
+        Some(Command::Run(args)) => run_node(&args),
+        Some(Command::Check(args)) => check(&args),
+        Some(Command::Send(settings)) => send(*settings),
+        Some(Command::Smsc(args)) => smsc(*args),
+        Some(Command::Load(args)) => load(*args),
+    };
+    ExitCode::from(code)
+}
+
+fn complain(text: &str) {
+    // Nobody is left to tell when stderr is gone.
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+fn say(text: &str) {
+    // A closed pipe ends nothing: the exit code still counts.
+    let _ = writeln!(std::io::stdout(), "{text}");
+}
+
+fn load_config(path: &Path) -> Result<config::Loaded, config::Report> {
+    let mut files = Files {
+        read: &mut |path: &Path| std::fs::read_to_string(path),
+        list: &mut |folder: &Path| {
+            let entries = std::fs::read_dir(folder)?;
+            entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
+        },
+        env: &mut |name: &str| std::env::var(name).ok(),
+    };
+    config::load(path, &mut files)
+}
+
+fn check(args: &Check) -> u8 {
+    let (report, code) = match load_config(&args.config) {
+        Ok(loaded) => (loaded.warnings, 0),
+        Err(report) => (report, CONFIGURATION),
+    };
+    if args.json {
+        let _ = write!(std::io::stdout(), "{}", report.to_json());
+        return code;
+    }
+    let _ = write!(std::io::stderr(), "{}", report.render(std::io::stderr().is_terminal()));
+    if code == 0 {
+        say("the configuration is good");
+    }
+    code
+}
+
+fn run_node(args: &Run) -> u8 {
+    let loaded = match load_config(&args.config) {
+        Ok(loaded) => loaded,
+        Err(report) => {
+            let _ = write!(std::io::stderr(), "{}", report.render(std::io::stderr().is_terminal()));
+            return CONFIGURATION;
+        }
+    };
+    if !loaded.warnings.is_empty() {
+        let _ = write!(std::io::stderr(), "{}", loaded.warnings.render(std::io::stderr().is_terminal()));
+    }
+    let node = match Node::start(loaded.config, log::to_stderr(LogForm::of_stderr())) {
+        Ok(node) => node,
+        Err(error) => {
+            complain(&format!("error: {error}"));
+            return UNFIT;
+        }
+    };
+    for address in node.addresses() {
+        complain(&format!("listening address={address}"));
+    }
+    ended(stop_on_signals(node.stop()).and_then(|_| node.wait()))
+}
+
+fn ended(result: std::io::Result<()>) -> u8 {
+    result.map_or_else(|error| unfit(&error), |()| 0)
+}
+
+fn demo() -> u8 {
+    let log = demo::quiet(log::to_stderr(LogForm::of_stderr()));
+    let running = match Demo::start(demo::ADDRESS, log) {
+        Ok(running) => running,
+        Err(reason) => {
+            complain(&format!("error: {reason}"));
+            return UNFIT;
+        }
+    };
+    let under_cargo = std::env::var_os("CARGO").is_some();
+    let program = if under_cargo { "cargo run --release --" } else { "bindery" };
+    if let Some(address) = running.node.addresses().first() {
+        say(&demo::greeting(*address, program));
+    }
+    let signals = match stop_on_signals(running.node.stop()) {
+        Ok(signals) => signals,
+        Err(error) => return unfit(&error),
+    };
+    let terminal = std::io::stdout().is_terminal();
+    let (wake, woken) = std::sync::mpsc::channel::<()>();
+    let mut last = String::new();
+    while !running.node.is_over() {
+        let line = running.counts();
+        if line != last {
+            let ends = if terminal { ("\r\x1b[2K", "") } else { ("", "\n") };
+            let _ = write!(std::io::stdout(), "{}{line}{}", ends.0, ends.1);
+            let _ = std::io::stdout().flush();
+            last = line;
+        }
+        // Nobody sends: this is one second, or less time when the node has ended.
+        let _ = woken.recv_timeout(Duration::from_secs(1));
+    }
+    drop(wake);
+    signals.close();
+    if terminal {
+        say("");
+    }
+    ended(running.finish())
+}
+
+fn numbers(settings: &send::Settings) -> Result<Vec<String>, String> {
+    let mut numbers = settings.to.clone();
+    if let Some(path) = &settings.list {
+        let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+        let lines = text.lines().map(str::trim);
+        numbers.extend(lines.filter(|line| !line.is_empty() && !line.starts_with('#')).map(str::to_owned));
+    }
+    for number in &mut numbers {
+        *number = number.trim().trim_start_matches('+').to_owned();
+    }
+    match numbers.iter().find(|number| !(1..=20).contains(&number.len())) {
+        Some(wrong) => Err(format!("{wrong:?} is no number: 1 to 20 characters")),
+        None if numbers.is_empty() => Err("there is no number to send to".to_owned()),
+        None => Ok(numbers),
+    }
+}
+
+fn send(settings: send::Settings) -> u8 {
+    // Parts of one message share it; two messages to one phone should not.
+    let reference = io::Clock::start().now().wall.0 as u8;
+    let prepared = numbers(&settings).and_then(|numbers| Ok((numbers, Parts::of(&settings, reference)?)));
+    let (numbers, parts) = match prepared {
+        Ok(prepared) => prepared,
+        Err(reason) => {
+            complain(&format!("error: {reason}"));
+            return USAGE;
+        }
+    };
+    let wants_receipt = !settings.receipt_wait.is_zero();
+    let messages = Messages::new(&numbers, &settings.from, parts, wants_receipt);
+    let core = Sender::new(settings, messages, Box::new(|message| say(&message.to_string())));
+    let log = log::to_stderr(LogForm::of_stderr());
+    match drive(core, None, log, Duration::from_secs(1), || {}) {
+        Ok(core) => {
+            let outcome = core.outcome();
+            match &outcome {
+                Outcome::Failed(reason) => complain(&format!("error: {reason}")),
+                Outcome::Unreachable(reason) => {
+                    complain(&format!("error: cannot reach the server: {reason}"))
+                }
+                Outcome::Good | Outcome::NotDelivered | Outcome::TimedOut => {}
+            }
+            outcome.exit_code()
+        }
+        Err(error) => unfit(&error),
+    }
+}
+
+fn unfit(error: &std::io::Error) -> u8 {
+    complain(&format!("error: {error}"));
+    FAILED
+}
+
+fn smsc(args: SmscArgs) -> u8 {
+    let listener = match io::listen(args.settings.listen) {
+        Ok(listener) => listener,
+        Err(error) => {
+            complain(&format!("error: cannot listen on {}: {error}", args.settings.listen));
+            return UNFIT;
+        }
+    };
+    if let Ok(address) = listener.local_addr() {
+        complain(&format!("listening address={address}"));
+    }
+    let core = Smsc::new(args.settings);
+    let stats = core.stats();
+    let show = |stats: &smsc::Stats| say(&if args.json { stats.json() } else { stats.line() });
+    let log = log::to_stderr(LogForm::of_stderr());
+    let (mut last, live) = (String::new(), Arc::clone(&stats));
+    let result = drive(core, Some(listener), log, args.every, || {
+        // A carrier that has nothing to do says nothing new.
+        let line = live.json();
+        if line != last {
+            show(&live);
+            last = line;
+        }
+    });
+    match result {
+        Ok(_) => {
+            show(&stats);
+            0
+        }
+        Err(error) => unfit(&error),
+    }
+}
+
+fn load(args: LoadArgs) -> u8 {
+    let core = Load::new(args.settings);
+    let counts = core.counts();
+    let terminal = std::io::stderr().is_terminal();
+    let mut before = 0;
+    let log = log::to_stderr(LogForm::of_stderr());
+    let result = drive(core, None, log, Duration::from_secs(1), || {
+        let (submitted, answered) = (counts.submitted.get(), counts.answered.get());
+        let receipts = counts.receipts_matched.get();
+        let rate = answered - before;
+        before = answered;
+        let line = format!("submitted={submitted} answered={answered} receipts={receipts} rate={rate}/s");
+        let ends = if terminal { ("\r\x1b[2K", "") } else { ("", "\n") };
+        let _ = write!(std::io::stderr(), "{}{line}{}", ends.0, ends.1);
+    });
+    if terminal {
+        let _ = write!(std::io::stderr(), "\r\x1b[2K");
+    }
+    match result {
+        Ok(core) => {
+            let report = core.report();
+            say(if args.json { report.json() } else { report.text() }.trim_end());
+            report.exit_code()
+        }
+        Err(error) => unfit(&error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn every_command_has_help_with_examples() {
+        let mut command = Cli::command();
+        command.build();
+        command.clone().debug_assert();
+        for sub in command.get_subcommands_mut().filter(|sub| sub.get_name() != "help") {
+            let help = sub.render_long_help().to_string();
+            assert!(help.contains("Examples:"), "{}", sub.get_name());
+        }
+    }
+
+    #[test]
+    fn the_examples_are_good_command_lines() {
+        for line in [
+            "bindery smsc --throttle 100/s --error ESME_RSYSERR:5% --receipt-early 10% --receipt-shuffle",
+            "bindery load --account acme:secret --account bank:secret --bind tx+rx --for 10s",
+            "bindery send --to 38267123456,38267123457 --hex 0102ff --address smsc.example:2775",
+            "bindery check -c bindery.toml --json",
+        ] {
+            Cli::try_parse_from(line.split(' ')).unwrap();
+        }
+        assert!(Cli::try_parse_from(["bindery", "send", "--text", "no number"]).is_err());
+    }
+
+    #[test]
+    fn numbers_come_from_the_line_and_lose_their_plus() {
+        let read = |line: &str| match Cli::try_parse_from(line.split(' ')).unwrap().command {
+            Some(Command::Send(settings)) => numbers(&settings),
+            _ => Err("not send".to_owned()),
+        };
+        assert_eq!(read("bindery send --to +381,382 --text x"), Ok(vec!["381".into(), "382".into()]));
+        assert!(read("bindery send --to 381,,382 --text x").is_err());
+        assert!(read("bindery send --list /nonexistent --text x").is_err());
+    }
+}
