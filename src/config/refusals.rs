@@ -30,20 +30,21 @@ pub(super) fn read_pace(table: &Table<'_>, rate: Option<Rate>, notes: &mut Notes
     let Some(item) = table.get("pace") else {
         return pace;
     };
-    let Some(table) = item.table(notes, allowed) else {
+    let Some(inner) = item.table(notes, allowed) else {
         return pace;
     };
-    table.check_keys(notes, &keys::PACE);
-    pace.cut_percent = table.percent(notes, "cut", 1..=90, pace.cut_percent);
-    pace.grow_over = table.duration(notes, "grow_over", TIMER_MIN..=TIMER_MAX, pace.grow_over);
-    let Some(min) = table.rate(notes, "min") else {
+    inner.check_keys(notes, &keys::PACE);
+    pace.cut_percent = inner.percent(notes, "cut", 1..=90, pace.cut_percent);
+    pace.grow_over = inner.duration(notes, "grow_over", TIMER_MIN..=TIMER_MAX, pace.grow_over);
+    let Some(min) = inner.rate(notes, "min") else {
         return pace;
     };
     pace.min = min;
-    if let Some(rate) = rate.filter(|rate| is_faster(min, *rate)) {
+    if let (Some(rate), Some(set)) = (rate.filter(|rate| is_faster(min, *rate)), table.get("rate")) {
         let (min, rate) = (units::rate_text(min), units::rate_text(rate));
-        let message = format!("min is {min} and the carrier's rate is {rate}");
-        notes.error(item.place, item.path(), message).allowed("min no faster than the rate");
+        let message = format!("min is {min} and the rate is {rate}");
+        let problem = notes.error(item.place, item.path(), message);
+        problem.allowed("min no faster than the rate").other(set.place, "the rate");
     }
     pace
 }

@@ -324,9 +324,18 @@ fn relations_that_cannot_hold_are_errors() {
             "17:18 defaults.esme.unknown_status: found \"ESME_ROK\"",
         ),
         ("[defaults.esme]\npool = \"mian\"\n", "17:8 defaults.esme.pool: there is no pool \"mian\""),
+    ];
+    for (more, want) in cases {
+        assert_eq!(found(&with(more)), [want], "{more}");
+    }
+}
+
+#[test]
+fn a_carrier_or_http_at_odds_with_the_rest_is_an_error() {
+    let cases = [
         (
             "[defaults.carrier]\nrate = \"5/s\"\npace = { min = \"301/m\" }\n",
-            "18:8 defaults.carrier.pace: min is 301/m and the carrier's rate is 5/s",
+            "18:8 defaults.carrier.pace: min is 301/m and the rate is 5/s",
         ),
         (
             "[carrier.b]\naddresses = [\"h:1\", \"[::1]:2\"]\nsystem_id = \"x\"\npassword = \"x\"\nsource_address = \"10.9.0.4\"\n",
@@ -335,6 +344,10 @@ fn relations_that_cannot_hold_are_errors() {
         (
             "[http]\naddress = \"127.0.0.1:2775\"\n",
             "17:11 http.address: 127.0.0.1:2775 is taken by a listener",
+        ),
+        (
+            "[defaults.carrier]\npace = { min = \"10/s\" }\n[carrier.b]\naddresses = [\"h:1\"]\nsystem_id = \"x\"\npassword = \"x\"\nrate = \"5/s\"\n",
+            "17:8 defaults.carrier.pace: min is 10/s and the rate is 5/s",
         ),
     ];
     for (more, want) in cases {
