@@ -21,12 +21,19 @@ use crate::time::{Duration, Instant};
 
 /// Rates are in PDUs per 1,000,000 s, so that one per hour is no zero.
 const MICRO: u64 = 1_000_000;
-/// What a refusal costs when the right rate is nearly known, per thousand.
+/// What a refusal costs when the right rate is nearly known, per thousand; twice as much each time that the rate
+/// that was refused is not reached again.
 const STEP: u64 = 15;
+/// The most of that.
+const STEP_MAX: u64 = 120;
 /// A span of accepted PDUs that is long enough to be a rate.
 const SPAN: Duration = Duration::from_secs(1);
 /// The same, when at least half of them were refused.
 const SPAN_REFUSED: Duration = Duration::from_millis(100);
+/// The same after a step; the rest of a spent second is to be over.
+const SPAN_STEP: Duration = Duration::from_millis(250);
+/// A refusal after so long without one means that a growing rate has just reached the carrier's.
+const SPAN_QUIET: Duration = Duration::from_secs(1);
 /// How far the driver may look late without losing a PDU.
 const SLACK: Duration = Duration::from_millis(2);
 /// How often the rate is looked at while it grows.
@@ -34,7 +41,7 @@ const UPDATE: Duration = Duration::from_millis(20);
 /// Longest stop after a refusal.
 const PAUSE_MAX: Duration = Duration::from_millis(100);
 /// Growth after a rate that is a first estimate, per thousand and second.
-const SEARCH: u64 = 50;
+const SEARCH: u64 = 100;
 /// Refusals that are more than a stray one.
 const REFUSED_FEW: u64 = 3;
 /// Refusals and acceptances from which a share can be told.
@@ -73,12 +80,29 @@ struct Cut {
     /// Answers to what was written since `from`.
     accepted: u64,
     refused: u64,
+    /// When the last of those that were refused was written.
+    refused_at: Instant,
+    /// It was refused again well under what was refused before.
+    again: bool,
     /// What was accepted before `from`, as a rate; 0: not known.
     known: u64,
-    /// By `cut_percent`: what is accepted now tells the rate.
-    deep: bool,
+    /// How it was cut.
+    kind: Kind,
+    /// By how much, per thousand, if by a step.
+    step: u64,
     /// The rate is a first estimate.
     search: bool,
+}
+
+/// How the pace was cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// By `cut_percent`: nothing better was known, what is accepted now tells the rate.
+    Deep,
+    /// To what was accepted. Refusals that follow at once are those of an empty bucket or a spent second.
+    Settled,
+    /// By one step: the rate was right until now.
+    Step,
 }
 
 /// How a cut is begun.
@@ -87,8 +111,28 @@ struct Start {
     low: u64,
     high: u64,
     known: u64,
-    deep: bool,
+    kind: Kind,
+    step: u64,
     search: bool,
+}
+
+impl Start {
+    /// A refusal at this rate, which was right until now.
+    fn step(rate: u64, step: u64, known: u64) -> Self {
+        Self { low: less(rate, step), high: rate, known, kind: Kind::Step, step, search: false }
+    }
+
+    /// A refusal at this rate, and nothing better is known.
+    fn deep(rate: u64, cut_percent: u32) -> Self {
+        let low = rate / 100 * u64::from(100u32.saturating_sub(cut_percent));
+        Self { low, high: rate, known: 0, kind: Kind::Deep, step: STEP, search: false }
+    }
+
+    /// Just under what the carrier accepted, and lower than what it refused.
+    fn settled(known: u64, refused: u64) -> Self {
+        let high = known.min(less(refused, STEP));
+        Self { low: less(high, STEP), high, known: 0, kind: Kind::Settled, step: STEP, search: false }
+    }
 }
 
 impl Pace {
@@ -152,7 +196,7 @@ impl Pace {
         let start = match &mut self.cut {
             None => Some(self.first(now)),
             Some(cut) if sent < cut.from => None,
-            Some(cut) => cut.refused(sent, self.settings.cut_percent),
+            Some(cut) => cut.refused(sent, &self.settings),
         };
         if let Some(start) = start {
             self.begin(now, start);
@@ -178,11 +222,11 @@ impl Pace {
             && self.freed_at.is_some_and(|at| now.since(at) < self.settings.grow_over)
         {
             // It grew back a moment ago: the ceiling is about right, only its burst is not.
-            return Start { low: less(configured), high: configured, known: 0, deep: false, search: false };
+            return Start::step(configured, STEP, 0);
         }
         let seen = self.seen.rate(now);
         let base = self.configured.map_or(seen, |configured| seen.min(configured));
-        Start { low: share(base, self.settings.cut_percent), high: base, known: 0, deep: true, search: false }
+        Start::deep(base, self.settings.cut_percent)
     }
 
     fn begin(&mut self, now: Instant, start: Start) {
@@ -211,8 +255,11 @@ impl Pace {
             update_at: from,
             accepted: 0,
             refused: 0,
+            refused_at: from,
+            again: false,
             known: start.known,
-            deep: start.deep,
+            kind: start.kind,
+            step: start.step,
             search: start.search,
         });
     }
@@ -259,32 +306,40 @@ impl Cut {
     }
 
     /// A refusal under the present rate: `None` while it does not say enough.
-    fn refused(&mut self, sent: Instant, cut_percent: u32) -> Option<Start> {
+    fn refused(&mut self, sent: Instant, settings: &PaceSettings) -> Option<Start> {
         self.refused += 1;
         let all = self.accepted + self.refused;
         let span = sent.since(self.from);
         let few = self.refused >= REFUSED_FEW;
+        let found = self.search && sent.since(self.refused_at) >= SPAN_QUIET;
+        self.refused_at = sent;
+        // The rate has grown since; this is the one that was too much.
+        let rate = self.grown(sent, settings.grow_over);
+        let short = rate < self.high - (self.high - self.low) / 5;
+        self.again |= self.kind == Kind::Step && short && span >= SPAN_STEP;
         if span >= SPAN {
             let known = self.measured(span);
-            if few && self.refused * 25 >= all {
+            if few && self.refused * 25 >= all && !found {
                 // It was over the carrier's rate all the time.
-                return Some(Start { search: self.deep, ..settled(known, self.rate) });
+                let search = self.kind == Kind::Deep || (self.search && self.refused * 5 >= all);
+                return Some(Start { search, ..Start::settled(known, rate) });
             }
-            return Some(Start { low: less(self.rate), high: self.rate, known, deep: false, search: false });
+            let step = if self.again { (self.step * 2).min(STEP_MAX) } else { STEP };
+            return Some(Start::step(rate, step, known));
         }
-        if self.deep {
-            let many = self.accepted >= REFUSED_MANY && self.refused >= self.accepted;
-            let settles = many && span >= SPAN_REFUSED;
-            return settles.then(|| Start { search: true, ..settled(self.measured(span), self.rate) });
+        match self.kind {
+            Kind::Settled => None,
+            Kind::Deep => {
+                let many = self.accepted >= REFUSED_MANY && self.refused >= self.accepted;
+                let settles = many && span >= SPAN_REFUSED;
+                settles.then(|| Start { search: true, ..Start::settled(self.measured(span), rate) })
+            }
+            Kind::Step if !few || self.refused * 8 < all || span < SPAN_STEP => None,
+            Kind::Step if self.known > 0 && self.known < rate / 100 * 97 => {
+                Some(Start { kind: Kind::Step, ..Start::settled(self.known, rate) })
+            }
+            Kind::Step => Some(Start::deep(rate, settings.cut_percent)),
         }
-        if !few || self.refused * 8 < all {
-            return None;
-        }
-        if self.known > 0 && self.known < self.rate / 100 * 97 {
-            return Some(settled(self.known, self.rate));
-        }
-        let low = share(self.rate, cut_percent);
-        Some(Start { low, high: self.rate, known: 0, deep: true, search: false })
     }
 
     /// What was accepted in this span, as a rate.
@@ -292,12 +347,6 @@ impl Cut {
         let micros = span.as_micros().max(1);
         (u128::from(self.accepted) * u128::from(MICRO) * u128::from(MICRO) / micros) as u64
     }
-}
-
-/// Just under what the carrier accepted, and lower than what it refused.
-fn settled(known: u64, refused: u64) -> Start {
-    let high = known.min(less(refused));
-    Start { low: less(high), high, known: 0, deep: false, search: false }
 }
 
 /// When the rate passes the refused one: as if one curve of the third degree led from `fall` below it to `rise` above.
@@ -320,12 +369,8 @@ fn cube_root(of: u128) -> u128 {
     root
 }
 
-fn less(rate: u64) -> u64 {
-    rate - rate / 1000 * STEP
-}
-
-fn share(rate: u64, cut_percent: u32) -> u64 {
-    rate / 100 * u64::from(100u32.saturating_sub(cut_percent))
+fn less(rate: u64, per_thousand: u64) -> u64 {
+    rate - rate / 1000 * per_thousand
 }
 
 fn per_million_seconds(rate: u64) -> Rate {

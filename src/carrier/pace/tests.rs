@@ -151,13 +151,15 @@ fn a_token_buckets_rate_is_used_and_hardly_exceeded() {
 
 #[test]
 fn a_limit_per_second_of_the_wall_is_used_and_hardly_exceeded() {
-    for configured in [None, Some(400)] {
+    for configured in [None, Some(400), Some(100)] {
         for latency in [5, 50, 200] {
-            let mut pace = Pace::new(at(0), &settings(), configured.map(per_second), 20);
-            let mut model = Model::new(Limit::Window(100), latency);
-            model.now_us = 370_000;
-            let what = format!("configured {configured:?} latency {latency}");
-            assert_used(&mut model, &mut pace, 100, 10_000, &what);
+            for start in [0, 370, 810] {
+                let mut pace = Pace::new(at(0), &settings(), configured.map(per_second), 20);
+                let mut model = Model::new(Limit::Window(100), latency);
+                model.now_us = start * 1000;
+                let what = format!("configured {configured:?} latency {latency} from {start} ms");
+                assert_used(&mut model, &mut pace, 100, 10_000, &what);
+            }
         }
     }
 }
