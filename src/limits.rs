@@ -15,6 +15,8 @@ pub const WINDOW_MAX: usize = 16_384;
 pub const SESSIONS_MAX: usize = 1024;
 /// PDUs that one balance decision may hold (design decision 7).
 pub const QUANTUM: u32 = 64;
+/// The same where the least busy carrier is chosen.
+pub const QUANTUM_LEAST: u32 = 8;
 /// Largest sequence_number; the next is 1 (SMPP 3.4 §5.1.4).
 pub const SEQUENCE_MAX: u32 = 0x7FFF_FFFF;
 /// Characters of a message_id without its NUL (SMPP 3.4 §5.2.23).
