@@ -10,6 +10,7 @@
 //!      └──────────────────┴─────────────────┴──────────────────────┘   after the back-off
 //! ```
 
+pub mod pace;
 pub mod settings;
 pub use settings::{BindMode, Settings};
 
