@@ -117,6 +117,8 @@ pub const RECONNECT_SETTLED: Duration = Duration::from_secs(30);
 /// Octets that a shard holds for messages and deliveries that wait; over it an ESME hears ESME_RTHROTTLED
 /// (`retained`), a carrier ESME_RX_T_APPN.
 pub const RETAINED_MAX: usize = 256 * 1024 * 1024;
+/// Messages of a shard whose answer did not come in time and may still come; over it the oldest is forgotten.
+pub const LATE_MAX: usize = 10_000;
 /// Buffers that a shard keeps for that.
 pub const RETAINED_BUFFERS_KEPT: usize = 4096;
 /// Largest such buffer worth keeping, octets.

@@ -12,6 +12,7 @@
 
 pub mod pace;
 pub mod settings;
+pub use pace::Pace;
 pub use settings::{BindMode, Settings};
 
 use crate::ids::LinkId;
@@ -19,7 +20,6 @@ use crate::limits::{ALREADY_BOUND_WAIT, RECONNECT_SETTLED};
 use crate::prng::Prng;
 use crate::session::BindKind;
 use crate::smpp::status::CommandStatus;
-use crate::throttle::Throttle;
 use crate::time::{Duration, Instant};
 use std::collections::VecDeque;
 
@@ -62,8 +62,8 @@ pub struct Carrier<Queued> {
     pub slots: Vec<Slot>,
     /// Submits that wait for room, the oldest first.
     pub queue: VecDeque<Queued>,
-    /// PDUs per second over all sessions.
-    pub throttle: Option<Throttle>,
+    /// How fast it is written to, over all sessions.
+    pub pace: Pace,
     /// Where the search for a sending session starts.
     turn: usize,
 }
@@ -95,8 +95,8 @@ impl<Queued> Carrier<Queued> {
             },
         });
         let slots = slots.collect();
-        let throttle = settings.rate.map(|rate| Throttle::new(now, rate, settings.burst));
-        Self { settings, slots, queue: VecDeque::new(), throttle, turn: 0 }
+        let pace = Pace::new(now, &settings.pace, settings.rate, settings.burst);
+        Self { settings, slots, queue: VecDeque::new(), pace, turn: 0 }
     }
 
     /// When `take_dial` is wanted.

@@ -4,6 +4,20 @@
 //! answer, and each accepted message an entry in the ledger. Never: an answer for what may still be answered by
 //! another carrier.
 
+use super::Shard;
+use super::message::{IdFrom, Kind, Message, MessageKey, key_of};
+use super::mt::{id_of, write_response};
+use super::port::Outbox;
+use crate::counters::{Ignored, Reason};
+use crate::ids::{CarrierId, LinkId};
+use crate::ledger::{Given, NewEntry};
+use crate::route::health::Outcome;
+use crate::session::Owner;
+use crate::smpp::command::CommandId;
+use crate::smpp::frame::{Pdu, copy_with_sequence, write_header_only};
+use crate::smpp::status::CommandStatus;
+use crate::time::Now;
+
 impl Shard {
     /// Answers a request header-only.
     pub(super) fn answer_status(
@@ -34,7 +48,7 @@ impl Shard {
     pub(super) fn on_message_answered(
         &mut self,
         now: Now,
-        _link: LinkId,
+        link: LinkId,
         carrier: CarrierId,
         owner: Owner,
         pdu: &Pdu<'_>,
@@ -42,16 +56,45 @@ impl Shard {
     ) {
         let key: MessageKey = key_of(owner);
         let Some(message) = self.messages.remove(key) else { return };
-        let ok =
-            pdu.header().command_status == CommandStatus::OK && pdu.command_id() != CommandId::GENERIC_NACK;
+        let status = status_of(pdu);
+        let ok = status == CommandStatus::OK;
         if let Some(cells) = self.counters.carriers.get(carrier.index()) {
             if ok { cells.accepted.bump() } else { cells.refused.bump() }
         }
+        self.learn_from(now, link, &message, status, out);
+        let mut message = Some(message);
+        if ok || !self.retry(now, &mut message, status, out) {
+            self.answer(now, carrier, message, ok, pdu, out);
+        }
+        if self.carriers.get(carrier.index()).is_some_and(|carrier| !carrier.queue.is_empty()) {
+            self.pump(now, carrier, out);
+        }
+    }
+
+    /// The carrier's answer is the answer.
+    fn answer(
+        &mut self,
+        now: Now,
+        carrier: CarrierId,
+        message: Option<Message>,
+        ok: bool,
+        pdu: &Pdu<'_>,
+        out: &mut Outbox,
+    ) {
+        let Some(message) = message else { return };
+        debug_assert!(message.carrier == carrier);
         // A part is no answer of its own.
         if !matches!(message.kind, Kind::Part(_))
             && let Some(cells) = self.counters.esmes.get(message.esme.index())
         {
             if ok { cells.accepted.bump() } else { cells.refused_by_carrier.bump() }
+        }
+        if let Some((part, number)) = message.part {
+            if ok {
+                self.affinity.accepted(now.mono, part, number);
+            } else {
+                self.affinity.failed(now.mono, part, number);
+            }
         }
         match message.kind {
             Kind::Submit => self.answer_submit(now, &message, ok, pdu, out),
@@ -60,9 +103,6 @@ impl Shard {
             Kind::Plain => self.answer_copy(now, &message, pdu, out),
         }
         self.retained.release(message.frame);
-        if self.carriers.get(carrier.index()).is_some_and(|carrier| !carrier.queue.is_empty()) {
-            self.pump(now, carrier, out);
-        }
     }
 
     pub(super) fn answer_submit(&mut self, now: Now, message: &Message, ok: bool, pdu: &Pdu<'_>, out: &mut Outbox) {
@@ -155,7 +195,14 @@ impl Shard {
         if let Some(cells) = self.counters.carriers.get(carrier.index()) {
             cells.unknown.bump();
         }
+        self.balance.record(now.mono, carrier, message.esme, Outcome::Error);
+        let mut message = Some(message);
+        if self.resend(now, &mut message, out) {
+            return;
+        }
+        let Some(message) = message else { return };
         self.count_refusal(message.esme, Reason::Unknown);
+        self.part_failed(now, &message);
         let account = self.accounts.get(message.esme.index());
         let status = account.map_or(CommandStatus::SUBMIT_FAILED, |account| account.settings.unknown_status);
         match message.kind {
@@ -164,4 +211,11 @@ impl Shard {
         }
         self.retained.release(message.frame);
     }
+}
+
+/// What a response says; a generic_nack is never an acceptance, whatever its status.
+fn status_of(pdu: &Pdu<'_>) -> CommandStatus {
+    let status = pdu.header().command_status;
+    let nack = pdu.command_id() == CommandId::GENERIC_NACK;
+    if nack && status == CommandStatus::OK { CommandStatus::UNKNOWN_ERROR } else { status }
 }

@@ -5,25 +5,25 @@
 
 use super::Shard;
 use super::links::Flow;
-use super::message::{IdFrom, Kind, Message, MessageKey, key_of, owner_of};
+use super::message::{IdFrom, Kind, Message, MessageKey, owner_of};
 use super::port::Outbox;
-use super::timers::Timer;
+use super::queue::needs_frame;
 use crate::carrier::Carrier;
-use crate::counters::{Ignored, Reason};
+use crate::counters::Reason;
 use crate::esme::settings::{MessageIdSource, WindowOver};
 use crate::ids::{CarrierId, EsmeId, LinkId, PoolId};
-use crate::ledger::{AddressTail, Given, NewEntry};
-use crate::limits::QUANTUM;
-use crate::route::Path;
-use crate::session::Owner;
+use crate::ledger::AddressTail;
+use crate::route::affinity::{Ends, Key as PartsKey};
+use crate::route::{Ask, Path};
 use crate::smpp::broadcast::BroadcastSm;
 use crate::smpp::command::CommandId;
 use crate::smpp::convert;
 use crate::smpp::cursor::PduError;
 use crate::smpp::data::DataSm;
-use crate::smpp::frame::{Pdu, copy_with_sequence, write_header_only};
+use crate::smpp::frame::{Pdu, copy_with_sequence};
 use crate::smpp::multi::{SubmitMulti, SubmitMultiResp};
 use crate::smpp::response::MessageIdResp;
+use crate::smpp::segment::{has_udh, part_of};
 use crate::smpp::sm::Sm;
 use crate::smpp::status::CommandStatus;
 use crate::smpp::tlv::Tlvs;
@@ -37,6 +37,8 @@ pub(super) struct Quantum {
     path: Path,
     link: LinkId,
     left: u32,
+    /// It is over when somebody was ejected since.
+    ejections: u64,
 }
 
 /// The quanta of one account, one per pool that it uses.
@@ -63,8 +65,17 @@ impl<'a> Body<'a> {
         }
     }
 
+    /// Where it goes; empty for what has one destination or several of no account.
+    pub(super) const fn destination(&self) -> &'a [u8] {
+        match self {
+            Self::Sm(sm) => sm.destination.digits,
+            Self::Data(data) => data.destination.digits,
+            Self::Multi(_) | Self::Other => &[],
+        }
+    }
+
     /// Whether a 3.3 carrier can be given it.
-    fn fits_v33(&self, command: CommandId) -> bool {
+    pub(super) fn fits_v33(&self, command: CommandId) -> bool {
         match self {
             Self::Sm(sm) => convert::fits_v33(sm).is_ok(),
             Self::Data(data) => convert::sm_from_data(data).is_ok_and(|sm| convert::fits_v33(&sm).is_ok()),
@@ -175,7 +186,19 @@ impl Shard {
         message.pool = Some(pool);
         message.destination = AddressTail::of(target.destination);
         message.awaited = u16::from(receipts_asked(target.registered_delivery));
+        message.part = self.part_key(esme, &target.body);
         self.dispatch(now, message, pdu, &target.body, out).map(|_| ())
+    }
+
+    /// The long message that a submit is a part of.
+    fn part_key(&self, esme: EsmeId, body: &Body<'_>) -> Option<(PartsKey, u8)> {
+        let Body::Sm(sm) = body else { return None };
+        if !has_udh(sm.content.esm_class) && sm.content.tlvs.bytes().is_empty() {
+            return None;
+        }
+        let part = part_of(&sm.content).filter(|part| part.total > 1)?;
+        let ends = Ends { esme, source: sm.source.digits, destination: sm.destination.digits };
+        Some((self.affinity.key(&ends, &part), part.number))
     }
 
     /// The pool for a message.
@@ -191,9 +214,10 @@ impl Shard {
     }
 
     /// A message for a request, before its carrier is known.
-    pub(super) fn message(&self, now: Now, id: LinkId, esme: EsmeId, pdu: &Pdu<'_>, kind: Kind) -> Message {
+    pub(super) fn message(&mut self, now: Now, id: LinkId, esme: EsmeId, pdu: &Pdu<'_>, kind: Kind) -> Message {
         let account = self.accounts.get(esme.index());
         let timeout = account.map_or(core::time::Duration::ZERO, |account| account.settings.answer_timeout);
+        self.serial += 1;
         Message {
             kind,
             esme,
@@ -202,6 +226,12 @@ impl Shard {
             command: pdu.command_id(),
             carrier: CarrierId(0),
             pool: None,
+            attempts: 0,
+            tried: SmallVec::new(),
+            sent_at: now.mono,
+            serial: self.serial,
+            refusal: CommandStatus::OK,
+            part: None,
             id_from: self.id_from(id, esme),
             destination: AddressTail::ANY,
             awaited: 0,
@@ -227,59 +257,88 @@ impl Shard {
     pub(super) fn dispatch(
         &mut self,
         now: Now,
-        mut message: Message,
+        message: Message,
         pdu: &Pdu<'_>,
         body: &Body<'_>,
         out: &mut Outbox,
     ) -> Result<MessageKey, (CommandStatus, Reason)> {
-        let Some(pool) = message.pool else { return Err((CommandStatus::SYSTEM_ERROR, Reason::NoCarrier)) };
-        if let Some((carrier, link)) = self.pick(now.mono, message.esme, pool, pdu.command_id(), body, out) {
-            message.carrier = carrier;
-            let key = self.messages.insert(message);
-            self.send(now.mono, key, carrier, link, pdu, body, out);
-            return Ok(key);
+        let place = self.place(now, &message, pdu, body, out)?;
+        let key = self.commit(now, message, place, pdu, body, out)?;
+        let held = self.messages.get(key).is_some_and(|message| {
+            message.frame.is_empty() && message.kind == Kind::Submit && needs_frame(&self.accounts, message)
+        });
+        if held {
+            // Without room for the copy there is no second attempt.
+            let copy = self.retained.copy(pdu.bytes());
+            if let (Some(copy), Some(message)) = (copy, self.messages.get_mut(key)) {
+                message.frame = copy;
+            }
         }
-        let carrier = self.pick_queue(pool, pdu.command_id(), body)?;
-        self.enqueue(now, message, carrier, pdu)
+        Ok(key)
     }
 
     /// A session with room: that of the present quantum, or the first of a new one.
-    fn pick(
+    pub(super) fn pick(
         &mut self,
         now: Instant,
-        esme: EsmeId,
-        pool: PoolId,
+        message: &Message,
+        command: CommandId,
+        body: &Body<'_>,
+        out: &Outbox,
+    ) -> Option<(CarrierId, LinkId)> {
+        let pool = message.pool?;
+        if let Some(found) = self.pick_quantum(now, message, command, body, out) {
+            return Some(found);
+        }
+        let outstanding = self.outstanding(pool);
+        let Self { quanta, carriers, links, balance, .. } = self;
+        let room = |link: LinkId| has_room(links, link, out);
+        let count = |carrier: CarrierId| outstanding.get(carrier.index()).copied().unwrap_or(0);
+        let ask = Ask { now, destination: body.destination(), outstanding: &count };
+        let path = balance.choose(pool, &ask, &mut |id| {
+            carriers.get_mut(id.index()).is_some_and(|carrier| {
+                !message.tried.contains(&id)
+                    && takes_now(carrier, now, command, body)
+                    && carrier.next_sender(room).is_some()
+            })
+        })?;
+        let link = carriers.get_mut(path.carrier.index())?.next_sender(room)?;
+        balance.charge(&path);
+        let left = balance.quantum(pool) - 1;
+        let quantum = Quantum { pool, path, link, left, ejections: balance.ejections() };
+        let quanta = quanta.get_mut(message.esme.index())?;
+        match quanta.iter_mut().find(|held| held.pool == pool) {
+            Some(place) => *place = quantum,
+            None => quanta.push(quantum),
+        }
+        Some((path.carrier, link))
+    }
+
+    /// The session of the present quantum, while it has room.
+    #[inline]
+    fn pick_quantum(
+        &mut self,
+        now: Instant,
+        message: &Message,
         command: CommandId,
         body: &Body<'_>,
         out: &Outbox,
     ) -> Option<(CarrierId, LinkId)> {
         let Self { quanta, carriers, links, balance, .. } = self;
-        let room = |link: LinkId| has_room(links, link, out);
-        let quanta = quanta.get_mut(esme.index())?;
-        let at = quanta.iter().position(|quantum| quantum.pool == pool);
-        if let Some(quantum) = at.and_then(|at| quanta.get_mut(at))
-            && quantum.left > 0
-            && room(quantum.link)
-            && let Some(carrier) = carriers.get_mut(quantum.path.carrier.index())
-            && takes_now(carrier, now, command, body)
-        {
-            quantum.left -= 1;
-            balance.charge(&quantum.path);
-            return Some((quantum.path.carrier, quantum.link));
+        let mut quanta = quanta.get_mut(message.esme.index())?.iter_mut();
+        let quantum = quanta.find(|quantum| Some(quantum.pool) == message.pool)?;
+        let carrier = carriers.get_mut(quantum.path.carrier.index())?;
+        let holds = quantum.left > 0
+            && quantum.ejections == balance.ejections()
+            && !message.tried.contains(&quantum.path.carrier)
+            && has_room(links, quantum.link, out)
+            && takes_now(carrier, now, command, body);
+        if !holds {
+            return None;
         }
-        let path = balance.pick(pool, &mut |carrier| {
-            carriers.get_mut(carrier.index()).is_some_and(|carrier| {
-                takes_now(carrier, now, command, body) && carrier.next_sender(room).is_some()
-            })
-        })?;
-        let link = carriers.get_mut(path.carrier.index())?.next_sender(room)?;
-        balance.charge(&path);
-        let quantum = Quantum { pool, path, link, left: QUANTUM - 1 };
-        match at.and_then(|at| quanta.get_mut(at)) {
-            Some(place) => *place = quantum,
-            None => quanta.push(quantum),
-        }
-        Some((path.carrier, link))
+        quantum.left -= 1;
+        balance.charge(&quantum.path);
+        Some((quantum.path.carrier, quantum.link))
     }
 
     /// Writes a message to a session that has room.
@@ -296,10 +355,8 @@ impl Shard {
         out: &mut Outbox,
     ) {
         let Some(settings) = self.carriers.get_mut(carrier.index()) else { return };
-        if let Some(throttle) = &mut settings.throttle {
-            let taken = throttle.take(now, 1);
-            debug_assert!(taken, "asked before");
-        }
+        let taken = settings.pace.take(now);
+        debug_assert!(taken, "asked before");
         let v33 = is_v33(settings);
         let command =
             if v33 && matches!(body, Body::Data(_)) { CommandId::SUBMIT_SM } else { pdu.command_id() };
@@ -309,11 +366,23 @@ impl Shard {
         let was_empty = slot.session.window().used() == 0;
         let Some(sequence) = slot.session.send(now, command, owner_of(key), windows) else { return };
         write_to_carrier(v33, pdu, body, sequence, out.to(link));
+        self.on_sent(now, key, carrier);
         if was_empty {
             self.arm(link);
         }
         if let Some(cells) = self.counters.carriers.get(carrier.index()) {
             cells.submits.bump();
+        }
+    }
+
+    fn on_sent(&mut self, now: Instant, key: MessageKey, carrier: CarrierId) {
+        let Some(message) = self.messages.get_mut(key) else { return };
+        message.sent_at = now;
+        message.attempts += 1;
+        message.tried.push(carrier);
+        if let Some((part, number)) = message.part {
+            let allowed = self.affinity.sent(now, part, number, carrier);
+            debug_assert!(allowed, "placed before");
         }
     }
 
@@ -330,21 +399,21 @@ pub(super) fn is_v33(carrier: &Carrier<MessageKey>) -> bool {
     carrier.settings.interface_version < 0x34
 }
 
-fn has_room(links: &[Option<super::links::LinkSlot>], link: LinkId, out: &Outbox) -> bool {
+pub(super) fn has_room(links: &[Option<super::links::LinkSlot>], link: LinkId, out: &Outbox) -> bool {
     let slot = links.get(link.index()).and_then(Option::as_ref).filter(|slot| slot.id == link);
     slot.is_some_and(|slot| slot.session.may_send() && !slot.closing) && !out.is_full(link)
 }
 
 /// Whether the carrier as a whole lets a message pass now: nobody waits before it, its pace allows it, it can be
 /// given such a message.
-fn takes_now(carrier: &mut Carrier<MessageKey>, now: Instant, command: CommandId, body: &Body<'_>) -> bool {
+pub(super) fn takes_now(carrier: &mut Carrier<MessageKey>, now: Instant, command: CommandId, body: &Body<'_>) -> bool {
     carrier.queue.is_empty()
-        && carrier.throttle.as_mut().is_none_or(|throttle| throttle.available(now) > 0)
+        && carrier.pace.available(now) > 0
         && (!is_v33(carrier) || body.fits_v33(command))
 }
 
 /// The id that a carrier gave a message; empty when it gave none.
-fn id_of<'a>(response: &Pdu<'a>) -> &'a [u8] {
+pub(super) fn id_of<'a>(response: &Pdu<'a>) -> &'a [u8] {
     if response.command_id() == CommandId::SUBMIT_MULTI_RESP {
         return SubmitMultiResp::parse(response).message_id.unwrap_or_default();
     }
@@ -353,7 +422,7 @@ fn id_of<'a>(response: &Pdu<'a>) -> &'a [u8] {
 
 /// Appends a carrier's response as the ESME takes it: with the id that it is given, if not the carrier's, and without
 /// TLVs for a 3.3 peer.
-fn write_response(
+pub(super) fn write_response(
     pdu: &Pdu<'_>,
     id: Option<&[u8]>,
     v33: bool,
