@@ -91,6 +91,15 @@ fn late_answers_to_what_was_under_way_do_not_prolong_it() {
 }
 
 #[test]
+fn errors_from_before_an_ejection_do_not_count_when_it_returns() {
+    let settings = EjectSettings { for_time: Duration::from_secs(2), ..SETTINGS };
+    let mut health = Health::new(&settings);
+    assert!(errors(&mut health, at(0), &[1, 2]));
+    assert!(!errors(&mut health, at(2100), &[1]), "the two are still in the span");
+    assert!(errors(&mut health, at(2200), &[2]));
+}
+
+#[test]
 fn errors_while_it_returns_eject_it_for_longer_up_to_a_bound() {
     let mut health = Health::new(&SETTINGS);
     let (mut now, mut times) = (0, Vec::new());
