@@ -110,6 +110,12 @@ fn errors_while_it_returns_eject_it_for_longer_up_to_a_bound() {
         now = now + until.since(at(now)).as_millis() as u64 + 100;
     }
     assert_eq!(times, [1, 2, 4, 8, 8, 8]);
+    // Well for a moment only.
+    now += FOR;
+    assert_eq!(health.state(at(now)), State::Healthy);
+    assert!(errors(&mut health, at(now), &[1, 2]));
+    assert_eq!(health.state(at(now)), State::Ejected { until: at(now + 8 * FOR) });
+    now += 8 * FOR;
     // Well for long enough: the next is a first again.
     now += 2 * FOR + 100;
     assert!(errors(&mut health, at(now), &[1, 2]));
