@@ -5,13 +5,11 @@
 //! reconnect forgets nothing.
 //!
 //! ```text
-//!            throttled                     refuses many                   refuses few
-//!   Free ──────────────▶ Deep (cut_percent) ────────────▶ Settled (accepted) ──────────▶ Step (a little) ─┐
-//!     ▲                   ▲         │                          │      ▲ refuses many       │ ▲           │ few
-//!     │                   └─────────┼──────────────────────────┼──────┴────────────────────┘ └───────────┘
-//!     └─────────────────────────────┴──────────────────────────┘ from each, after grow_over without a refusal
-//!
-//!   Cut, the rate grows: soon to what was refused, rests there, goes past it in small steps, then ever faster.
+//!   Free    ──throttled──────────▶ Deep     cut by cut_percent
+//!   Deep    ──refuses many───────▶ Settled  to what is accepted meanwhile
+//!   any cut ──refuses few────────▶ Step     a little under what was refused
+//!   Step    ──refuses many───────▶ Deep     the carrier's rate has fallen
+//!   any cut ──grow_over without──▶ Free     grown to the refused rate soon, resting there, then past it
 //! ```
 //!
 //! Only refusals of PDUs written under the present rate say something about it; those written before are a part of
