@@ -5,15 +5,16 @@
 //! reconnect forgets nothing.
 //!
 //! ```text
-//!            throttled                    refused again: settle at what was accepted, or cut deeper
-//!   Free ──────────────▶ Cut (cut_percent) ────────────────────────────▶ Cut (a little)
-//!     ▲                     │ grows to the rate that was refused, rests there, goes past it in small steps
-//!     └─────────────────────┘ grow_over without a refusal
+//!   Free    ──throttled──────────▶ Deep     cut by cut_percent
+//!   Deep    ──refuses many───────▶ Settled  to what is accepted meanwhile
+//!   any cut ──refuses few────────▶ Step     a little under what was refused
+//!   Step    ──refuses many───────▶ Deep     the carrier's rate has fallen
+//!   any cut ──grow_over without──▶ Free     grown to the refused rate soon, resting there, then past it
 //! ```
 //!
 //! Only refusals of PDUs written under the present rate say something about it; those written before are a part of
-//! the refusal that set it. Between two refusals of a token bucket it gave out what it takes: the accepted PDUs in
-//! between are its rate, whatever its burst.
+//! the refusal that set it. While a carrier refuses many, what it accepts is its rate; when it refuses few, the rate
+//! was right but for a step.
 
 use super::settings::PaceSettings;
 use crate::throttle::{Rate, Throttle};
@@ -84,8 +85,6 @@ struct Cut {
     refused_at: Instant,
     /// It was refused again well under what was refused before.
     again: bool,
-    /// What was accepted before `from`, as a rate; 0: not known.
-    known: u64,
     /// How it was cut.
     kind: Kind,
     /// By how much, per thousand, if by a step.
@@ -110,7 +109,6 @@ enum Kind {
 struct Start {
     low: u64,
     high: u64,
-    known: u64,
     kind: Kind,
     step: u64,
     search: bool,
@@ -118,20 +116,20 @@ struct Start {
 
 impl Start {
     /// A refusal at this rate, which was right until now.
-    fn step(rate: u64, step: u64, known: u64) -> Self {
-        Self { low: less(rate, step), high: rate, known, kind: Kind::Step, step, search: false }
+    fn step(rate: u64, step: u64) -> Self {
+        Self { low: less(rate, step), high: rate, kind: Kind::Step, step, search: false }
     }
 
     /// A refusal at this rate, and nothing better is known.
     fn deep(rate: u64, cut_percent: u32) -> Self {
         let low = rate / 100 * u64::from(100u32.saturating_sub(cut_percent));
-        Self { low, high: rate, known: 0, kind: Kind::Deep, step: STEP, search: false }
+        Self { low, high: rate, kind: Kind::Deep, step: STEP, search: false }
     }
 
     /// Just under what the carrier accepted, and lower than what it refused.
     fn settled(known: u64, refused: u64) -> Self {
         let high = known.min(less(refused, STEP));
-        Self { low: less(high, STEP), high, known: 0, kind: Kind::Settled, step: STEP, search: false }
+        Self { low: less(high, STEP), high, kind: Kind::Settled, step: STEP, search: false }
     }
 }
 
@@ -163,6 +161,10 @@ impl Pace {
     /// One PDU leaves; false when none may.
     #[inline]
     pub fn take(&mut self, now: Instant) -> bool {
+        if self.ceiling.is_none() && self.cut.is_none() {
+            self.seen.add(now);
+            return true;
+        }
         if self.available(now) == 0 {
             return false;
         }
@@ -222,7 +224,7 @@ impl Pace {
             && self.freed_at.is_some_and(|at| now.since(at) < self.settings.grow_over)
         {
             // It grew back a moment ago: the ceiling is about right, only its burst is not.
-            return Start::step(configured, STEP, 0);
+            return Start::step(configured, STEP);
         }
         let seen = self.seen.rate(now);
         let base = self.configured.map_or(seen, |configured| seen.min(configured));
@@ -257,7 +259,6 @@ impl Pace {
             refused: 0,
             refused_at: from,
             again: false,
-            known: start.known,
             kind: start.kind,
             step: start.step,
             search: start.search,
@@ -318,14 +319,13 @@ impl Cut {
         let short = rate < self.high - (self.high - self.low) / 5;
         self.again |= self.kind == Kind::Step && short && span >= SPAN_STEP;
         if span >= SPAN {
-            let known = self.measured(span);
             if few && self.refused * 25 >= all && !found {
                 // It was over the carrier's rate all the time.
                 let search = self.kind == Kind::Deep || (self.search && self.refused * 5 >= all);
-                return Some(Start { search, ..Start::settled(known, rate) });
+                return Some(Start { search, ..Start::settled(self.measured(span), rate) });
             }
             let step = if self.again { (self.step * 2).min(STEP_MAX) } else { STEP };
-            return Some(Start::step(rate, step, known));
+            return Some(Start::step(rate, step));
         }
         match self.kind {
             Kind::Settled => None,
@@ -335,9 +335,6 @@ impl Cut {
                 settles.then(|| Start { search: true, ..Start::settled(self.measured(span), rate) })
             }
             Kind::Step if !few || self.refused * 8 < all || span < SPAN_STEP => None,
-            Kind::Step if self.known > 0 && self.known < rate / 100 * 97 => {
-                Some(Start { kind: Kind::Step, ..Start::settled(self.known, rate) })
-            }
             Kind::Step => Some(Start::deep(rate, settings.cut_percent)),
         }
     }

@@ -165,6 +165,14 @@ fn a_limit_per_second_of_the_wall_is_used_and_hardly_exceeded() {
 }
 
 #[test]
+fn a_rate_is_found_with_few_refusals() {
+    let mut pace = Pace::new(at(0), &settings(), None, 20);
+    let mut model = Model::new(Limit::Bucket(100, 1), 20);
+    let (accepted, refused) = model.run(&mut pace, 500, 10_000);
+    assert!(accepted >= 900 && refused < 60, "{accepted} accepted, {refused} refused");
+}
+
+#[test]
 fn jitter_and_a_driver_that_looks_each_millisecond_change_nothing() {
     for rate in [100, 1000] {
         let mut pace = Pace::new(at(0), &settings(), None, 20);
@@ -183,7 +191,7 @@ fn a_rate_that_changes_is_followed() {
     assert_used(&mut model, &mut pace, 300, 32_000, "after it rose");
     model.limit = Limit::Bucket(50, 10);
     let (_, refused) = model.run(&mut pace, 500, model.now_us / 1000 + 3000);
-    assert!(refused < 300, "{refused} refused when it fell");
+    assert!(refused < 200, "{refused} refused when it fell");
     assert_used(&mut model, &mut pace, 50, 7000, "after it fell");
 }
 
@@ -201,9 +209,9 @@ fn one_refusal_cuts_by_the_percentage_and_is_forgotten_after_grow_over() {
         model.run(&mut pace, 1000, second * 1000);
         let rate = pace.rate(at(second * 1000)).unwrap();
         assert!(rate >= before && rate <= 200.0 && pace.is_cut(), "{second} s: {rate} after {before}");
+        assert!(second < 12 || rate > 199.0, "{second} s: {rate}, the refused rate is near soon");
         before = rate;
     }
-    assert!(before > 190.0, "{before}");
     assert_eq!((pace.rate(at(35_100)), pace.is_cut()), (Some(200.0), false));
 }
 
@@ -237,9 +245,14 @@ fn refusals_of_what_was_under_way_do_not_cut_again() {
     let mut pace = Pace::new(at(0), &settings(), Some(per_second(100)), 50);
     (0..50).for_each(|_| assert!(pace.take(at(0))));
     pace.throttled(at(100), at(0));
-    let cut = pace.rate(at(100));
+    let cut = pace.rate(at(100)).unwrap();
     (0..40).for_each(|_| pace.throttled(at(100), at(0)));
-    assert_eq!(pace.rate(at(100)), cut);
+    assert_eq!(pace.rate(at(100)), Some(cut));
+    // Nor do they weigh in with those that come later: one in ten is no reason to settle lower.
+    (0..9).for_each(|nth| pace.accepted(at(200 + nth * 20)));
+    pace.throttled(at(400), at(390));
+    let later = pace.rate(at(400)).unwrap();
+    assert!(later >= cut, "{later} after {cut}");
 }
 
 #[test]

@@ -66,7 +66,8 @@ fn a_message_moves_while_none_of_its_parts_is_with_a_carrier() {
     let (mut affinity, key) = table();
     affinity.choose(at(0), key, A);
     assert_eq!(affinity.choose(at(0), key, B), Placed { carrier: B, sent: 0, failed: false });
-    assert!(!affinity.sent(at(0), key, 1, A) || affinity.place(at(0), key).unwrap().carrier == A);
+    assert!(affinity.sent(at(0), key, 1, A), "nothing was sent, only chosen");
+    assert!(!affinity.sent(at(0), key, 2, B));
 }
 
 #[test]
@@ -216,4 +217,26 @@ fn no_message_is_mixed_whatever_carriers_do() {
     }
     assert!((1000..3500).contains(&whole), "{whole} whole messages");
     assert_eq!((affinity.len(), affinity.forgotten()), (0, 0));
+}
+
+#[test]
+fn the_order_holds_when_the_newest_ends_first() {
+    let mut affinity = Affinity::with_max(1, 4);
+    for nth in 0..4 {
+        let key = key_of(&affinity, nth);
+        affinity.choose(at(0), key, A);
+    }
+    let newest = key_of(&affinity, 3);
+    (1..=3).for_each(|number| affinity.accepted(at(0), newest, number));
+    for nth in 4..12 {
+        let key = key_of(&affinity, nth);
+        affinity.choose(at(0), key, A);
+    }
+    let held: Vec<u32> = (0..12)
+        .filter(|&nth| {
+            let key = key_of(&affinity, nth);
+            affinity.place(at(0), key).is_some()
+        })
+        .collect();
+    assert_eq!((held, affinity.forgotten()), (vec![8, 9, 10, 11], 7));
 }

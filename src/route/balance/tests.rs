@@ -214,7 +214,7 @@ fn a_returning_member_gets_a_part_of_its_destinations() {
     let members = [(carrier(0), 1, 1), (carrier(1), 1, 1)];
     let mut balance =
         Balance::new(&[PoolSettings { balance: BalanceBy::HashDestination, ..ejecting(&members) }]);
-    let mut share = |balance: &mut Balance, now| {
+    let share = |balance: &mut Balance, now| {
         destinations().filter(|to| one(balance, now, to, &mut |_| true) == Some(1)).count()
     };
     fail(&mut balance, at(100), 1);

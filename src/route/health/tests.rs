@@ -91,6 +91,15 @@ fn late_answers_to_what_was_under_way_do_not_prolong_it() {
 }
 
 #[test]
+fn errors_from_before_an_ejection_do_not_count_when_it_returns() {
+    let settings = EjectSettings { for_time: Duration::from_secs(2), ..SETTINGS };
+    let mut health = Health::new(&settings);
+    assert!(errors(&mut health, at(0), &[1, 2]));
+    assert!(!errors(&mut health, at(2100), &[1]), "the two are still in the span");
+    assert!(errors(&mut health, at(2200), &[2]));
+}
+
+#[test]
 fn errors_while_it_returns_eject_it_for_longer_up_to_a_bound() {
     let mut health = Health::new(&SETTINGS);
     let (mut now, mut times) = (0, Vec::new());
@@ -101,6 +110,12 @@ fn errors_while_it_returns_eject_it_for_longer_up_to_a_bound() {
         now = now + until.since(at(now)).as_millis() as u64 + 100;
     }
     assert_eq!(times, [1, 2, 4, 8, 8, 8]);
+    // Well for a moment only.
+    now += FOR;
+    assert_eq!(health.state(at(now)), State::Healthy);
+    assert!(errors(&mut health, at(now), &[1, 2]));
+    assert_eq!(health.state(at(now)), State::Ejected { until: at(now + 8 * FOR) });
+    now += 8 * FOR;
     // Well for long enough: the next is a first again.
     now += 2 * FOR + 100;
     assert!(errors(&mut health, at(now), &[1, 2]));
