@@ -22,6 +22,7 @@ mod vectors;
 mod world;
 
 use serde_json::Value;
+use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use vectors::list;
@@ -64,18 +65,16 @@ fn what_is_valid_passes_unchanged_or_is_answered_by_the_session() {
     let relayed = count(valid::Outcome::Relayed);
     let session = count(valid::Outcome::Session);
     let refused = count(valid::Outcome::Refused);
-    println!(
-        "relay: pdu_valid {} of {} ({relayed} relayed unchanged, {session} session-level, {refused} refused by design)",
+    writeln!(std::io::stdout(), "relay: pdu_valid {} of {} ({relayed} relayed unchanged, {session} session-level, {refused} refused by design)",
         outcomes.len(),
-        list("pdu_valid").len(),
-    );
+        list("pdu_valid").len()).unwrap();
     assert_eq!((relayed, session, refused), (120, 23, 6));
 }
 
 #[test]
 fn what_is_malformed_gets_its_stated_verdict_and_reply() {
     let played = play("pdu_malformed", malformed::play).len();
-    println!("relay: pdu_malformed {played} of {}", list("pdu_malformed").len());
+    writeln!(std::io::stdout(), "relay: pdu_malformed {played} of {}", list("pdu_malformed").len()).unwrap();
     assert_eq!(played, 114);
 }
 
@@ -83,7 +82,7 @@ fn what_is_malformed_gets_its_stated_verdict_and_reply() {
 fn a_stream_is_read_the_same_however_it_is_cut() {
     let cuts: usize = play("streams", streams::play).into_iter().sum();
     let all = list("streams").len();
-    println!("relay: streams {all} of {all} (and {cuts} cuts in two)");
+    writeln!(std::io::stdout(), "relay: streams {all} of {all} (and {cuts} cuts in two)").unwrap();
     assert_eq!(all, 14);
     assert!(cuts > 400, "{cuts}");
 }
