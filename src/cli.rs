@@ -279,7 +279,7 @@ fn send(settings: send::Settings) -> u8 {
 
 fn unfit(error: &std::io::Error) -> u8 {
     complain(&format!("error: {error}"));
-    FAILED
+    if error.kind() == std::io::ErrorKind::Unsupported { UNFIT } else { FAILED }
 }
 
 fn smsc(args: SmscArgs) -> u8 {

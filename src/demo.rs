@@ -5,7 +5,7 @@
 
 use bindery::config::{self, Config, Files};
 use bindery::ids::ListenerId;
-use bindery::io::{self, Options, Stop, StopHandle};
+use bindery::io::{self, Driver, Options, Stop, StopHandle};
 use bindery::node::{Log, Node};
 use bindery::shard::port::{Event, Level};
 use bindery::time::Duration;
@@ -40,6 +40,7 @@ impl Carrier {
         });
         let (stop, handle) = Stop::new()?;
         let options = Options {
+            driver: Driver::Epoll,
             listeners: vec![(ListenerId(0), listener)],
             spin: Duration::ZERO,
             links_max: 1024,

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use bindery::ids::ListenerId;
-use bindery::io::{self, Options, Stop, StopHandle};
+use bindery::io::{self, Driver, Options, Stop, StopHandle};
 use bindery::shard::port::Core;
 use bindery::time::Duration;
 use bindery::tools::load::{self, Load};
