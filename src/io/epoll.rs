@@ -101,12 +101,7 @@ impl Epoll {
     }
 
     /// One step of a link's event: write first, then read.
-    fn step(
-        &mut self,
-        links: &mut Links<Line>,
-        out: &mut Outbox,
-        (id, flags): (LinkId, EventFlags),
-    ) -> Step {
+    fn step(&mut self, links: &mut Links<Line>, out: &mut Outbox, (id, flags): (LinkId, EventFlags)) -> Step {
         let Some(link) = links.live(id) else {
             self.event_done();
             return Step::Nothing;

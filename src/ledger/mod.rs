@@ -294,7 +294,8 @@ impl Ledger {
         if self.awaiting.len() > 2 * self.awaited + LEDGER_RECENT_MAX {
             let places = &self.places;
             self.awaiting.retain(|key| {
-                entry_at(places, key.index).is_some_and(|entry| entry.generation == key.generation && !entry.done)
+                entry_at(places, key.index)
+                    .is_some_and(|entry| entry.generation == key.generation && !entry.done)
             });
         }
     }

@@ -47,6 +47,13 @@ pub fn drive<C: Core + Send + 'static>(
     let signals = stop_on_signals(handle)?;
     let listeners = listener.into_iter().map(|socket| (ListenerId(0), socket)).collect();
     let spin = Duration::ZERO;
+    // What moves a tool's octets is nobody's concern.
+    let mut tell = log;
+    let log = Box::new(move |event: &Event| {
+        if event.name != "io" {
+            tell(event);
+        }
+    });
     let options = Options { driver: Driver::Epoll, listeners, spin, links_max: LINKS_MAX, log, stop };
     let (done, result) = channel();
     std::thread::Builder::new().name("core".into()).spawn(move || {

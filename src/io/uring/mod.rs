@@ -140,7 +140,9 @@ impl Uring {
         let came = done.result.map(|fd| TcpStream::from(ring::accepted(fd)));
         if !done.more {
             match done.result {
-                Ok(_) | Err(Errno::CONNABORTED | Errno::INTR) => self.ring.accept(socket.as_fd(), done.id.slot),
+                Ok(_) | Err(Errno::CONNABORTED | Errno::INTR) => {
+                    self.ring.accept(socket.as_fd(), done.id.slot)
+                }
                 // Out of descriptors or memory: it would fail again at once.
                 Err(_) => self.ring.accept_again(done.id.slot),
             }

@@ -31,7 +31,8 @@ pub(super) struct Pool {
 
 impl Pool {
     pub(super) fn new() -> std::io::Result<Self> {
-        let (protection, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE | MapFlags::POPULATE);
+        let (protection, flags) =
+            (ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE | MapFlags::POPULATE);
         // SAFETY: an anonymous mapping at an address of the kernel's choice touches no memory that is in use.
         let base = unsafe { mmap_anonymous(std::ptr::null_mut(), LENGTH, protection, flags) }?;
         let mut pool = Self { base, tail: 0, leak: false };
