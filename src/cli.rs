@@ -191,7 +191,7 @@ fn ended(result: std::io::Result<()>) -> u8 {
 
 fn demo() -> u8 {
     let log = demo::quiet(log::to_stderr(LogForm::of_stderr()));
-    let running = match Demo::start(demo::ADDRESS, log) {
+    let running = match Demo::start(demo::ADDRESS, io::Driver::Auto, log) {
         Ok(running) => running,
         Err(reason) => {
             complain(&format!("error: {reason}"));

@@ -174,6 +174,38 @@ fn many_links_are_served_at_once_and_each_is_closed_once() {
 }
 
 #[test]
+fn more_than_all_buffers_hold_at_once_is_read_to_the_last_octet() {
+    const LINKS: usize = 150;
+    const LENGTH: usize = 100_000;
+    for driver in Driver::available() {
+        let ((go, gone), (say, said)) = (channel::<()>(), channel());
+        let running = Running::start(driver, move |act: &mut Act<'_, '_>| {
+            if let Input::Bytes { bytes, .. } = act.input {
+                if bytes == b"wait" {
+                    // The loop stands still until every peer has written.
+                    recv(&gone);
+                } else {
+                    say.send(bytes.len()).unwrap();
+                }
+            }
+        });
+        let mut first = running.connect();
+        first.write_all(b"wait").unwrap();
+        let mut peers: Vec<_> = (0..LINKS).map(|_| running.connect()).collect();
+        for peer in &mut peers {
+            peer.write_all(&octets(LENGTH, 8)).unwrap();
+        }
+        go.send(()).unwrap();
+        let mut total = 0;
+        while total < LINKS * LENGTH {
+            total += recv(&said);
+        }
+        assert_eq!(total, LINKS * LENGTH, "{driver:?}");
+        running.drain();
+    }
+}
+
+#[test]
 fn a_connection_over_the_limit_is_closed_as_it_comes() {
     for driver in Driver::available() {
         let running = Running::start_with(driver, Echo::default(), |options| options.links_max = 2);

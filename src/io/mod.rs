@@ -55,6 +55,16 @@ impl Driver {
         }
     }
 
+    /// As the configuration says it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Uring => Uring::NAME,
+            Self::Epoll => Epoll::NAME,
+        }
+    }
+
     /// Those that work here. Says on stderr when io_uring does not.
     #[must_use]
     pub fn available() -> Vec<Self> {

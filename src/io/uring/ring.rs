@@ -307,3 +307,98 @@ impl Drop for Ring {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A ring, or none where the system forbids them; then the test says so.
+    fn ring() -> Option<Ring> {
+        Ring::open().map_err(|error| eprintln!("io_uring does not work here: {error}; nothing is tried")).ok()
+    }
+
+    /// Takes completions until every request has ended.
+    fn ends(ring: &mut Ring) -> Vec<Completion> {
+        let mut all = Vec::new();
+        while ring.under_way > 0 {
+            ring.wait(Some(Duration::from_secs(10))).unwrap();
+            all.extend(std::iter::from_fn(|| ring.next()));
+        }
+        all
+    }
+
+    #[test]
+    fn no_completion_is_lost_beyond_what_the_queues_hold() {
+        let Some(mut ring) = ring() else { return };
+        let many = 3 * COMPLETIONS;
+        for number in 0..many {
+            let id = LinkId { slot: number, generation: 0x0FFF_FFFF };
+            ring.push(&opcode::Nop::new().build(), Kind::Other, id);
+        }
+        let mut slots: Vec<u32> = ends(&mut ring).iter().map(|done| done.id.slot).collect();
+        slots.sort_unstable();
+        assert!(slots.into_iter().eq(0..many));
+    }
+
+    #[test]
+    fn a_completion_names_its_kind_slot_and_generation() {
+        let Some(mut ring) = ring() else { return };
+        let id = LinkId { slot: u32::MAX, generation: 0x0FFF_FFFF };
+        for kind in KINDS {
+            ring.push(&opcode::Nop::new().build(), kind, id);
+        }
+        let told: Vec<(Kind, LinkId)> = ends(&mut ring).iter().map(|done| (done.kind, done.id)).collect();
+        assert_eq!(told, KINDS.map(|kind| (kind, id)));
+    }
+
+    #[test]
+    fn a_short_send_goes_on_where_it_stopped_and_a_cancelled_one_gives_its_buffer_back() {
+        let Some(mut ring) = ring() else { return };
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+        let id = LinkId { slot: 3, generation: 1 };
+        let whole: Vec<u8> = (0..SEND_MAX + 1000).map(|octet| octet as u8).collect();
+        let reader = std::thread::spawn(move || {
+            let mut got = vec![0; SEND_MAX + 1000];
+            std::io::Read::read_exact(&mut &theirs, &mut got).unwrap();
+            (theirs, got)
+        });
+        let ours = std::os::fd::AsFd::as_fd(&ours);
+        ring.send(ours, id, whole.clone());
+        let first = ends(&mut ring);
+        assert_eq!((first.len(), first[0].kind, first[0].result), (1, Kind::Send, Ok(SEND_MAX as u32)));
+        assert!(ring.sent(id, SEND_MAX as u32).is_none());
+        ring.send_rest(ours, id);
+        assert_eq!(ends(&mut ring)[0].result, Ok(1000));
+        assert_eq!(ring.sent(id, 1000), Some(whole.clone()));
+        let (theirs, got) = reader.join().unwrap();
+        assert!(got == whole);
+        // Nobody reads: some send waits, and then is told to end.
+        while ring.under_way == 0 {
+            ring.send(ours, id, whole.clone());
+            ring.wait(Some(Duration::ZERO)).unwrap();
+            if ring.next().is_some() {
+                ring.landed(id);
+            }
+        }
+        ring.cancel(Kind::Send, id);
+        let ended = ends(&mut ring);
+        assert!(ended.iter().any(|done| done.kind == Kind::Send && done.result != Ok(SEND_MAX as u32)));
+        assert_eq!(ring.landed(id).len(), whole.len());
+        drop(theirs);
+    }
+
+    #[test]
+    fn a_ring_goes_with_a_receive_and_a_send_under_way() {
+        let Some(mut ring) = ring() else { return };
+        let (ours, _theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+        let id = LinkId { slot: 0, generation: 1 };
+        ring.receive(std::os::fd::AsFd::as_fd(&ours), id);
+        for slot in 0..20 {
+            ring.send(std::os::fd::AsFd::as_fd(&ours), LinkId { slot, generation: 1 }, vec![1; SEND_MAX]);
+        }
+        ring.wait(Some(Duration::ZERO)).unwrap();
+        assert!(ring.under_way > 2);
+        assert!(ring.quiesce());
+        assert_eq!(ring.under_way, 0);
+    }
+}
