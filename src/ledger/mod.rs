@@ -35,9 +35,9 @@ pub enum Given {
 impl Given {
     /// As the ESME sees it; `None`: the carrier's.
     #[must_use]
-    pub fn text(self) -> Option<SmallVec<[u8; 20]>> {
+    pub fn text(self) -> Option<IdText> {
         use std::io::Write;
-        let mut text = SmallVec::new();
+        let mut text = IdText::new();
         // Writing to a SmallVec cannot fail.
         let _ = match self {
             Self::Carrier => return None,

@@ -12,6 +12,8 @@
 //!   Outbound                     session_init, enquire_link, response timers, lost framing ───┘
 //! ```
 
+#[cfg(test)]
+mod tests;
 mod timers;
 mod window;
 
@@ -100,7 +102,7 @@ pub enum State {
     Bound(BindKind),
     /// An unbind is under way; what is in flight is being answered.
     Unbinding,
-    /// Over; nothing is read any more.
+    /// Over; a request that is still read is refused.
     Closed,
 }
 
@@ -306,9 +308,6 @@ impl Session {
         if command.is_response() {
             return self.on_response(now, pdu, pool, counters);
         }
-        if self.state == State::Closed {
-            return Heard::Handled;
-        }
         match command {
             CommandId::ENQUIRE_LINK => {
                 respond(out, pdu, CommandStatus::OK);
@@ -456,6 +455,11 @@ impl Session {
             return Heard::Bound(kind);
         }
         Heard::BindRefused(status)
+    }
+
+    /// The owner has paused the link and reads nothing from it: silence says nothing of the peer.
+    pub fn unread(&mut self, now: Instant) {
+        self.timers.up(now);
     }
 
     /// When `tick` is wanted.

@@ -172,7 +172,24 @@ impl Shard {
             self.drain_carriers(now, out);
         }
         self.pump(now, id, out);
+        self.take_over(now, id, out);
         Flow::Next
+    }
+
+    /// A carrier that could not send can: what waits at others that cannot may be for it.
+    fn take_over(&mut self, now: Now, id: CarrierId, out: &mut Outbox) {
+        let senders = |carrier: &crate::carrier::Carrier<_>| {
+            carrier.sessions().filter(|(_, kind)| kind.transmits()).count()
+        };
+        if self.carriers.get(id.index()).is_none_or(|carrier| senders(carrier) != 1) {
+            return;
+        }
+        for other in (0..self.carriers.len()).map(CarrierId::new) {
+            let state = self.carriers.get(other.index());
+            if state.is_some_and(|state| !state.queue.is_empty() && !state.can_send()) {
+                self.reroute(now, other, out);
+            }
+        }
     }
 
     fn count_sessions(&self, id: CarrierId) {

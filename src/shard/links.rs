@@ -46,6 +46,8 @@ pub(super) struct LinkSlot {
     pub(super) pdu_max: u32,
     /// Octets read and not processed.
     tail: Vec<u8>,
+    /// While paused: the tail holds requests only, what could go ahead of them has.
+    ahead_done: bool,
     /// Since when the tail begins with a PDU that is not whole.
     partial_since: Option<Instant>,
     /// The earliest tick that is asked for.
@@ -69,6 +71,7 @@ impl LinkSlot {
             session,
             pdu_max,
             tail: Vec::new(),
+            ahead_done: false,
             partial_since: None,
             armed: Instant::from_nanos(u64::MAX),
             paused: false,
@@ -116,14 +119,15 @@ impl Shard {
         }
         if slot.tail.is_empty() {
             let used = self.process(now, id, bytes, out);
-            return self.keep_tail(now, id, bytes.get(used..).unwrap_or_default());
+            return self.keep_tail(now, id, bytes.get(used..).unwrap_or_default(), out);
         }
+        slot.ahead_done = false;
         let mut tail = core::mem::take(&mut slot.tail);
         let (pdu_max, paused) = (slot.pdu_max as usize, slot.paused);
         if paused {
             tail.extend_from_slice(bytes);
-            slot.tail = tail;
-            return;
+            slot.ahead_done = false;
+            return self.put_tail(now, id, tail, out);
         }
         // Complete the one PDU that was cut, then go on in the borrowed octets.
         let mut rest = bytes;
@@ -137,13 +141,16 @@ impl Shard {
         }
         let used = self.process(now, id, &tail, out);
         tail.drain(..used.min(tail.len()));
+        if used > 0 {
+            self.forget_partial(id);
+        }
         if !tail.is_empty() {
             tail.extend_from_slice(rest);
-            return self.put_tail(now, id, tail);
+            return self.put_tail(now, id, tail, out);
         }
         self.spare_tail(tail);
         let used = self.process(now, id, rest, out);
-        self.keep_tail(now, id, rest.get(used..).unwrap_or_default());
+        self.keep_tail(now, id, rest.get(used..).unwrap_or_default(), out);
     }
 
     fn spare_tail(&mut self, mut tail: Vec<u8>) {
@@ -153,26 +160,57 @@ impl Shard {
         }
     }
 
-    fn keep_tail(&mut self, now: Now, id: LinkId, rest: &[u8]) {
+    fn keep_tail(&mut self, now: Now, id: LinkId, rest: &[u8], out: &mut Outbox) {
+        if let Some(slot) = self.link_mut(id) {
+            slot.ahead_done = false;
+        }
+        self.forget_partial(id);
         if rest.is_empty() {
-            if let Some(slot) = self.link_mut(id) {
-                slot.partial_since = None;
-            }
             return;
         }
         let mut tail = self.tails.pop().unwrap_or_default();
         tail.extend_from_slice(rest);
-        self.put_tail(now, id, tail);
+        self.put_tail(now, id, tail, out);
     }
 
-    fn put_tail(&mut self, now: Now, id: LinkId, tail: Vec<u8>) {
+    /// The PDU that was not whole is.
+    fn forget_partial(&mut self, id: LinkId) {
+        if let Some(slot) = self.link_mut(id) {
+            slot.partial_since = None;
+        }
+    }
+
+    fn put_tail(&mut self, now: Now, id: LinkId, mut tail: Vec<u8>, out: &mut Outbox) {
         let Some(slot) = self.link_mut(id) else { return };
         if slot.closing {
             return self.spare_tail(tail);
         }
+        if slot.paused && !slot.ahead_done {
+            slot.ahead_done = true;
+            self.go_ahead(now, id, &mut tail, out);
+        }
+        let Some(slot) = self.link_mut(id) else { return };
         slot.tail = tail;
-        slot.partial_since = if slot.paused { None } else { Some(now.mono) };
+        // More octets of the same PDU do not give it more time.
+        slot.partial_since = if slot.paused { None } else { slot.partial_since.or(Some(now.mono)) };
         self.arm(id);
+    }
+
+    /// A paused link's responses and enquire_links do not wait behind its submits: a peer whose window is full is alive,
+    /// and so are we.
+    fn go_ahead(&mut self, now: Now, id: LinkId, tail: &mut Vec<u8>, out: &mut Outbox) {
+        let Some(pdu_max) = self.link(id).map(|slot| slot.pdu_max as usize) else { return };
+        let mut at = 0;
+        while let Some(Frame::Whole(pdu, _)) = tail.get(at..).map(|rest| Frame::next(rest, pdu_max)) {
+            let length = pdu.bytes().len();
+            let enquires = pdu.command_id() == CommandId::ENQUIRE_LINK && !out.is_full(id);
+            if enquires || pdu.command_id().is_response() {
+                self.hear(now, id, &pdu, out);
+                tail.drain(at..at + length);
+            } else {
+                at += length;
+            }
+        }
     }
 
     /// Takes PDUs from the front of `bytes` while the link lets it; gives how many octets were used.
@@ -245,18 +283,18 @@ impl Shard {
         slot.paused = false;
         let tail = core::mem::take(&mut slot.tail);
         let used = self.process(now, id, &tail, out);
-        let rest = tail.get(used..).unwrap_or_default();
-        if rest.is_empty() {
+        if used >= tail.len() {
             self.spare_tail(tail);
-            self.keep_tail(now, id, &[]);
+            self.keep_tail(now, id, &[], out);
         } else {
             let mut tail = tail;
             tail.drain(..used);
-            self.put_tail(now, id, tail);
+            self.put_tail(now, id, tail, out);
         }
         if self.link(id).is_some_and(|slot| !slot.paused && !slot.closing) {
             out.act(Action::Resume(id));
         }
+        self.progress(now, id, out);
     }
 
     pub(super) fn on_room(&mut self, now: Now, id: LinkId, out: &mut Outbox) {
@@ -287,6 +325,11 @@ impl Shard {
                 Some(Side::Esme(_) | Side::Unbound(_)) | None => return Flow::Pause,
             }
         }
+        self.hear(now, id, pdu, out)
+    }
+
+    #[inline]
+    fn hear(&mut self, now: Now, id: LinkId, pdu: &Pdu<'_>, out: &mut Outbox) -> Flow {
         let Self { links, windows, counters, .. } = self;
         let slot = links.get_mut(id.index()).and_then(Option::as_mut).filter(|slot| slot.id == id);
         let Some(slot) = slot else { return Flow::Stop };
@@ -338,9 +381,16 @@ impl Shard {
 
     pub(super) fn tick_link(&mut self, now: Now, id: LinkId, out: &mut Outbox) {
         let Some(slot) = self.link_mut(id) else { return };
+        if slot.armed > now.mono {
+            // This wish was replaced by another, which stands in the queue.
+            return;
+        }
         slot.armed = Instant::from_nanos(u64::MAX);
         if slot.closing {
             return;
+        }
+        if slot.paused {
+            slot.session.unread(now.mono);
         }
         let due =
             |since: Option<Instant>, span| since.is_some_and(|since: Instant| since.after(span) <= now.mono);
@@ -366,8 +416,10 @@ impl Shard {
             }
         }
         self.progress(now, id, out);
-        if let Some(Side::Carrier(carrier, ..)) = self.link(id).map(|slot| slot.side) {
-            self.pump(now, carrier, out);
+        match self.link(id).map(|slot| slot.side) {
+            Some(Side::Carrier(carrier, ..)) => self.pump(now, carrier, out),
+            Some(Side::Esme(esme)) => self.pump_waiting(now, esme, out),
+            Some(Side::Unbound(_)) | None => {}
         }
         self.arm(id);
     }

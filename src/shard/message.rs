@@ -104,6 +104,8 @@ pub(super) struct Delivery {
     pub(super) link: LinkId,
     /// Its message, when it is a receipt.
     pub(super) entry: Option<EntryKey>,
+    /// The receipt names its message otherwise than the ESME knows it.
+    pub(super) other_id: bool,
     /// A receipt that ends its message.
     pub(super) is_final: bool,
     /// The PDU, while another session may have to be tried.

@@ -216,6 +216,7 @@ pub(super) fn delivery_of(link: LinkId, carrier: CarrierId, esme: EsmeId, pdu: &
         esme,
         link: LinkId::default(),
         entry: None,
+        other_id: false,
         is_final: false,
         frame: Vec::new(),
         until: Instant::ZERO,

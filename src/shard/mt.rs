@@ -22,9 +22,11 @@ use crate::smpp::convert;
 use crate::smpp::cursor::PduError;
 use crate::smpp::data::DataSm;
 use crate::smpp::frame::{Pdu, copy_with_sequence, write_header_only};
+use crate::smpp::multi::{SubmitMulti, SubmitMultiResp};
 use crate::smpp::response::MessageIdResp;
 use crate::smpp::sm::Sm;
 use crate::smpp::status::CommandStatus;
+use crate::smpp::tlv::Tlvs;
 use crate::time::{Instant, Now};
 use smallvec::SmallVec;
 
@@ -45,16 +47,18 @@ pub(super) type Quanta = SmallVec<[Quantum; 1]>;
 pub(super) enum Body<'a> {
     Sm(Sm<'a>),
     Data(DataSm<'a>),
+    Multi(SubmitMulti<'a>),
     /// Only passed on.
     Other,
 }
 
 impl<'a> Body<'a> {
     /// Reads a PDU that was checked before.
-    fn again(pdu: &Pdu<'a>) -> Self {
+    pub(super) fn again(pdu: &Pdu<'a>) -> Self {
         match pdu.command_id() {
             CommandId::SUBMIT_SM => Sm::parse_submit(pdu).map_or(Self::Other, Self::Sm),
             CommandId::DATA_SM => DataSm::parse(pdu).map_or(Self::Other, Self::Data),
+            CommandId::SUBMIT_MULTI => SubmitMulti::parse(pdu).map_or(Self::Other, Self::Multi),
             _ => Self::Other,
         }
     }
@@ -64,6 +68,7 @@ impl<'a> Body<'a> {
         match self {
             Self::Sm(sm) => convert::fits_v33(sm).is_ok(),
             Self::Data(data) => convert::sm_from_data(data).is_ok_and(|sm| convert::fits_v33(&sm).is_ok()),
+            Self::Multi(multi) => convert::multi_fits_v33(multi).is_ok(),
             Self::Other => command != CommandId::BROADCAST_SM,
         }
     }
@@ -498,7 +503,10 @@ impl Shard {
         if let Some(cells) = self.counters.carriers.get(carrier.index()) {
             if ok { cells.accepted.bump() } else { cells.refused.bump() }
         }
-        if let Some(cells) = self.counters.esmes.get(message.esme.index()) {
+        // A part is no answer of its own.
+        if !matches!(message.kind, Kind::Part(_))
+            && let Some(cells) = self.counters.esmes.get(message.esme.index())
+        {
             if ok { cells.accepted.bump() } else { cells.refused_by_carrier.bump() }
         }
         match message.kind {
@@ -517,22 +525,20 @@ impl Shard {
         if !ok {
             return self.answer_copy(now, message, pdu, out);
         }
-        let response = MessageIdResp::parse(pdu);
         let given = self.given(now, message.id_from);
         match given.text() {
             None => self.answer_copy(now, message, pdu, out),
             Some(id) => {
                 if let Some(slot) = self.link(message.link) {
                     let v33 = slot.session.is_v33();
-                    let mut response = response.with_id(&id);
-                    response.after = if v33 { &[] } else { response.after };
-                    let command = message.command.response();
-                    response.write(out.to(message.link), command, CommandStatus::OK, message.sequence);
+                    let (command, status) = (message.command.response(), CommandStatus::OK);
+                    let to = out.to(message.link);
+                    write_response(pdu, Some(&id), v33, command, status, message.sequence, to);
                 }
                 self.answered_or_gone(now, message.link, out);
             }
         }
-        self.index(now, message, response.id, given, out);
+        self.index(now, message, id_of(pdu), given, out);
     }
 
     pub(super) fn given(&mut self, now: Now, id_from: IdFrom) -> Given {
@@ -588,9 +594,7 @@ impl Shard {
         } else if same && !v33 {
             copy_with_sequence(to, pdu, message.sequence);
         } else {
-            let mut response = MessageIdResp::parse(pdu);
-            response.after = if v33 { &[] } else { response.after };
-            response.write(to, command, status, message.sequence);
+            write_response(pdu, None, v33, command, status, message.sequence, to);
         }
         self.answered(now, message.link, out);
     }
@@ -617,13 +621,20 @@ impl Shard {
         self.retained.release(message.frame);
     }
 
-    /// A carrier can send no more: what waits there, and was never written, is decided again.
+    /// A carrier can send no more, or another can again: what waits there, and was never written, is decided again.
+    /// What only this carrier can answer stays.
     pub(super) fn reroute(&mut self, now: Now, carrier: CarrierId, out: &mut Outbox) {
         let Some(state) = self.carriers.get_mut(carrier.index()) else { return };
         let waiting = core::mem::take(&mut state.queue);
         for key in waiting {
+            if self.messages.get(key).is_some_and(|message| message.pool.is_none()) {
+                if let Some(state) = self.carriers.get_mut(carrier.index()) {
+                    state.queue.push_back(key);
+                }
+                continue;
+            }
             let Some(mut message) = self.messages.remove(key) else { continue };
-            if message.pool.is_none() || self.link(message.link).is_none() {
+            if self.link(message.link).is_none() {
                 let key = self.messages.insert(message);
                 self.give_up(now, key, CommandStatus::SYSTEM_ERROR, Reason::NoCarrier, out);
                 continue;
@@ -694,6 +705,38 @@ fn takes_now(carrier: &mut Carrier<MessageKey>, now: Instant, command: CommandId
         && (!is_v33(carrier) || body.fits_v33(command))
 }
 
+/// The id that a carrier gave a message; empty when it gave none.
+fn id_of<'a>(response: &Pdu<'a>) -> &'a [u8] {
+    if response.command_id() == CommandId::SUBMIT_MULTI_RESP {
+        return SubmitMultiResp::parse(response).message_id.unwrap_or_default();
+    }
+    MessageIdResp::parse(response).id
+}
+
+/// Appends a carrier's response as the ESME takes it: with the id that it is given, if not the carrier's, and without
+/// TLVs for a 3.3 peer.
+fn write_response(
+    pdu: &Pdu<'_>,
+    id: Option<&[u8]>,
+    v33: bool,
+    command: CommandId,
+    status: CommandStatus,
+    sequence: u32,
+    to: &mut Vec<u8>,
+) {
+    if command == CommandId::SUBMIT_MULTI_RESP {
+        // What follows its id are destinations, which no peer may lose.
+        let mut response = SubmitMultiResp::parse(pdu);
+        response.message_id = id.or(response.message_id);
+        response.tlvs = if v33 { Tlvs::default() } else { response.tlvs };
+        return response.write(to, status, sequence);
+    }
+    let mut response = MessageIdResp::parse(pdu);
+    response = id.map_or(response, |id| response.with_id(id));
+    response.after = if v33 { &[] } else { response.after };
+    response.write(to, command, status, sequence);
+}
+
 /// Appends a request as the carrier takes it. Whether it fits was asked before.
 fn write_to_carrier(v33: bool, pdu: &Pdu<'_>, body: &Body<'_>, sequence: u32, to: &mut Vec<u8>) {
     let converted = match body {
@@ -701,7 +744,10 @@ fn write_to_carrier(v33: bool, pdu: &Pdu<'_>, body: &Body<'_>, sequence: u32, to
             convert::write_v33(sm, CommandId::SUBMIT_SM, sequence, to)
         }
         Body::Data(data) if v33 => convert::write_v33_from_data(data, CommandId::SUBMIT_SM, sequence, to),
-        Body::Sm(_) | Body::Data(_) | Body::Other => {
+        Body::Multi(multi) if v33 && !multi.content.tlvs.bytes().is_empty() => {
+            convert::write_v33_multi(multi, sequence, to)
+        }
+        Body::Sm(_) | Body::Data(_) | Body::Multi(_) | Body::Other => {
             copy_with_sequence(to, pdu, sequence);
             Ok(())
         }

@@ -43,7 +43,7 @@ impl Shard {
                 let mut message = self.message(now, id, esme, pdu, Kind::Submit);
                 message.pool = Some(group.pool);
                 message.awaited = if awaits { u16::from(group.count) } else { 0 };
-                self.dispatch(now, message, pdu, &Body::Other, out).map(|_| ())
+                self.dispatch(now, message, pdu, &Body::Multi(multi), out).map(|_| ())
             }
             _ => {
                 self.split(now, (id, esme), pdu, &multi, groups, &unroutable, out);
@@ -141,7 +141,7 @@ impl Shard {
         message.pool = Some(group.pool);
         let awaits = receipts_asked(multi.content.registered_delivery);
         message.awaited = if awaits { u16::from(group.count) } else { 0 };
-        match self.dispatch(now, message, &pdu, &Body::Other, out) {
+        match self.dispatch(now, message, &pdu, &Body::again(&pdu), out) {
             Ok(message) => self.keep_frame(message, frame),
             Err((status, reason)) => {
                 self.count_refusal(esme, reason);

@@ -131,7 +131,8 @@ impl Shard {
         let command = if v33 { CommandId::DELIVER_SM } else { pdu.command_id() };
         let was_empty = slot.session.window().used() == 0;
         let Some(sequence) = slot.session.send(now.mono, command, owner_of(key), windows) else { return };
-        let own = delivery.entry.and_then(|entry| ledger.get(entry)).and_then(|entry| entry.given.text());
+        let entry = delivery.entry.and_then(|entry| ledger.get(entry)).filter(|_| delivery.other_id);
+        let own = entry.map(|entry| entry.given.text().unwrap_or_else(|| entry.id.clone()));
         write_delivery(pdu, own.as_deref(), v33, sequence, out.to(link));
         if was_empty {
             self.arm(link);

@@ -13,11 +13,13 @@ use crate::ids::{CarrierId, EsmeId, LinkId};
 use crate::ledger::EntryKey;
 use crate::smpp::broadcast::CancelBroadcastSm;
 use crate::smpp::command::CommandId;
+use crate::smpp::convert;
 use crate::smpp::cursor::PduError;
 use crate::smpp::frame::{Pdu, copy_with_sequence, write_header_only};
 use crate::smpp::operations::{CancelSm, QuerySm, QuerySmResp, ReplaceSm};
 use crate::smpp::response::MessageIdResp;
 use crate::smpp::status::CommandStatus;
+use crate::smpp::tlv::Tlvs;
 use crate::smpp::v33::{ParamRetrieve, QueryLastMsgs, QueryMsgDetails, QueryMsgDetailsResp};
 use crate::time::Now;
 
@@ -51,6 +53,18 @@ impl<'a> Operation<'a> {
             Self::CancelBroadcast(cancel) => cancel.message_id,
             Self::Details(details) => details.message_id,
         }
+    }
+
+    /// The same for a 3.3 carrier, which is sent no TLVs.
+    fn for_v33(self) -> Result<Self, CommandStatus> {
+        let tlvs = Tlvs::default();
+        Ok(match self {
+            Self::Query(query) => Self::Query(QuerySm { tlvs, ..query }),
+            Self::Cancel(cancel) => Self::Cancel(CancelSm { tlvs, ..cancel }),
+            Self::Replace(replace) => Self::Replace(convert::replace_for_v33(&replace)?),
+            Self::CancelBroadcast(cancel) => Self::CancelBroadcast(CancelBroadcastSm { tlvs, ..cancel }),
+            Self::Details(details) => Self::Details(details),
+        })
     }
 
     /// Appends the request with another id; its sequence number is patched when it is sent.
@@ -133,6 +147,9 @@ impl Shard {
         let (carrier, carriers_id) = (found.carrier, found.id.clone());
         let mut message = self.message(now, id, esme, pdu, Kind::Operation(entry));
         message.carrier = carrier;
+        let v33 = self.carriers.get(carrier.index()).is_some_and(super::mt::is_v33);
+        let fitting = if v33 { operation.for_v33() } else { Ok(operation) };
+        let operation = fitting.map_err(|status| (status, Reason::Parts))?;
         let mut rewritten = Vec::new();
         operation.write_with(&carriers_id, pdu.command_id(), &mut rewritten);
         let Some(rewritten) = Pdu::whole(&rewritten) else { return Err(refused) };
@@ -170,13 +187,15 @@ impl Shard {
     ) {
         let Some(slot) = self.link(message.link) else { return self.ignored(Ignored::ResponseEsmeGone) };
         let status = pdu.header().command_status.for_version(slot.session.version());
+        let v33 = slot.session.is_v33();
         let (command, sequence) = (message.command.response(), message.sequence);
         let own = self.ledger.get(entry).and_then(|entry| entry.given.text());
         let to = out.to(message.link);
-        if pdu.command_id() == CommandId::GENERIC_NACK {
+        let translated = status != pdu.header().command_status;
+        if pdu.command_id() == CommandId::GENERIC_NACK || translated {
             write_header_only(to, command, status, sequence);
-        } else if let Some(own) = own.filter(|_| !pdu.body().is_empty()) {
-            write_response_with(pdu, &own, status, sequence, to);
+        } else if (own.is_some() || v33) && !pdu.body().is_empty() {
+            write_response_with(pdu, own.as_deref(), v33, status, sequence, to);
         } else {
             copy_with_sequence(to, pdu, sequence);
         }
@@ -184,20 +203,38 @@ impl Shard {
     }
 }
 
-/// Appends a response to query_sm and its kin with another id; the others carry none.
-fn write_response_with(pdu: &Pdu<'_>, id: &[u8], status: CommandStatus, sequence: u32, to: &mut Vec<u8>) {
+/// Appends a response to query_sm and its kin with the id that the ESME knows, if not the carrier's, and without TLVs
+/// for a 3.3 peer; the others carry neither.
+fn write_response_with(
+    pdu: &Pdu<'_>,
+    id: Option<&[u8]>,
+    v33: bool,
+    status: CommandStatus,
+    sequence: u32,
+    to: &mut Vec<u8>,
+) {
     match pdu.command_id() {
         CommandId::QUERY_SM_RESP => match QuerySmResp::parse(pdu) {
-            Ok(response) => QuerySmResp { message_id: id, ..response }.write(to, status, sequence),
+            Ok(response) => {
+                let message_id = id.unwrap_or(response.message_id);
+                let tlvs = if v33 { Tlvs::default() } else { response.tlvs };
+                QuerySmResp { message_id, tlvs, ..response }.write(to, status, sequence);
+            }
             Err(_) => write_header_only(to, pdu.command_id(), status, sequence),
         },
         CommandId::QUERY_MSG_DETAILS_RESP => match QueryMsgDetailsResp::parse(pdu) {
-            Ok(response) => QueryMsgDetailsResp { message_id: id, ..response }.write(to, status, sequence),
+            Ok(response) => {
+                let message_id = id.unwrap_or(response.message_id);
+                QueryMsgDetailsResp { message_id, ..response }.write(to, status, sequence);
+            }
             Err(_) => write_header_only(to, pdu.command_id(), status, sequence),
         },
         CommandId::QUERY_BROADCAST_SM_RESP => {
-            MessageIdResp::parse(pdu).with_id(id).write(to, pdu.command_id(), status, sequence);
+            let response = MessageIdResp::parse(pdu);
+            let response = id.map_or(response, |id| response.with_id(id));
+            response.write(to, pdu.command_id(), status, sequence);
         }
+        command if v33 => write_header_only(to, command, status, sequence),
         _ => copy_with_sequence(to, pdu, sequence),
     }
 }

@@ -10,8 +10,8 @@ use super::port::Outbox;
 use super::timers::Timer;
 use crate::counters::Match;
 use crate::ids::{CarrierId, LinkId};
-use crate::ledger::{AddressTail, EntryKey};
-use crate::limits::{PARKED_MAX, RECEIPT_PARK};
+use crate::ledger::{AddressTail, EntryKey, Given};
+use crate::limits::{MESSAGE_ID_MAX, PARKED_MAX, RECEIPT_PARK};
 use crate::smpp::frame::Pdu;
 use crate::smpp::id_form::response_key;
 use crate::smpp::receipt::Receipt;
@@ -94,8 +94,13 @@ impl Shard {
         }
         let esme = entry.esme;
         entry.with_esme |= is_final;
+        // Also with the carrier's own id: it may write it in hexadecimal here and in decimal there.
+        let short = entry.id.len() <= MESSAGE_ID_MAX;
+        let differs = |id: Option<&[u8]>| short && id.is_some_and(|id| id != entry.id.as_slice());
+        let other_id = entry.given != Given::Carrier || differs(receipt.tlv_id) || differs(receipt.text.id);
         let mut delivery = delivery_of(link, carrier, esme, pdu);
         delivery.entry = Some(key);
+        delivery.other_id = other_id;
         delivery.is_final = is_final;
         let Err(status) = self.offer(now, delivery, pdu, out) else {
             return self.count_receipt(carrier, Match::Matched);

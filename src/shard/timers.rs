@@ -62,6 +62,12 @@ impl TimerQueue {
         None
     }
 
+    /// Entries that have not fired.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.heap.len()
+    }
+
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.heap.peek().map(|Reverse((at, _))| *at)
     }

@@ -1,13 +1,17 @@
-//! What a peer of version 3.3 can be given. Owns: nothing. Takes: submit_sm, deliver_sm, the fields of data_sm.
-//! Gives: the same message without TLVs, or the status that refuses it. Never: drops a text, sends such a peer a TLV.
+//! What a peer of version 3.3 can be given. Owns: nothing. Takes: submit_sm, deliver_sm, submit_multi, the fields of
+//! data_sm, replace_sm. Gives: the same message without TLVs, or the status that refuses it. Never: drops a text, sends
+//! such a peer a TLV.
 
 use super::command::CommandId;
 use super::data::DataSm;
 use super::frame::write_pdu;
+use super::multi::SubmitMulti;
+use super::operations::ReplaceSm;
 use super::receipt::{Receipt, needs_text, write_text_of, write_with_short_message};
 use super::segment::{ConcatForm, ESM_UDHI, Part, Reference, has_udh};
 use super::sm::{Content, Sm, write_c_octets};
 use super::status::CommandStatus;
+use super::tlv::Tlvs;
 
 /// Octets of short_message that a peer of version 3.3 is given.
 pub const SHORT_MESSAGE_MAX: usize = 254;
@@ -26,7 +30,10 @@ fn plan<'a>(sm: &Sm<'a>) -> Result<Plan<'a>, CommandStatus> {
     if let Some(receipt) = Receipt::parse(sm, false).filter(needs_text) {
         return Ok(Plan::Compose(receipt));
     }
-    let content = &sm.content;
+    carried(&sm.content).map(|(part, text)| Plan::Carry(part, text))
+}
+
+fn carried<'a>(content: &Content<'a>) -> Result<(Option<Part>, &'a [u8]), CommandStatus> {
     let text = content.text();
     let sar = if has_udh(content.esm_class) { None } else { Part::from_sar(&content.tlvs) };
     let header = sar.map_or(0, |_| ConcatForm::Octet.udh_len());
@@ -39,7 +46,7 @@ fn plan<'a>(sm: &Sm<'a>) -> Result<Plan<'a>, CommandStatus> {
         Reference::Word(word) | Reference::Sar(word) => word as u8,
     };
     let part = sar.map(|part| Part { reference: Reference::Octet(octet(part)), ..part });
-    Ok(Plan::Carry(part, text))
+    Ok((part, text))
 }
 
 /// Whether the message can be given to a peer of version 3.3; `ESME_RINVMSGLEN` when its text is too long.
@@ -56,29 +63,60 @@ pub fn write_v33(
     out: &mut Vec<u8>,
 ) -> Result<(), CommandStatus> {
     let plan = plan(sm)?;
-    let header = matches!(plan, Plan::Carry(Some(_), _));
-    // A composed text stands alone: what stood before it, header and all, is replaced.
-    let esm_class = match plan {
-        Plan::Compose(_) => sm.content.esm_class & !ESM_UDHI,
-        Plan::Carry(..) if header => sm.content.esm_class | ESM_UDHI,
-        Plan::Carry(..) => sm.content.esm_class,
-    };
-    let content = Content { esm_class, ..sm.content };
     write_pdu(out, command_id, CommandStatus::OK, sequence_number, |out| {
         write_c_octets(out, sm.service_type);
         sm.source.write(out);
         sm.destination.write(out);
-        write_with_short_message(&content, out, |out| match plan {
-            Plan::Compose(receipt) => write_text_of(&receipt, out),
-            Plan::Carry(part, text) => {
-                if let Some(part) = part {
-                    part.write_udh(out);
-                }
-                out.extend_from_slice(text);
+        match plan {
+            // A composed text stands alone: what stood before it, header and all, is replaced.
+            Plan::Compose(receipt) => {
+                let content = Content { esm_class: sm.content.esm_class & !ESM_UDHI, ..sm.content };
+                write_with_short_message(&content, out, |out| write_text_of(&receipt, out));
             }
-        });
+            Plan::Carry(part, text) => write_carried(&sm.content, part, text, out),
+        }
     });
     Ok(())
+}
+
+fn write_carried(content: &Content<'_>, part: Option<Part>, text: &[u8], out: &mut Vec<u8>) {
+    let esm_class = if part.is_some() { content.esm_class | ESM_UDHI } else { content.esm_class };
+    write_with_short_message(&Content { esm_class, ..*content }, out, |out| {
+        if let Some(part) = part {
+            part.write_udh(out);
+        }
+        out.extend_from_slice(text);
+    });
+}
+
+/// Whether a submit_multi can be given to a peer of version 3.3.
+pub fn multi_fits_v33(multi: &SubmitMulti<'_>) -> Result<(), CommandStatus> {
+    carried(&multi.content).map(|_| ())
+}
+
+/// Appends a submit_multi as a peer of version 3.3 takes it, as `write_v33` does a submit_sm.
+pub fn write_v33_multi(
+    multi: &SubmitMulti<'_>,
+    sequence_number: u32,
+    out: &mut Vec<u8>,
+) -> Result<(), CommandStatus> {
+    let (part, text) = carried(&multi.content)?;
+    write_pdu(out, CommandId::SUBMIT_MULTI, CommandStatus::OK, sequence_number, |out| {
+        write_c_octets(out, multi.service_type);
+        multi.source.write(out);
+        multi.destinations.write(out);
+        write_carried(&multi.content, part, text, out);
+    });
+    Ok(())
+}
+
+/// A replace_sm as a peer of version 3.3 takes it: message_payload as short_message, no TLVs.
+pub fn replace_for_v33<'a>(replace: &ReplaceSm<'a>) -> Result<ReplaceSm<'a>, CommandStatus> {
+    let short_message = replace.text();
+    if short_message.len() > SHORT_MESSAGE_MAX {
+        return Err(CommandStatus::INVALID_MESSAGE_LENGTH);
+    }
+    Ok(ReplaceSm { short_message, tlvs: Tlvs::default(), ..*replace })
 }
 
 /// A data_sm as submit_sm or deliver_sm, the text still in message_payload; the status of an address that such a
@@ -115,7 +153,7 @@ mod tests {
     use super::super::frame::Pdu;
     use super::super::segment::part_of;
     use super::super::sm::Address;
-    use super::super::tlv::{Tag, Tlvs, write_tlv};
+    use super::super::tlv::{Tag, write_tlv};
     use super::*;
 
     fn tlvs(list: &[(Tag, &[u8])]) -> Vec<u8> {

@@ -1,0 +1,14 @@
+//! How a shard behaves, in virtual time and without sockets: the rig plays the driver, ESMEs and carriers.
+
+mod binds;
+mod carriers;
+mod deliveries;
+mod operations;
+mod outcomes;
+mod pdus;
+mod receipts;
+mod rig;
+mod shares;
+mod soak;
+mod windows;
+mod world;
