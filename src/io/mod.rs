@@ -50,7 +50,7 @@ impl Driver {
     /// `Unsupported` when io_uring was asked for and does not work here.
     pub fn check(self) -> std::io::Result<()> {
         match self {
-            Self::Uring => asked_again(Uring::probe).map_err(|error| no_uring(&error)),
+            Self::Uring => probe().map_err(|error| no_uring(&error)),
             Self::Auto | Self::Epoll => Ok(()),
         }
     }
@@ -109,7 +109,8 @@ pub fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-/// Runs `core` until it says `Exit` or the stop handle says so.
+/// Runs `core` until it says `Exit` or the stop handle says so. After io_uring, one later system call of this thread
+/// may be interrupted (EINTR) by the kernel's clearing up.
 ///
 /// # Errors
 /// The driver cannot be set up (`Unsupported` when io_uring was asked for and does not work here), or waiting fails.
@@ -139,6 +140,13 @@ fn run_over<C: Core, M: Mover>(
     let fields = vec![("driver", M::NAME.to_owned())];
     (options.log)(&Event { level: Level::Info, name: "io", fields });
     turns::run(core, mover, resolver, options)
+}
+
+/// Whether a ring can be had. On a thread of its own: a while after a ring is closed, the kernel interrupts a system
+/// call of the thread that had it.
+fn probe() -> std::io::Result<()> {
+    let probing = std::thread::Builder::new().name("probe".into()).spawn(|| asked_again(Uring::probe))?;
+    probing.join().map_err(|_| Error::other("the probe panicked"))?
 }
 
 fn no_uring(error: &Error) -> Error {
