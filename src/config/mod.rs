@@ -35,6 +35,8 @@ use std::path::Path;
 pub enum Io {
     /// The best that works here.
     Auto,
+    /// io_uring, or no start.
+    Uring,
     /// epoll.
     Epoll,
 }
