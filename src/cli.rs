@@ -191,7 +191,7 @@ fn ended(result: std::io::Result<()>) -> u8 {
 
 fn demo() -> u8 {
     let log = demo::quiet(log::to_stderr(LogForm::of_stderr()));
-    let running = match Demo::start(demo::ADDRESS, log) {
+    let running = match Demo::start(demo::ADDRESS, io::Driver::Auto, log) {
         Ok(running) => running,
         Err(reason) => {
             complain(&format!("error: {reason}"));
@@ -279,7 +279,7 @@ fn send(settings: send::Settings) -> u8 {
 
 fn unfit(error: &std::io::Error) -> u8 {
     complain(&format!("error: {error}"));
-    FAILED
+    if error.kind() == std::io::ErrorKind::Unsupported { UNFIT } else { FAILED }
 }
 
 fn smsc(args: SmscArgs) -> u8 {

@@ -5,7 +5,7 @@
 
 use bindery::config::{self, Config, Files};
 use bindery::ids::ListenerId;
-use bindery::io::{self, Options, Stop, StopHandle};
+use bindery::io::{self, Driver, Options, Stop, StopHandle};
 use bindery::node::{Log, Node};
 use bindery::shard::port::{Event, Level};
 use bindery::time::Duration;
@@ -27,7 +27,7 @@ pub(crate) struct Carrier {
 }
 
 impl Carrier {
-    fn start(name: &'static str, id_first: u64) -> std::io::Result<Self> {
+    fn start(name: &'static str, id_first: u64, driver: Driver) -> std::io::Result<Self> {
         let listener = io::listen(SocketAddr::from(([127, 0, 0, 1], 0)))?;
         let address = listener.local_addr()?;
         let core = Smsc::new(smsc::Settings {
@@ -40,6 +40,7 @@ impl Carrier {
         });
         let (stop, handle) = Stop::new()?;
         let options = Options {
+            driver,
             listeners: vec![(ListenerId(0), listener)],
             spin: Duration::ZERO,
             links_max: 1024,
@@ -62,12 +63,13 @@ pub(crate) struct Demo {
     pub(crate) carriers: Vec<Carrier>,
 }
 
-fn config_of(address: &str, carriers: &[Carrier]) -> Result<Config, String> {
+fn config_of(address: &str, carriers: &[Carrier], driver: Driver) -> Result<Config, String> {
     use std::fmt::Write as _;
     let mut text = format!(
-        "[node]\nname = \"demo\"\n[[listener]]\naddress = \"{address}\"\n\
+        "[node]\nname = \"demo\"\nio = \"{}\"\n[[listener]]\naddress = \"{address}\"\n\
          [esme.demo]\npassword = \"demo\"\npool = \"main\"\nsessions_max = 64\n\
-         [[mo_route]]\nname = \"all\"\ndeliver = [{{ esme = \"demo\" }}]\n"
+         [[mo_route]]\nname = \"all\"\ndeliver = [{{ esme = \"demo\" }}]\n",
+        driver.name()
     );
     let mut members = Vec::new();
     for (carrier, weight) in carriers.iter().zip([3, 1]) {
@@ -93,14 +95,14 @@ fn config_of(address: &str, carriers: &[Carrier]) -> Result<Config, String> {
 
 impl Demo {
     /// Starts carriers and node.
-    pub(crate) fn start(address: &str, log: Log) -> Result<Self, String> {
+    pub(crate) fn start(address: &str, driver: Driver, log: Log) -> Result<Self, String> {
         let carriers = [("alpha", 1_000_000_001), ("beta", 7_000_000_001)];
         let carriers: Vec<Carrier> = carriers
             .into_iter()
-            .map(|(name, id_first)| Carrier::start(name, id_first))
+            .map(|(name, id_first)| Carrier::start(name, id_first, driver))
             .collect::<Result<_, _>>()
             .map_err(|error| error.to_string())?;
-        let config = config_of(address, &carriers)?;
+        let config = config_of(address, &carriers, driver)?;
         let node = Node::start(config, log).map_err(|error| error.to_string())?;
         Ok(Self { node, carriers })
     }
@@ -175,7 +177,11 @@ mod tests {
 
     #[test]
     fn the_demo_comes_up_with_both_carriers_and_ends() {
-        let demo = Demo::start("127.0.0.1:0", Box::new(|_| ())).unwrap();
+        Driver::available().into_iter().for_each(the_demo_comes_up);
+    }
+
+    fn the_demo_comes_up(driver: Driver) {
+        let demo = Demo::start("127.0.0.1:0", driver, Box::new(|_| ())).unwrap();
         let counters = Arc::clone(demo.node.counters());
         // Four binds over loopback; the test runner's own limit ends a hang.
         while counters.carriers.iter().map(|carrier| carrier.sessions.get()).sum::<u64>() < 4 {

@@ -1,10 +1,10 @@
 //! A node: a configuration put to work. Owns: the shard's thread and its listeners. Takes: a checked configuration.
 //! Gives: the addresses it listens on, its counters, and its end. Never: a message.
 
-use crate::config::Config;
+use crate::config::{Config, Io};
 use crate::counters::ShardCounters;
 use crate::ids::ListenerId;
-use crate::io::{Options, Stop, StopHandle, listen};
+use crate::io::{Driver, Options, Stop, StopHandle, listen};
 use crate::shard::Shard;
 use crate::shard::port::Event;
 use std::net::SocketAddr;
@@ -41,7 +41,14 @@ impl Node {
         let (stop, handle) = Stop::new()?;
         let most: u64 = config.listeners.iter().map(|listener| u64::from(listener.connections_max)).sum();
         let sockets: u64 = config.carriers.iter().map(|carrier| u64::from(carrier.sessions)).sum();
+        let driver = match config.node.io {
+            Io::Auto => Driver::Auto,
+            Io::Uring => Driver::Uring,
+            Io::Epoll => Driver::Epoll,
+        };
+        driver.check()?;
         let options = Options {
+            driver,
             listeners,
             spin: config.node.spin,
             links_max: u32::try_from(most + sockets).unwrap_or(u32::MAX),

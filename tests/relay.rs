@@ -22,9 +22,11 @@ mod vectors;
 mod world;
 
 use serde_json::Value;
+use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use vectors::list;
+use world::over_each_driver;
 
 /// Vectors that are played at once: most of a vector's time is one side waiting for the other.
 const PLAYERS: usize = 4;
@@ -33,8 +35,9 @@ const PLAYERS: usize = 4;
 /// have said why and are named.
 fn play<T: Send>(name: &str, case: impl Fn(&str, &Value) -> T + Sync) -> Vec<T> {
     let all = list(name);
-    let next = AtomicUsize::new(0);
+    let (next, driver) = (AtomicUsize::new(0), world::driver());
     let player = || {
+        world::over(driver);
         let (mut good, mut bad) = (Vec::new(), Vec::new());
         while let Some(vector) = all.get(next.fetch_add(1, Ordering::Relaxed)) {
             let id = vector["id"].as_str().expect("a vector has an id");
@@ -59,31 +62,36 @@ fn play<T: Send>(name: &str, case: impl Fn(&str, &Value) -> T + Sync) -> Vec<T> 
 
 #[test]
 fn what_is_valid_passes_unchanged_or_is_answered_by_the_session() {
-    let outcomes = play("pdu_valid", valid::play);
-    let count = |outcome| outcomes.iter().filter(|&&one| one == outcome).count();
-    let relayed = count(valid::Outcome::Relayed);
-    let session = count(valid::Outcome::Session);
-    let refused = count(valid::Outcome::Refused);
-    println!(
-        "relay: pdu_valid {} of {} ({relayed} relayed unchanged, {session} session-level, {refused} refused by design)",
-        outcomes.len(),
-        list("pdu_valid").len(),
-    );
-    assert_eq!((relayed, session, refused), (120, 23, 6));
+    over_each_driver(|| {
+        let outcomes = play("pdu_valid", valid::play);
+        let count = |outcome| outcomes.iter().filter(|&&one| one == outcome).count();
+        let relayed = count(valid::Outcome::Relayed);
+        let session = count(valid::Outcome::Session);
+        let refused = count(valid::Outcome::Refused);
+        writeln!(std::io::stdout(), "relay: pdu_valid {} of {} ({relayed} relayed unchanged, {session} session-level, {refused} refused by design)",
+            outcomes.len(),
+            list("pdu_valid").len()).unwrap();
+        assert_eq!((relayed, session, refused), (120, 23, 6));
+    });
 }
 
 #[test]
 fn what_is_malformed_gets_its_stated_verdict_and_reply() {
-    let played = play("pdu_malformed", malformed::play).len();
-    println!("relay: pdu_malformed {played} of {}", list("pdu_malformed").len());
-    assert_eq!(played, 114);
+    over_each_driver(|| {
+        let played = play("pdu_malformed", malformed::play).len();
+        writeln!(std::io::stdout(), "relay: pdu_malformed {played} of {}", list("pdu_malformed").len())
+            .unwrap();
+        assert_eq!(played, 114);
+    });
 }
 
 #[test]
 fn a_stream_is_read_the_same_however_it_is_cut() {
-    let cuts: usize = play("streams", streams::play).into_iter().sum();
-    let all = list("streams").len();
-    println!("relay: streams {all} of {all} (and {cuts} cuts in two)");
-    assert_eq!(all, 14);
-    assert!(cuts > 400, "{cuts}");
+    over_each_driver(|| {
+        let cuts: usize = play("streams", streams::play).into_iter().sum();
+        let all = list("streams").len();
+        writeln!(std::io::stdout(), "relay: streams {all} of {all} (and {cuts} cuts in two)").unwrap();
+        assert_eq!(all, 14);
+        assert!(cuts > 400, "{cuts}");
+    });
 }

@@ -7,6 +7,7 @@ use bindery::smpp::receipt::ReceiptText;
 use bindery::smpp::segment::{ConcatForm, TextEncoding, parts};
 use bindery::smpp::{gsm7, ucs2};
 use serde_json::Value;
+use std::io::Write as _;
 
 fn vectors() -> Value {
     serde_json::from_str(include_str!("data/vectors.json")).unwrap()
@@ -60,7 +61,7 @@ fn receipt_texts_are_read_as_expected() {
             assert_eq!(got.as_deref(), value.as_str(), "{key} of {text}");
         }
     }
-    println!("vectors: receipt_text {checked} of 22");
+    writeln!(std::io::stdout(), "vectors: receipt_text {checked} of 22").unwrap();
     assert_eq!(checked, 22);
 }
 
@@ -115,7 +116,7 @@ fn message_ids_match_under_the_forms_of_kannel_and_jasmin() {
         assert_eq!(found, !forms.is_empty(), "{vector}");
         checked += 1;
     }
-    println!("vectors: message_id {checked} of 11");
+    writeln!(std::io::stdout(), "vectors: message_id {checked} of 11").unwrap();
     assert_eq!((checked, differ), (11, 14));
 }
 
@@ -156,7 +157,7 @@ fn gsm7_texts_are_encoded_packed_and_read_back() {
         }
         checked += 1;
     }
-    println!("vectors: gsm7 {checked} of 28");
+    writeln!(std::io::stdout(), "vectors: gsm7 {checked} of 28").unwrap();
     assert_eq!(checked, 28);
 }
 
@@ -181,7 +182,7 @@ fn ucs2_texts_are_encoded_and_read_back() {
         }
         checked += 1;
     }
-    println!("vectors: ucs2 {checked} of 10");
+    writeln!(std::io::stdout(), "vectors: ucs2 {checked} of 10").unwrap();
     assert_eq!(checked, 10);
 }
 
@@ -229,6 +230,6 @@ fn texts_are_cut_where_smsutil_cuts_them() {
         assert!(ranges.windows(2).all(|pair| pair[0].end == pair[1].start));
         checked += 1;
     }
-    println!("vectors: segmentation {checked} of 14");
+    writeln!(std::io::stdout(), "vectors: segmentation {checked} of 14").unwrap();
     assert_eq!(checked, 14);
 }

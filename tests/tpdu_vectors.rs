@@ -7,6 +7,7 @@ use bindery::smpp::tpdu::{Line, Number, Stamp, Tpdu, UserData, Validity};
 use bindery::smpp::{gsm7, ucs2};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
+use std::io::Write as _;
 
 fn hex(text: &str) -> Vec<u8> {
     (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
@@ -132,7 +133,7 @@ fn every_tpdu_is_read_as_stated() {
         assert_eq!(fields, vector["decoded"], "{}", vector["id"]);
         checked += 1;
     }
-    println!("vectors: sms_tpdu {checked} of 47");
+    writeln!(std::io::stdout(), "vectors: sms_tpdu {checked} of 47").unwrap();
     assert_eq!(checked, 47);
 }
 

@@ -37,6 +37,8 @@ use std::path::{Path, PathBuf};
 pub enum Io {
     /// The best that works here.
     Auto,
+    /// io_uring, or no start.
+    Uring,
     /// epoll.
     Epoll,
 }

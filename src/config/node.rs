@@ -31,8 +31,8 @@ pub(super) fn read_node(table: Option<&Table<'_>>, notes: &mut Notes) -> Node {
         node.name = name.to_owned();
     }
     read_shards(table, notes);
-    let drivers = [("auto", Io::Auto), ("epoll", Io::Epoll)];
-    node.io = table.choice(notes, "io", &drivers, &["io_uring", "glommio"]).unwrap_or(node.io);
+    let drivers = [("auto", Io::Auto), ("io_uring", Io::Uring), ("epoll", Io::Epoll)];
+    node.io = table.choice(notes, "io", &drivers, &["glommio"]).unwrap_or(node.io);
     node.spin = table.duration(notes, "spin", Duration::ZERO..=SPIN_MAX, node.spin);
     node.drain_deadline =
         table.duration(notes, "drain_deadline", Duration::ZERO..=DRAIN_MAX, node.drain_deadline);

@@ -7,20 +7,81 @@ mod clock;
 mod epoll;
 mod link;
 pub mod log;
+mod mover;
 mod resolve;
+mod spin;
 mod stop;
+mod turns;
+mod uring;
 
 pub use clock::Clock;
-pub use epoll::run;
 pub use stop::{Stop, StopHandle};
 
 use crate::ids::ListenerId;
-use crate::shard::port::Event;
+use crate::shard::port::{Core, Event, Level};
 use crate::time::Duration;
+use epoll::Epoll;
+use mover::Mover;
+use resolve::Resolver;
+use std::io::{Error, ErrorKind};
 use std::net::{SocketAddr, TcpListener};
+use uring::Uring;
+
+/// The kernel frees the memory of rings a while after they are closed: until then a program started again may be
+/// refused one. So it is asked for again, this often and so far apart.
+const NO_MEMORY_TRIES: u32 = 50;
+const NO_MEMORY_WAIT: Duration = Duration::from_millis(20);
+
+/// What moves the octets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Driver {
+    /// io_uring where it works, epoll elsewhere.
+    Auto,
+    /// io_uring or nothing.
+    Uring,
+    /// epoll.
+    Epoll,
+}
+
+impl Driver {
+    /// Whether it can be had at all here; `Auto` always can.
+    ///
+    /// # Errors
+    /// `Unsupported` when io_uring was asked for and does not work here.
+    pub fn check(self) -> std::io::Result<()> {
+        match self {
+            Self::Uring => probe().map_err(|error| no_uring(&error)),
+            Self::Auto | Self::Epoll => Ok(()),
+        }
+    }
+
+    /// As the configuration says it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Uring => Uring::NAME,
+            Self::Epoll => Epoll::NAME,
+        }
+    }
+
+    /// Those that work here. Says on stderr when io_uring does not.
+    #[must_use]
+    pub fn available() -> Vec<Self> {
+        match Self::Uring.check() {
+            Ok(()) => vec![Self::Epoll, Self::Uring],
+            Err(error) => {
+                eprintln!("{error}: only epoll is tried");
+                vec![Self::Epoll]
+            }
+        }
+    }
+}
 
 /// What a driver is told besides its core.
 pub struct Options {
+    /// What moves the octets.
+    pub driver: Driver,
     /// Bound sockets with their handles.
     pub listeners: Vec<(ListenerId, TcpListener)>,
     /// Longest time that the loop looks for work before it sleeps; zero: never.
@@ -46,4 +107,80 @@ pub fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
     socket.bind(&address.into())?;
     socket.listen(4096)?;
     Ok(socket.into())
+}
+
+/// Runs `core` until it says `Exit` or the stop handle says so. After io_uring, one later system call of this thread
+/// may be interrupted (EINTR) by the kernel's clearing up.
+///
+/// # Errors
+/// The driver cannot be set up (`Unsupported` when io_uring was asked for and does not work here), or waiting fails.
+pub fn run<C: Core>(core: C, mut options: Options) -> std::io::Result<C> {
+    let resolver = Resolver::new()?;
+    let listeners = std::mem::take(&mut options.listeners);
+    if options.driver != Driver::Epoll {
+        match asked_again(|| Uring::open(&listeners, &options.stop, &resolver)) {
+            Ok(mover) => return run_over(core, mover, resolver, options),
+            Err(error) if options.driver == Driver::Uring => return Err(no_uring(&error)),
+            Err(error) => {
+                let fields = vec![("wanted", Uring::NAME.to_owned()), ("reason", error.to_string())];
+                (options.log)(&Event { level: Level::Warn, name: "io_fallback", fields });
+            }
+        }
+    }
+    let mover = Epoll::open(listeners, &options.stop, &resolver)?;
+    run_over(core, mover, resolver, options)
+}
+
+fn run_over<C: Core, M: Mover>(
+    core: C,
+    mover: M,
+    resolver: Resolver,
+    mut options: Options,
+) -> std::io::Result<C> {
+    let fields = vec![("driver", M::NAME.to_owned())];
+    (options.log)(&Event { level: Level::Info, name: "io", fields });
+    turns::run(core, mover, resolver, options)
+}
+
+/// Whether a ring can be had. On a thread of its own: a while after a ring is closed, the kernel interrupts a system
+/// call of the thread that had it.
+fn probe() -> std::io::Result<()> {
+    let probing = std::thread::Builder::new().name("probe".into()).spawn(|| asked_again(Uring::probe))?;
+    probing.join().map_err(|_| Error::other("the probe panicked"))?
+}
+
+fn no_uring(error: &Error) -> Error {
+    Error::new(ErrorKind::Unsupported, format!("io_uring does not work here: {error}"))
+}
+
+/// Asks for a ring for a second while the memory for it is missing.
+fn asked_again<T>(mut ask: impl FnMut() -> std::io::Result<T>) -> std::io::Result<T> {
+    for _ in 0..NO_MEMORY_TRIES {
+        match ask() {
+            Err(error) if error.kind() == ErrorKind::OutOfMemory => std::thread::sleep(NO_MEMORY_WAIT),
+            other => return other,
+        }
+    }
+    ask()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ring_without_memory_is_asked_for_again_and_any_other_refusal_is_final() {
+        let mut asked = 0;
+        let given = asked_again(|| {
+            asked += 1;
+            if asked < 3 { Err(Error::from(ErrorKind::OutOfMemory)) } else { Ok(asked) }
+        });
+        assert_eq!(given.unwrap(), 3);
+        let mut refused = 0;
+        let refusal = asked_again(|| {
+            refused += 1;
+            Err::<(), _>(Error::from(ErrorKind::PermissionDenied))
+        });
+        assert_eq!((refusal.unwrap_err().kind(), refused), (ErrorKind::PermissionDenied, 1));
+    }
 }

@@ -2,6 +2,7 @@
 
 use crate::peer::{PATIENCE, Peer, header_of, header_only, sequence_of, view, with_sequence};
 use bindery::config::{self, Config, Files};
+use bindery::io::Driver;
 use bindery::node::Node;
 use bindery::smpp::bind::{Bind, BindResp};
 use bindery::smpp::command::CommandId;
@@ -9,9 +10,34 @@ use bindery::smpp::frame::write_pdu;
 use bindery::smpp::sm::{Address, Content, Sm, write_c_octets};
 use bindery::smpp::status::CommandStatus;
 use bindery::smpp::tlv::Tlvs;
+use std::cell::Cell;
 use std::fmt::Write;
 use std::net::TcpListener;
 use std::path::Path;
+
+thread_local! {
+    /// What the worlds of this thread run over.
+    static DRIVER: Cell<Driver> = const { Cell::new(Driver::Auto) };
+}
+
+/// What the worlds of this thread run over.
+pub(crate) fn driver() -> Driver {
+    DRIVER.get()
+}
+
+/// The worlds of this thread run over `driver` from now on.
+pub(crate) fn over(driver: Driver) {
+    DRIVER.set(driver);
+}
+
+/// Runs a test once over each driver that works here.
+pub(crate) fn over_each_driver(test: impl Fn()) {
+    for driver in Driver::available() {
+        over(driver);
+        println!("over {}", driver.name());
+        test();
+    }
+}
 
 /// What differs between worlds.
 #[derive(Debug, Clone, Copy)]
@@ -51,7 +77,10 @@ pub(crate) const THREE_FOUR: &str = "interface_version = \"3.4\"\n";
 pub(crate) const FIVE: &str = "interface_version = \"5.0\"\n";
 
 fn config_text(plan: &Plan<'_>, ports: &[u16]) -> String {
-    let mut text = String::from("[node]\nspin = \"0\"\n[[listener]]\naddress = \"127.0.0.1:0\"\n");
+    let mut text = format!(
+        "[node]\nspin = \"0\"\nio = \"{}\"\n[[listener]]\naddress = \"127.0.0.1:0\"\n",
+        driver().name()
+    );
     let accounts = [
         ("esme01", "esme01", "secret"),
         ("example", "SMPP3TEST", "secret08"),

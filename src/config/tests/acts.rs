@@ -12,6 +12,7 @@ const REFERENCE: &str = include_str!("../../../config/bindery.toml");
 const CHANGES: &[(&str, &str)] = &[
     ("name = \"gw1\"", "name = \"gw2\""),
     ("io = \"auto\"", "io = \"epoll\""),
+    ("io = \"auto\"", "io = \"io_uring\""),
     ("spin = \"100us\"", "spin = \"0\""),
     ("drain_deadline = \"30s\"", "drain_deadline = \"1m\""),
     ("address = \"0.0.0.0:2775\"", "address = \"[::]:2775\""),
@@ -95,7 +96,7 @@ const CHANGES: &[(&str, &str)] = &[
 const FIXED: &[(&str, &str)] = &[
     ("shards = 1", "shards = 2"),
     ("shards = 1", "shards = \"auto\""),
-    ("io = \"auto\"", "io = \"io_uring\""),
+    ("io = \"auto\"", "io = \"glommio\""),
     ("proxy_protocol = false", "proxy_protocol = true"),
     ("require_tls = false", "require_tls = true"),
     ("mode = \"relay\"", "mode = \"store\""),

@@ -95,7 +95,7 @@ error: node.io: found \"epol\"
 18 | io = \"epol\"
    |      ^^^^^^
    |
-   = note: allowed: \"auto\", \"epoll\"
+   = note: allowed: \"auto\", \"io_uring\", \"epoll\"
    = help: did you mean \"epoll\"?
 
 error: node.shards: more than one shard is not supported yet

@@ -1,0 +1,447 @@
+//! The loop that runs a core, the same over every driver.
+//!
+//! Owns: the core while it runs, the links, the outbox, the timers of links. Takes: what the driver says has
+//! happened. Gives: the core its inputs; the driver what is to be sent, closed, paused. Never: looks at octets.
+
+use super::link::{Link, Links, Phase};
+use super::mover::{Happened, Mover, Taken};
+use super::resolve::Resolver;
+use super::spin::Spin;
+use super::{Clock, Options};
+use crate::ids::{LinkId, ListenerId};
+use crate::limits::{CLOSE_FLUSH, CLOSE_LINGER};
+use crate::shard::port::{Action, CloseHow, Connect, Core, Input, Outbox, Ticket};
+use crate::time::{Duration, Instant, Now};
+use rustix::io::Errno;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
+
+const BY_PEER: &str = "closed by the peer";
+
+pub(super) struct Turns<C, M: Mover> {
+    core: C,
+    mover: M,
+    links: Links<M::Line>,
+    out: Outbox,
+    clock: Clock,
+    now: Now,
+    options: Options,
+    resolver: Resolver,
+    /// The links of the pass over the ready ones.
+    passing: Vec<LinkId>,
+    /// Ends of connects, flushes and lingers.
+    timers: BinaryHeap<Reverse<(Instant, LinkId)>>,
+    actions: Vec<Action>,
+    exit: bool,
+}
+
+/// Runs `core` over `mover` until it says `Exit` or the stop handle says so.
+pub(super) fn run<C: Core, M: Mover>(
+    core: C,
+    mover: M,
+    resolver: Resolver,
+    options: Options,
+) -> std::io::Result<C> {
+    let clock = Clock::start();
+    let mut turns = Turns {
+        core,
+        mover,
+        links: Links::new(),
+        out: Outbox::new(),
+        now: clock.now(),
+        clock,
+        options,
+        resolver,
+        passing: Vec::new(),
+        timers: BinaryHeap::new(),
+        actions: Vec::new(),
+        exit: false,
+    };
+    turns.run()?;
+    Ok(turns.core)
+}
+
+impl<C: Core, M: Mover> Turns<C, M> {
+    fn run(&mut self) -> std::io::Result<()> {
+        let mut spin = Spin::new(self.options.spin);
+        self.input(Input::Time);
+        self.finish_turn();
+        while !self.exit && !self.options.stop.must_exit() {
+            self.wait(&mut spin)?;
+            self.now = self.clock.now();
+            self.take_happened();
+            self.read_ready();
+            self.fire_timers();
+            if self.core.deadline().is_some_and(|deadline| deadline <= self.now.mono) {
+                self.input(Input::Time);
+            }
+            self.finish_turn();
+        }
+        Ok(())
+    }
+
+    fn input(&mut self, input: Input<'_>) {
+        self.core.handle(self.now, input, &mut self.out);
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        let own = self.timers.peek().map(|Reverse((at, _))| *at);
+        match (self.core.deadline(), own) {
+            (Some(core), Some(own)) => Some(core.min(own)),
+            (core, own) => core.or(own),
+        }
+    }
+
+    fn wait(&mut self, spin: &mut Spin) -> std::io::Result<()> {
+        loop {
+            let deadline = self.next_deadline();
+            let ready = self.links.any_ready();
+            let at_once = ready || spin.wants_to_look();
+            let until = |at: Instant| at.since(self.clock.mono());
+            let timeout = if at_once { Some(Duration::ZERO) } else { deadline.map(until) };
+            let found = self.mover.wait(timeout)?;
+            let mono = self.clock.mono();
+            spin.looked(mono, found);
+            if found || ready || deadline.is_some_and(|at| at <= mono) {
+                return Ok(());
+            }
+        }
+    }
+
+    fn take_happened(&mut self) {
+        while let Some(happened) = self.mover.next(&mut self.links, &mut self.out) {
+            match happened {
+                Happened::Taken(id, Taken::Bytes { bytes, again }) => {
+                    let open = self.links.live(id).is_some_and(|link| link.phase == Phase::Open);
+                    if open {
+                        self.core.handle(self.now, Input::Bytes { link: id, bytes }, &mut self.out);
+                    }
+                    if again {
+                        self.links.mark_ready(id);
+                    }
+                }
+                Happened::Taken(_, Taken::Nothing) => {}
+                Happened::Taken(id, Taken::End) => self.on_end(id),
+                Happened::Taken(id, Taken::Failed(error)) => self.drop_failed(id, error),
+                Happened::Sent(id, Ok(octets)) => self.on_sent(id, octets),
+                Happened::Sent(id, Err(error)) => self.drop_failed(id, error),
+                Happened::Connected(id) => self.on_connected(id),
+                Happened::Accepted { listener, socket, peer } => self.on_accepted(listener, socket, peer),
+                Happened::Idle(id) => self.release(id),
+                Happened::Woken => {
+                    self.options.stop.clear();
+                    if self.options.stop.take_drain() {
+                        self.input(Input::Drain);
+                    }
+                }
+                Happened::Resolved => self.take_resolved(),
+            }
+        }
+    }
+
+    fn read_ready(&mut self) {
+        // Links that become ready during this pass wait for the next turn: a budget of one read each.
+        let mut passing = std::mem::take(&mut self.passing);
+        self.links.take_ready(&mut passing);
+        for id in passing.drain(..) {
+            if let Some(link) = self.links.live(id) {
+                link.ready = false;
+                self.read(id);
+            }
+        }
+        self.passing = passing;
+    }
+
+    fn read(&mut self, id: LinkId) {
+        let Some(link) = self.links.live(id) else { return };
+        if link.paused || matches!(link.phase, Phase::Connecting(..) | Phase::Ending(_)) {
+            return;
+        }
+        let open = link.phase == Phase::Open;
+        match self.mover.read(link) {
+            Taken::Bytes { bytes, again } => {
+                if open {
+                    self.core.handle(self.now, Input::Bytes { link: id, bytes }, &mut self.out);
+                }
+                if again {
+                    self.links.mark_ready(id);
+                }
+            }
+            Taken::Nothing => {}
+            Taken::End => self.on_end(id),
+            Taken::Failed(error) => self.drop_failed(id, error),
+        }
+    }
+
+    /// The peer sends nothing more. It may still read: what it is owed is written before the link goes.
+    fn on_end(&mut self, id: LinkId) {
+        self.send_dirty();
+        let soon = self.now.mono.after(CLOSE_LINGER);
+        let Some(link) = self.links.live(id) else { return };
+        let until = match link.phase {
+            Phase::Ending(_) => return,
+            Phase::Open => soon,
+            Phase::Flushing(until) => until,
+            Phase::Connecting(..) | Phase::Lingering(_) => return self.drop_link(id, BY_PEER),
+        };
+        if link.unsent == 0 {
+            return self.drop_link(id, BY_PEER);
+        }
+        link.phase = Phase::Ending(until);
+        self.timers.push(Reverse((until, id)));
+    }
+
+    fn drop_failed(&mut self, id: LinkId, error: Errno) {
+        let ending = self.links.live(id).is_some_and(|link| matches!(link.phase, Phase::Ending(_)));
+        if ending {
+            return self.drop_link(id, BY_PEER);
+        }
+        let reason = std::io::Error::from(error).to_string();
+        self.drop_link(id, &reason);
+    }
+
+    /// Ends the link: at once, or as soon as the driver has nothing under way on its socket.
+    fn drop_link(&mut self, id: LinkId, reason: &str) {
+        let Some(link) = self.links.live(id) else { return };
+        let idle = self.mover.close(link);
+        link.closing = Some(reason.to_owned());
+        self.out.closed(id);
+        if idle {
+            self.release(id);
+        }
+    }
+
+    /// Closes the socket, frees the slot, tells the core.
+    fn release(&mut self, id: LinkId) {
+        let Some(link) = self.links.remove(id) else { return };
+        let Link { socket, phase, closing, line, .. } = link;
+        drop(socket);
+        self.out.keep(M::left(line));
+        let reason = closing.unwrap_or_default();
+        match phase {
+            Phase::Connecting(ticket, _) => self.input(Input::ConnectFailed { ticket, reason: &reason }),
+            Phase::Open | Phase::Flushing(_) | Phase::Lingering(_) | Phase::Ending(_) => {
+                self.input(Input::Closed { link: id, reason: &reason });
+            }
+        }
+    }
+
+    fn add_link(&mut self, socket: OwnedFd, phase: Phase) -> Result<LinkId, Errno> {
+        let id = self.links.add(socket, phase);
+        if let Some(link) = self.links.get(id)
+            && let Err(error) = self.mover.add(link)
+        {
+            self.links.remove(id);
+            return Err(error);
+        }
+        Ok(id)
+    }
+
+    fn on_accepted(&mut self, listener: ListenerId, socket: OwnedFd, peer: SocketAddr) {
+        if self.links.in_use() >= self.options.links_max as usize {
+            return;
+        }
+        if let Ok(link) = self.add_link(socket, Phase::Open) {
+            self.out.open(link);
+            self.links.mark_ready(link);
+            self.input(Input::Accepted { link, listener, peer });
+        }
+    }
+
+    fn take_resolved(&mut self) {
+        while let Some((connect, found)) = self.resolver.take() {
+            match found {
+                Ok(address) => self.connect_to(&connect, address),
+                Err(reason) => self.input(Input::ConnectFailed { ticket: connect.ticket, reason: &reason }),
+            }
+        }
+    }
+
+    fn connect(&mut self, connect: Connect) {
+        if let Ok(address) = connect.address.parse() {
+            return self.connect_to(&connect, address);
+        }
+        if let Err((connect, reason)) = self.resolver.ask(connect) {
+            self.input(Input::ConnectFailed { ticket: connect.ticket, reason });
+        }
+    }
+
+    fn connect_to(&mut self, connect: &Connect, address: SocketAddr) {
+        let ticket = connect.ticket;
+        let opened = open_socket(connect, address).and_then(|socket| {
+            let until = self.now.mono.after(connect.timeout);
+            let id = self.add_link(socket, Phase::Connecting(ticket, until))?;
+            self.timers.push(Reverse((until, id)));
+            Ok(())
+        });
+        if let Err(error) = opened {
+            self.input(Input::ConnectFailed { ticket, reason: &error.to_string() });
+        }
+    }
+
+    fn on_connected(&mut self, id: LinkId) {
+        let Some(link) = self.links.live(id) else { return };
+        let Phase::Connecting(ticket, _) = link.phase else { return };
+        match rustix::net::sockopt::socket_error(link.socket.as_fd()) {
+            Ok(Ok(())) => self.open(id, ticket),
+            Ok(Err(error)) | Err(error) => self.drop_failed(id, error),
+        }
+    }
+
+    fn open(&mut self, id: LinkId, ticket: Ticket) {
+        let Some(link) = self.links.live(id) else { return };
+        link.phase = Phase::Open;
+        self.links.mark_ready(id);
+        self.out.open(id);
+        self.input(Input::Connected { link: id, ticket });
+    }
+
+    fn fire_timers(&mut self) {
+        while let Some(Reverse((at, id))) = self.timers.peek().copied()
+            && at <= self.now.mono
+        {
+            self.timers.pop();
+            let Some(link) = self.links.live(id) else { continue };
+            match link.phase {
+                Phase::Connecting(_, until) if until <= at => self.drop_link(id, "connect timed out"),
+                Phase::Flushing(until) if until <= at => self.drop_link(id, "closed, output not taken"),
+                Phase::Lingering(until) if until <= at => self.drop_link(id, "closed"),
+                Phase::Ending(until) if until <= at => self.drop_link(id, BY_PEER),
+                Phase::Connecting(..)
+                | Phase::Flushing(_)
+                | Phase::Lingering(_)
+                | Phase::Ending(_)
+                | Phase::Open => {}
+            }
+        }
+    }
+
+    /// One write per dirty link, then what the core asked for, until neither gives more of the other.
+    fn finish_turn(&mut self) {
+        loop {
+            self.send_dirty();
+            let mut actions = std::mem::take(&mut self.actions);
+            self.out.take_actions(&mut actions);
+            let idle = actions.is_empty();
+            for action in actions.drain(..) {
+                self.act(action);
+            }
+            self.actions = actions;
+            if idle {
+                return;
+            }
+        }
+    }
+
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::Connect(connect) => self.connect(connect),
+            Action::Close(id, CloseHow::Now) => self.drop_link(id, "closed"),
+            Action::Close(id, CloseHow::AfterFlush) => self.close_after_flush(id),
+            Action::Pause(id) => {
+                if let Some(link) = self.links.live(id)
+                    && !link.paused
+                {
+                    link.paused = true;
+                    self.mover.pause(link);
+                }
+            }
+            Action::Resume(id) => {
+                if let Some(link) = self.links.live(id)
+                    && link.paused
+                {
+                    link.paused = false;
+                    self.links.mark_ready(id);
+                }
+            }
+            Action::Log(event) => (self.options.log)(&event),
+            Action::Exit => self.exit = true,
+        }
+    }
+
+    fn close_after_flush(&mut self, id: LinkId) {
+        // What the core appended in this turn goes out first.
+        self.send_dirty();
+        let until = self.now.mono.after(CLOSE_FLUSH);
+        let Some(link) = self.links.live(id) else { return };
+        if link.phase != Phase::Open {
+            return;
+        }
+        link.paused = false;
+        link.phase = Phase::Flushing(until);
+        if link.unsent == 0 {
+            self.linger(id);
+        } else {
+            self.timers.push(Reverse((until, id)));
+        }
+    }
+
+    /// Half-closes and reads on until the peer's end: closing with unread input would reset the link and with it the
+    /// answer that was just written.
+    fn linger(&mut self, id: LinkId) {
+        let until = self.now.mono.after(CLOSE_LINGER);
+        let Some(link) = self.links.live(id) else { return };
+        link.phase = Phase::Lingering(until);
+        match rustix::net::shutdown(&link.socket, rustix::net::Shutdown::Write) {
+            Err(error) => self.drop_failed(id, error),
+            Ok(()) => {
+                self.links.mark_ready(id);
+                self.timers.push(Reverse((until, id)));
+            }
+        }
+    }
+
+    fn send_dirty(&mut self) {
+        while let Some((id, buffer)) = self.out.take_dirty() {
+            self.send(id, buffer);
+        }
+    }
+
+    fn send(&mut self, id: LinkId, buffer: Vec<u8>) {
+        let Some(link) = self.links.live(id) else { return self.out.keep(buffer) };
+        link.unsent += buffer.len();
+        match self.mover.send(link, buffer, &mut self.out) {
+            Ok(0) => {}
+            Ok(octets) => self.on_sent(id, octets),
+            Err(error) => self.drop_failed(id, error),
+        }
+    }
+
+    fn on_sent(&mut self, id: LinkId, octets: usize) {
+        let Some(link) = self.links.live(id) else { return };
+        assert!(octets <= link.unsent, "no more is sent than was handed over");
+        link.unsent -= octets;
+        let (written, phase) = (link.unsent == 0, link.phase);
+        let room = self.out.flushed(id, octets);
+        match phase {
+            Phase::Flushing(_) if written => self.linger(id),
+            Phase::Ending(_) if written => return self.drop_link(id, BY_PEER),
+            Phase::Flushing(_)
+            | Phase::Ending(_)
+            | Phase::Open
+            | Phase::Lingering(_)
+            | Phase::Connecting(..) => {}
+        }
+        if room && self.links.live(id).is_some() {
+            self.input(Input::Room { link: id });
+        }
+    }
+}
+
+fn open_socket(connect: &Connect, address: SocketAddr) -> Result<OwnedFd, Errno> {
+    use rustix::net::{AddressFamily, SocketFlags, SocketType, ipproto, sockopt};
+    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, Some(ipproto::TCP))?;
+    sockopt::set_tcp_nodelay(&socket, true)?;
+    if !connect.user_timeout.is_zero() {
+        let millis = u32::try_from(connect.user_timeout.as_millis()).unwrap_or(u32::MAX);
+        sockopt::set_tcp_user_timeout(&socket, millis)?;
+    }
+    match rustix::net::connect(&socket, &address) {
+        Ok(()) | Err(Errno::INPROGRESS) => Ok(socket),
+        Err(error) => Err(error),
+    }
+}
