@@ -580,7 +580,8 @@ impl Oracle {
             let what = format!("link {wire} is given receipt {index} of account {}", message.account);
             return self.fail("receipt_account", what);
         }
-        if message.done {
+        // An intermediate one that an ESME left unanswered may come again whenever it likes.
+        if message.done && sent.is_final {
             return self.fail("receipt_twice", format!("receipt {index} was taken already"));
         }
         let other = &self.links[message.wire];
@@ -618,8 +619,9 @@ impl Oracle {
             if link.down || link.closing || !esme_bound {
                 continue;
             }
-            if let Some((asked, _)) = link.asked.iter().next() {
-                let what = format!("link {wire} was not answered {:?} {}", asked.0.name(), asked.1);
+            if let Some((asked, waits)) = link.asked.iter().min_by_key(|(asked, _)| asked.1) {
+                let (name, number) = (asked.0.name().unwrap_or("?"), asked.1);
+                let what = format!("{:?}, link {wire}: no answer to {name} {number}, {waits:?}", link.end);
                 self.fail("unanswered", what);
             }
         }
