@@ -184,6 +184,9 @@ impl World {
 
     /// A receipt is due.
     pub(crate) fn send_receipt(&mut self, mut dlr: Dlr) {
+        if self.hushed {
+            return;
+        }
         let among = self.delivering(dlr.carrier);
         let elsewhere = among.len() > 1 && self.net.faults.strike(Kind::ReceiptElsewhere);
         let wire = if among.contains(&dlr.wire) && !elsewhere { Some(dlr.wire) } else { self.pick(&among) };

@@ -91,6 +91,8 @@ pub(crate) struct World {
     number: u32,
     /// No new messages.
     pub(crate) quiet: bool,
+    /// No receipts either.
+    pub(crate) hushed: bool,
     start: Instant,
     steps: u64,
 }
@@ -122,6 +124,7 @@ impl World {
             counters,
             number: 1000,
             quiet: false,
+            hushed: false,
             start,
             steps: 0,
         }
@@ -202,7 +205,9 @@ impl World {
         for account in 0..ACCOUNTS.len() {
             self.probe(account);
         }
-        self.run_for(Duration::from_secs(30), step);
+        self.run_for(Duration::from_secs(15), step);
+        self.hushed = true;
+        self.run_for(Duration::from_secs(15), step);
         if self.net.oracle.violation.is_none() {
             self.check_quiet();
         }
