@@ -134,9 +134,10 @@ impl World {
         }
         self.carriers[carrier].issued += 1;
         let id = (FIRST_ID + self.carriers[carrier].issued).to_string();
+        // One that was in flight before, or none that will be soon: a number yet to come cannot be known.
         let mut answered = sequence;
         if self.net.faults.strike(Kind::WrongSequence) {
-            answered = if self.prng.chance(1, 3) { sequence.wrapping_add(1) } else { sequence + 5000 };
+            answered = if self.prng.chance(1, 3) { sequence - 1 } else { sequence + 5000 };
         }
         let mut answer = Vec::new();
         MessageIdResp::new(id.as_bytes()).write(&mut answer, command, CommandStatus::OK, answered);

@@ -63,8 +63,10 @@ impl World {
         self.net.later(wait, Turn::Esme(account));
         let net = &self.net;
         self.esmes[account].sessions.retain(|session| net.is_open(session.wire));
-        if self.esmes[account].sessions.len() < SESSIONS && self.prng.chance(1, 3) {
-            self.esme_binds(account);
+        let sessions = &self.esmes[account].sessions;
+        let sends = sessions.iter().any(|session| session.kind.transmits() && !session.unbinding);
+        if !sends || (sessions.len() < SESSIONS && self.prng.chance(1, 3)) {
+            self.esme_binds(account, sends);
         }
         if self.quiet {
             return;
@@ -90,10 +92,9 @@ impl World {
         }
     }
 
-    fn esme_binds(&mut self, account: usize) {
-        let first = self.esmes[account].sessions.is_empty();
+    fn esme_binds(&mut self, account: usize, sends: bool) {
         let kinds = [BindKind::Transceiver, BindKind::Transceiver, BindKind::Transmitter, BindKind::Receiver];
-        let kind = if first { BindKind::Transceiver } else { kinds[self.prng.below(4) as usize] };
+        let kind = if sends { kinds[self.prng.below(4) as usize] } else { BindKind::Transceiver };
         let node = self.prng.below(self.net.nodes.len() as u64) as usize;
         let wire = self.net.connect(node);
         self.sides.insert(wire, Side::Esme(account));

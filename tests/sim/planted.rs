@@ -31,7 +31,7 @@ macro_rules! bugs {
 }
 
 bugs! {
-    /// A response is never written.
+    /// A refusal is never written.
     ForgetsAnswer = "unanswered",
     /// A response is written twice.
     AnswersTwice = "unasked",
@@ -49,7 +49,7 @@ bugs! {
     AnswersRefusal = "accepted",
     /// Another id is answered than promised.
     AnswersOtherId = "given_id",
-    /// A response comes half a minute late.
+    /// A refusal comes a minute late.
     AnswersLate = "late",
     /// A receipt goes to another session, whoever it is.
     SwapsAccounts = "receipt_account",
@@ -74,7 +74,7 @@ bugs! {
     /// A number is used again that is in flight.
     SequenceAgain = "sequence",
     /// A paused link is never read again.
-    StaysPaused = "unanswered",
+    StaysPaused = "stuck",
 }
 
 /// Every so many PDUs that it could touch the bug shows.
@@ -221,14 +221,14 @@ fn may_touch(bug: Bug, end: End, pdu: &Pdu<'_>) -> bool {
     let receipt = find(pdu.bytes(), b"id:").is_some() && command == CommandId::DELIVER_SM;
     let answer = end == End::Esme && command == CommandId::SUBMIT_SM_RESP;
     match bug {
-        Bug::ForgetsAnswer | Bug::AnswersTwice | Bug::AnswersAnother | Bug::AnswersLate => answer,
-        Bug::AnswersOk => answer && !ok,
+        Bug::AnswersTwice | Bug::AnswersAnother => answer,
+        Bug::AnswersOk | Bug::ForgetsAnswer | Bug::AnswersLate => answer && !ok,
         Bug::AnswersRefusal | Bug::AnswersOtherId | Bug::ReceiptBeforeResponse => answer && ok,
         Bug::ForgetsReceipt => end != End::Esme && command == CommandId::DELIVER_SM_RESP,
         Bug::CarrierHearsOk => end != End::Esme && command == CommandId::DELIVER_SM_RESP && !ok,
-        Bug::SubmitsTwice | Bug::ChangesOctet | Bug::SequenceAgain => command == CommandId::SUBMIT_SM,
+        Bug::SubmitsTwice | Bug::ChangesOctet => command == CommandId::SUBMIT_SM,
         Bug::SwapsAccounts | Bug::ReceiptOtherId | Bug::ReceiptAgain | Bug::ReceiptChanged => receipt,
-        Bug::MoChanged => command == CommandId::DELIVER_SM && !receipt,
+        Bug::MoChanged | Bug::SequenceAgain => command == CommandId::DELIVER_SM && !receipt,
         Bug::WindowTooLarge | Bug::PaceTooFast | Bug::SocketTooMany | Bug::StaysPaused => false,
     }
 }
