@@ -236,7 +236,11 @@ impl World {
         let source = Address { ton: 1, npi: 1, digits: &dlr.number };
         let destination = Address { ton: 1, npi: 1, digits: b"14499" };
         let mut octets = Vec::new();
-        Sm { source, destination, content, ..Sm::default() }.write(&mut octets, CommandId::DELIVER_SM, sequence);
+        Sm { source, destination, content, ..Sm::default() }.write(
+            &mut octets,
+            CommandId::DELIVER_SM,
+            sequence,
+        );
         octets
     }
 
@@ -274,7 +278,11 @@ impl World {
         let source = Address { ton: 1, npi: 1, digits: b"38268123456" };
         let destination = Address { ton: 1, npi: 1, digits: b"14499" };
         let mut octets = Vec::new();
-        Sm { source, destination, content, ..Sm::default() }.write(&mut octets, CommandId::DELIVER_SM, sequence);
+        Sm { source, destination, content, ..Sm::default() }.write(
+            &mut octets,
+            CommandId::DELIVER_SM,
+            sequence,
+        );
         self.net.send(wire, &octets);
     }
 

@@ -125,7 +125,11 @@ impl World {
         let source = Address { ton: 1, npi: 1, digits: b"14499" };
         let destination = Address { ton: 1, npi: 1, digits: to.as_bytes() };
         let mut octets = Vec::new();
-        Sm { source, destination, content, ..Sm::default() }.write(&mut octets, CommandId::SUBMIT_SM, sequence);
+        Sm { source, destination, content, ..Sm::default() }.write(
+            &mut octets,
+            CommandId::SUBMIT_SM,
+            sequence,
+        );
         let session = &mut self.esmes[account].sessions[at];
         session.waiting += 1;
         let wire = session.wire;
@@ -206,8 +210,11 @@ impl World {
         if self.net.faults.strike(Kind::WrongType) {
             self.reply(wire, header(CommandId::CANCEL_SM_RESP, CommandStatus::OK, sequence), 1, 20);
         }
-        let statuses =
-            [CommandStatus::RECEIVER_TEMPORARY, CommandStatus::RECEIVER_PERMANENT, CommandStatus::SYSTEM_ERROR];
+        let statuses = [
+            CommandStatus::RECEIVER_TEMPORARY,
+            CommandStatus::RECEIVER_PERMANENT,
+            CommandStatus::SYSTEM_ERROR,
+        ];
         let refuses = self.net.faults.strike(Kind::EsmeRefuses);
         let status = if refuses { statuses[self.prng.below(3) as usize] } else { CommandStatus::OK };
         let mut answer = Vec::new();

@@ -167,7 +167,8 @@ impl<P> Net<P> {
 
     /// One thing happens; it is what the peers are told.
     pub(crate) fn step(&mut self) -> Told<P> {
-        let due = (0..self.nodes.len()).filter_map(|node| Some((self.nodes[node].core.deadline()?, node))).min();
+        let due =
+            (0..self.nodes.len()).filter_map(|node| Some((self.nodes[node].core.deadline()?, node))).min();
         let next = self.queue.first_key_value().map(|((at, _), _)| *at);
         if let Some((at, node)) = due
             && next.is_none_or(|next| at <= next)
@@ -318,7 +319,6 @@ impl<P> Net<P> {
 
     /// The node is to finish.
     pub(crate) fn drain_node(&mut self, node: usize) {
-        self.oracle.drained(self.now.mono);
         self.feed(node, Input::Drain);
     }
 
@@ -385,6 +385,7 @@ impl<P> Net<P> {
 
     fn act(&mut self, node: usize, action: Action) {
         match action {
+            Action::Connect(_) if self.planted.forgets_connect() => {}
             Action::Connect(connect) => {
                 let named = |name: &&str| connect.address.starts_with(*name);
                 let Some(carrier) = CARRIERS.iter().position(named) else { return };
@@ -399,8 +400,8 @@ impl<P> Net<P> {
                 }
             }
             Action::Pause(link) => self.pause(node, link, true),
-            Action::Resume(link) if !self.planted.keeps_paused() => self.pause(node, link, false),
-            Action::Resume(_) | Action::Log(_) => {}
+            Action::Resume(link) => self.pause(node, link, false),
+            Action::Log(_) => {}
             Action::Exit => self.nodes[node].exit = true,
         }
     }

@@ -13,6 +13,8 @@
 //! - `carrier_ok`: a carrier hears ESME_ROK only for what an ESME took.
 //! - `late`: an account that is not made to wait is answered in time.
 //! - `unanswered`: when all is quiet, every request on a living session is answered.
+//! - `stuck`: then everybody can be bound and every account can submit, nothing is held, the counters balance; a node
+//!   that drains ends. `woken`: the core is not woken without end. `panic`: it does not panic.
 
 use crate::setup::ACCOUNTS;
 use crate::wire::{End, Seen, WireId};
@@ -151,7 +153,6 @@ pub(crate) struct Oracle {
     issued: HashMap<(usize, Vec<u8>), usize>,
     own_ids: HashSet<Vec<u8>>,
     carriers: Vec<CarrierState>,
-    draining: bool,
     /// Submits that reached carriers.
     pub(crate) submitted: u64,
     /// Messages that ESMEs submitted.
@@ -182,7 +183,6 @@ impl Oracle {
             by_token: HashMap::new(),
             issued: HashMap::new(),
             own_ids: HashSet::new(),
-            draining: false,
             submitted: 0,
             accepted: 0,
             delivered: 0,
@@ -198,11 +198,6 @@ impl Oracle {
     /// A promise is broken.
     pub(crate) fn fail(&mut self, rule: &'static str, what: String) {
         self.violation.get_or_insert(Violation { rule, what });
-    }
-
-    /// The node was told to finish.
-    pub(crate) fn drained(&mut self, _now: Instant) {
-        self.draining = true;
     }
 
     /// One event on the wires.
@@ -271,7 +266,9 @@ impl Oracle {
             (Some(End::Esme), CommandId::SUBMIT_SM) => self.submit(now, wire, pdu),
             (Some(End::Esme), _) if bindery::session::BindKind::of(command).is_some() => {
                 let bind = Bind::parse(pdu).ok();
-                Asked::Bind(bind.and_then(|bind| ACCOUNTS.iter().position(|name| name.as_bytes() == bind.system_id)))
+                Asked::Bind(
+                    bind.and_then(|bind| ACCOUNTS.iter().position(|name| name.as_bytes() == bind.system_id)),
+                )
             }
             (Some(End::Carrier(carrier)), CommandId::DELIVER_SM) => self.delivery(carrier, pdu),
             _ => Asked::Other,
@@ -408,7 +405,10 @@ impl Oracle {
         let Some(asked) = self.take_asked(wire, pdu) else {
             let lost = self.links[wire].lost && pdu.command_id() == CommandId::GENERIC_NACK;
             if !lost {
-                self.fail("unasked", format!("link {wire} was answered what it did not ask: {:?}", pdu.header()));
+                self.fail(
+                    "unasked",
+                    format!("link {wire} was answered what it did not ask: {:?}", pdu.header()),
+                );
             }
             return;
         };
@@ -425,7 +425,10 @@ impl Oracle {
         let known = heard.receipt.as_ref().and_then(|id| self.issued.get(&(heard.carrier, id.clone())));
         let duplicate = known.is_some_and(|&message| self.messages[message].done);
         if !heard.taken && !duplicate {
-            self.fail("carrier_ok", format!("nobody has taken delivery {delivery}, the carrier hears ESME_ROK"));
+            self.fail(
+                "carrier_ok",
+                format!("nobody has taken delivery {delivery}, the carrier hears ESME_ROK"),
+            );
         }
     }
 
@@ -434,7 +437,8 @@ impl Oracle {
         let message = &mut self.messages[index];
         message.answered = true;
         let ok = pdu.header().command_status == CommandStatus::OK;
-        let count = |among: &[Outcome]| message.copies.iter().filter(|copy| among.contains(&copy.outcome)).count();
+        let count =
+            |among: &[Outcome]| message.copies.iter().filter(|copy| among.contains(&copy.outcome)).count();
         let accepted = count(&[Outcome::Accepted, Outcome::AcceptedLate]);
         let refused = count(&[Outcome::Refused]);
         let account = &self.config.esmes[message.account];
@@ -446,7 +450,10 @@ impl Oracle {
         }
         if !ok {
             if count(&[Outcome::Accepted]) > 0 {
-                self.fail("accepted", format!("a carrier accepted message {index}, its ESME hears a refusal"));
+                self.fail(
+                    "accepted",
+                    format!("a carrier accepted message {index}, its ESME hears a refusal"),
+                );
             }
             return;
         }
@@ -504,9 +511,8 @@ impl Oracle {
             (_, Some(account)) => self.config.esmes[account].window_max,
             _ => 0,
         };
-        let waits = |request: &&Request| {
-            !matches!(request.what, What::Control) && now < request.at.after(timeout)
-        };
+        let waits =
+            |request: &&Request| !matches!(request.what, What::Control) && now < request.at.after(timeout);
         let in_flight = link.requests.values().filter(waits).count();
         if in_flight > max as usize {
             self.fail("window", format!("{in_flight} requests in flight on link {wire}, window_max {max}"));
@@ -559,7 +565,8 @@ impl Oracle {
             Some(receipt) => self.give_receipt(wire, index, &sm, &receipt),
             None => {
                 let account = self.links[wire].account;
-                let same = Pdu::whole(&self.deliveries[index].pdu).is_some_and(|sent| sent.body() == pdu.body());
+                let same =
+                    Pdu::whole(&self.deliveries[index].pdu).is_some_and(|sent| sent.body() == pdu.body());
                 if !same || account.is_none_or(|account| account > 1) {
                     self.fail("mo", format!("MO {index} is changed or went to account {account:?}"));
                 }
@@ -592,7 +599,8 @@ impl Oracle {
                 return self.fail("receipt_id", what);
             }
             if message.wire != wire && !other.down && other.taken < *end {
-                return self.fail("receipt_early", format!("receipt {index} came before the response was written"));
+                return self
+                    .fail("receipt_early", format!("receipt {index} came before the response was written"));
             }
         } else if !message.answered && !other.down {
             return self.fail("receipt_early", format!("receipt {index} came before its response"));

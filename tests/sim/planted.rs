@@ -73,8 +73,8 @@ bugs! {
     SocketTooMany = "sockets",
     /// A number is used again that is in flight.
     SequenceAgain = "sequence",
-    /// A paused link is never read again.
-    StaysPaused = "stuck",
+    /// A connect that the core asks for is never made.
+    ForgetsConnect = "stuck",
 }
 
 /// Every so many PDUs that it could touch the bug shows.
@@ -111,9 +111,10 @@ impl Planted {
         config
     }
 
-    /// True when no link is ever read again once it was paused.
-    pub(crate) fn keeps_paused(&self) -> bool {
-        self.bug == Some(Bug::StaysPaused)
+    /// True when the connect that the core asks for is not made, and nobody says so.
+    pub(crate) fn forgets_connect(&mut self) -> bool {
+        self.met += u32::from(self.bug == Some(Bug::ForgetsConnect));
+        self.met > 0 && self.bug == Some(Bug::ForgetsConnect) && self.met.is_multiple_of(EVERY)
     }
 
     /// What really leaves when the core writes `octets` to a link.
@@ -207,7 +208,7 @@ impl Planted {
                 self.held.push((now.after(Duration::from_secs(3)), wire, again));
                 out.push((wire, octets));
             }
-            Bug::WindowTooLarge | Bug::PaceTooFast | Bug::SocketTooMany | Bug::StaysPaused => {
+            Bug::WindowTooLarge | Bug::PaceTooFast | Bug::SocketTooMany | Bug::ForgetsConnect => {
                 out.push((wire, octets));
             }
         }
@@ -229,7 +230,7 @@ fn may_touch(bug: Bug, end: End, pdu: &Pdu<'_>) -> bool {
         Bug::SubmitsTwice | Bug::ChangesOctet => command == CommandId::SUBMIT_SM,
         Bug::SwapsAccounts | Bug::ReceiptOtherId | Bug::ReceiptAgain | Bug::ReceiptChanged => receipt,
         Bug::MoChanged | Bug::SequenceAgain => command == CommandId::DELIVER_SM && !receipt,
-        Bug::WindowTooLarge | Bug::PaceTooFast | Bug::SocketTooMany | Bug::StaysPaused => false,
+        Bug::WindowTooLarge | Bug::PaceTooFast | Bug::SocketTooMany | Bug::ForgetsConnect => false,
     }
 }
 

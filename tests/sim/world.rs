@@ -236,7 +236,8 @@ impl World {
         if paused > 0 {
             wrong.push(format!("{paused} links are paused"));
         }
-        let sum = |of: &dyn Fn(&ShardCounters) -> u64| -> u64 { self.counters.iter().map(|all| of(all)).sum() };
+        let sum =
+            |of: &dyn Fn(&ShardCounters) -> u64| -> u64 { self.counters.iter().map(|all| of(all)).sum() };
         for (name, left) in [
             ("retained", sum(&|all| all.retained.get())),
             ("queued", sum(&|all| all.carriers.iter().map(|carrier| carrier.queued.get()).sum())),
