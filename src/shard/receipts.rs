@@ -27,7 +27,7 @@ impl Shard {
 
     pub(super) fn count_parked(&self, carrier: CarrierId) {
         if let Some(cells) = self.counters.carriers.get(carrier.index()) {
-            cells.parked.set(self.parked.len() as u64);
+            cells.parked.set(self.parked.of(carrier) as u64);
         }
     }
 
