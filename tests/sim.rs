@@ -53,7 +53,7 @@ fn no_seed_breaks_a_promise() {
     let (totals, failed) = run_many(&seeds);
     say(&totals.line());
     for &seed in failed.iter().take(3) {
-        say(&minimised(seed));
+        say(&minimised(Plan::of(seed)).1);
     }
     assert!(failed.is_empty(), "SIM_SEED={} cargo test --test sim", failed[0]);
     if seeds.len() as u64 >= SEEDS {
@@ -97,4 +97,16 @@ fn every_planted_bug_is_caught_by_its_rule() {
         }
     }
     assert!(missed.is_empty(), "not caught: {missed:?}");
+}
+
+#[test]
+fn a_failing_seed_is_made_small() {
+    let plan = Plan { bug: Some(Bug::SubmitsTwice), ..Plan::of(3) };
+    let (small, text) = minimised(plan);
+    // It needs no fault at all.
+    assert_eq!(small.off, (1 << Kind::ALL.len()) - 1, "{text}");
+    assert!(small.trouble_ms < plan.trouble_ms / 2, "{text}");
+    assert!(text.contains("seed 3 breaks doubled at step "), "{text}");
+    let (_, sound) = minimised(Plan::of(3));
+    assert_eq!(sound, "seed 3 does not fail again");
 }

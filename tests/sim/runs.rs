@@ -117,11 +117,11 @@ pub(crate) fn run_many(seeds: &[u64]) -> (Totals, Vec<u64>) {
 
 /// The smallest run of a seed that still breaks the same promise: without every kind of fault that it does not need,
 /// and no longer than it must be.
-pub(crate) fn minimised(seed: u64) -> String {
-    let mut plan = Plan::of(seed);
+pub(crate) fn minimised(mut plan: Plan) -> (Plan, String) {
+    let seed = plan.seed;
     let mut report = try_run(&plan);
     let Some(mut violation) = report.violation.clone() else {
-        return format!("seed {seed} does not fail again");
+        return (plan, format!("seed {seed} does not fail again"));
     };
     let mut attempt = |smaller: Plan, plan: &mut Plan, violation: &mut Violation| {
         let ended = try_run(&smaller);
@@ -140,7 +140,7 @@ pub(crate) fn minimised(seed: u64) -> String {
         .filter(|kind| report.faults.get(**kind as usize).is_some_and(|&count| count > 0))
         .map(|kind| kind.name())
         .collect();
-    format!(
+    let text = format!(
         "seed {seed} breaks {} at step {}: {}\n  smallest: off={:#x}, {} ms of faults, kinds left: {}",
         violation.rule,
         report.steps,
@@ -148,5 +148,6 @@ pub(crate) fn minimised(seed: u64) -> String {
         plan.off,
         plan.trouble_ms,
         left.join(", ")
-    )
+    );
+    (plan, text)
 }
