@@ -187,6 +187,8 @@ pub struct CarrierCounters {
     pub refused: Counter,
     /// Written and never answered.
     pub unknown: Counter,
+    /// Accepted after their time was over.
+    pub late: Counter,
     /// In flight now.
     pub window_used: Counter,
     /// Waiting now.

@@ -15,6 +15,8 @@ pub const WINDOW_MAX: usize = 16_384;
 pub const SESSIONS_MAX: usize = 1024;
 /// PDUs that one balance decision may hold (design decision 7).
 pub const QUANTUM: u32 = 64;
+/// The same where the least busy carrier is chosen.
+pub const QUANTUM_LEAST: u32 = 8;
 /// Largest sequence_number; the next is 1 (SMPP 3.4 §5.1.4).
 pub const SEQUENCE_MAX: u32 = 0x7FFF_FFFF;
 /// Characters of a message_id without its NUL (SMPP 3.4 §5.2.23).
@@ -115,6 +117,8 @@ pub const RECONNECT_SETTLED: Duration = Duration::from_secs(30);
 /// Octets that a shard holds for messages and deliveries that wait; over it an ESME hears ESME_RTHROTTLED
 /// (`retained`), a carrier ESME_RX_T_APPN.
 pub const RETAINED_MAX: usize = 256 * 1024 * 1024;
+/// Messages of a shard whose answer did not come in time and may still come; over it the oldest is forgotten.
+pub const LATE_MAX: usize = 10_000;
 /// Buffers that a shard keeps for that.
 pub const RETAINED_BUFFERS_KEPT: usize = 4096;
 /// Largest such buffer worth keeping, octets.
@@ -133,3 +137,17 @@ pub const BIND_REFUSAL_DELAY: Duration = Duration::from_secs(1);
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Tail buffers that a shard keeps for reuse.
 pub const TAILS_KEPT: usize = 256;
+/// Steps in which a member that was ejected takes its share back, the full one not counted.
+pub const RETURN_SHARES: [u32; 4] = [10, 25, 50, 75];
+/// Errors that count though they are of one account only; below it another account must have had one too.
+pub const EJECT_MESSAGES: u32 = 20;
+/// How many times over a member is ejected when it fails again and again.
+pub const EJECT_GROWTH_MAX: u32 = 8;
+/// Buckets of the span over which errors are counted.
+pub const EJECT_BUCKETS: usize = 10;
+/// Long messages of a shard whose parts are kept together; over it the oldest is forgotten and counted.
+pub const AFFINITY_MAX: usize = 100_000;
+/// How long the parts of a long message are kept together, from the first.
+pub const AFFINITY_TTL: Duration = Duration::from_secs(300);
+
+const _: () = assert!(POOL_MEMBERS_MAX <= u64::BITS as usize);

@@ -30,8 +30,7 @@ impl Throttle {
     /// A full bucket: `burst` units pass at once (at least 1).
     #[must_use]
     pub fn new(now: Instant, rate: Rate, burst: u32) -> Self {
-        let nanos = u64::try_from(rate.per.as_nanos()).unwrap_or(u64::MAX / SCALE);
-        let cost = nanos.saturating_mul(SCALE) / rate.units.max(1);
+        let cost = cost_of(rate);
         Self { cost, tolerance: cost.saturating_mul(u64::from(burst.max(1))), free_at: 0, origin: now }
     }
 
@@ -72,6 +71,22 @@ impl Throttle {
         u32::try_from(room / self.cost.max(1)).unwrap_or(u32::MAX)
     }
 
+    /// Another rate from now on. From rest one unit passes; after that the schedule may be made up for as far as
+    /// `slack`, so that a driver that looks a little late loses nothing.
+    pub fn set_pace(&mut self, rate: Rate, slack: Duration) {
+        let slack = u64::try_from(slack.as_nanos()).unwrap_or(u64::MAX).saturating_mul(SCALE);
+        self.cost = cost_of(rate);
+        self.tolerance = self.cost.saturating_add(slack);
+    }
+
+    /// Lets nothing pass before `until`.
+    pub fn hold(&mut self, now: Instant, until: Instant) {
+        let clock = self.now_scaled(now);
+        let wait = u64::try_from(until.since(now).as_nanos()).unwrap_or(u64::MAX).saturating_mul(SCALE);
+        let free_at = clock.saturating_add(wait).saturating_add(self.tolerance).saturating_sub(self.cost);
+        self.free_at = self.free_at.max(free_at);
+    }
+
     /// When one unit can next be taken; `now` or earlier if it can be now.
     pub fn ready_at(&mut self, now: Instant) -> Instant {
         let clock = self.now_scaled(now);
@@ -79,6 +94,12 @@ impl Throttle {
             self.free_at.saturating_add(self.cost).saturating_sub(clock.saturating_add(self.tolerance));
         now.after(Duration::from_nanos(wait.div_ceil(SCALE)))
     }
+}
+
+/// What one unit costs, in 1/1024 ns.
+fn cost_of(rate: Rate) -> u64 {
+    let nanos = u64::try_from(rate.per.as_nanos()).unwrap_or(u64::MAX / SCALE);
+    nanos.saturating_mul(SCALE) / rate.units.max(1)
 }
 
 #[cfg(test)]
@@ -116,6 +137,27 @@ mod tests {
         assert!(throttle.take(at(0), 2));
         throttle.give_back(2);
         assert_eq!(throttle.available(at(0)), 2);
+    }
+
+    #[test]
+    fn a_pace_passes_one_at_a_time_and_makes_up_for_its_slack_only() {
+        let mut throttle = Throttle::new(at(0), RATE, 100);
+        throttle.set_pace(RATE, Duration::from_millis(2));
+        assert!(throttle.take(at(0), 1));
+        assert_eq!(throttle.ready_at(at(0)), at(8));
+        assert!(throttle.take(at(8), 1));
+        assert!(!throttle.take(at(17), 1), "the slack is used up");
+        assert!(throttle.take(at(500), 1));
+        assert!(!throttle.take(at(500), 1), "rest earns no burst");
+    }
+
+    #[test]
+    fn nothing_passes_while_it_is_held() {
+        let mut throttle = Throttle::new(at(0), RATE, 10);
+        throttle.hold(at(0), at(300));
+        assert!(!throttle.take(at(299), 1));
+        assert_eq!(throttle.ready_at(at(100)), at(300));
+        assert!(throttle.take(at(300), 1));
     }
 
     #[test]

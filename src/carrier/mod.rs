@@ -10,7 +10,9 @@
 //!      └──────────────────┴─────────────────┴──────────────────────┘   after the back-off
 //! ```
 
+pub mod pace;
 pub mod settings;
+pub use pace::Pace;
 pub use settings::{BindMode, Settings};
 
 use crate::ids::LinkId;
@@ -18,7 +20,6 @@ use crate::limits::{ALREADY_BOUND_WAIT, RECONNECT_SETTLED};
 use crate::prng::Prng;
 use crate::session::BindKind;
 use crate::smpp::status::CommandStatus;
-use crate::throttle::Throttle;
 use crate::time::{Duration, Instant};
 use std::collections::VecDeque;
 
@@ -61,8 +62,8 @@ pub struct Carrier<Queued> {
     pub slots: Vec<Slot>,
     /// Submits that wait for room, the oldest first.
     pub queue: VecDeque<Queued>,
-    /// PDUs per second over all sessions.
-    pub throttle: Option<Throttle>,
+    /// How fast it is written to, over all sessions.
+    pub pace: Pace,
     /// Where the search for a sending session starts.
     turn: usize,
 }
@@ -94,8 +95,8 @@ impl<Queued> Carrier<Queued> {
             },
         });
         let slots = slots.collect();
-        let throttle = settings.rate.map(|rate| Throttle::new(now, rate, settings.burst));
-        Self { settings, slots, queue: VecDeque::new(), throttle, turn: 0 }
+        let pace = Pace::new(now, &settings.pace, settings.rate, settings.burst);
+        Self { settings, slots, queue: VecDeque::new(), pace, turn: 0 }
     }
 
     /// When `take_dial` is wanted.
@@ -256,11 +257,20 @@ pub(crate) mod tests {
             queue_max: 1000,
             rate: None,
             burst: 20,
+            pace: settings::PaceSettings {
+                min: crate::throttle::Rate { units: 10, per: Duration::from_secs(1) },
+                cut_percent: 50,
+                grow_over: Duration::from_secs(30),
+            },
+            on_status: Vec::new(),
             enquire_link_interval: Duration::from_secs(30),
             response_timeout: Duration::from_secs(8),
             tcp_user_timeout: Duration::from_secs(20),
             reconnect_min: Duration::from_secs(1),
             reconnect_max: Duration::from_secs(60),
+            source_address: None,
+            interface: None,
+            firewall_mark: None,
             message_id_form: None,
         }
     }

@@ -4,6 +4,7 @@
 use super::document::{Document, Named};
 use super::files::{Files, secret};
 use super::names::Names;
+use super::refusals::{STATUS_ALLOWED, nearest_status};
 use super::report::{Notes, Place, Source};
 use super::table::{Fallback, Table, is_ascii_within};
 use super::{INACTIVITY_MAX, TIMER_MAX, TIMER_MIN, keys, units};
@@ -16,6 +17,8 @@ use crate::time::Duration;
 use std::collections::HashMap;
 
 const ALLOW_FROM_MAX: usize = 10_000;
+/// Largest `attempts_max`.
+const ATTEMPTS_MAX: u32 = 10;
 /// What `defaults` tables are read as, so that a fault in them is seen even when no account uses it.
 pub(super) const NOBODY: &str = "";
 
@@ -77,6 +80,7 @@ fn read_one(
         window_max: table.count(notes, "window_max", 1..=WINDOW_MAX as u32, 100),
         window_over: table.choice(notes, "window_over", &overs, &[]).unwrap_or(WindowOver::Wait),
         answer_timeout: table.duration(notes, "answer_timeout", timer(), Duration::from_secs(20)),
+        attempts_max: table.count(notes, "attempts_max", 1..=ATTEMPTS_MAX, 3),
         message_id: table.choice(notes, "message_id", &ids, &[]).unwrap_or(MessageIdSource::Auto),
         unknown_status: read_unknown_status(table, notes),
         pool: table.get("pool").and_then(|item| pools.resolve(&item, notes)).map(PoolId::new),
@@ -162,7 +166,12 @@ fn read_unknown_status(table: &Table<'_>, notes: &mut Notes) -> CommandStatus {
     };
     let status = item.value.as_str().and_then(CommandStatus::from_name).filter(|status| !status.is_ok());
     if status.is_none() {
-        item.refuse(notes, "an SMPP status other than ESME_ROK, such as \"ESME_RSUBMITFAIL\" or \"0x45\"");
+        let meant = item.value.as_str().and_then(|text| nearest_status(text, notes));
+        let message = format!("found {}", super::table::found(item.value));
+        let problem = notes.error(item.place, item.path(), message).allowed(STATUS_ALLOWED);
+        if let Some(meant) = meant {
+            problem.help(format!("did you mean \"{meant}\"?"));
+        }
     }
     status.unwrap_or(default)
 }

@@ -4,18 +4,22 @@
 use super::accounts::{NOBODY, nobody};
 use super::document::{Document, Named};
 use super::files::{Files, secret};
+use super::refusals::{read_on_status, read_pace};
 use super::report::{Notes, Source};
 use super::table::Table;
 use super::{TIMER_MAX, TIMER_MIN, keys, units};
 use crate::carrier::Settings;
 use crate::carrier::settings::{AddressUse, BindMode};
 use crate::limits::{
-    ADDRESSES_MAX, BURST_MAX, CARRIERS_MAX, QUEUE_MAX, RATE_MAX, SESSIONS_MAX, SYSTEM_ID_MAX,
-    SYSTEM_TYPE_MAX, WINDOW_MAX,
+    ADDRESSES_MAX, BURST_MAX, CARRIERS_MAX, QUEUE_MAX, SESSIONS_MAX, SYSTEM_ID_MAX, SYSTEM_TYPE_MAX,
+    WINDOW_MAX,
 };
 use crate::smpp::id_form::IdForm;
-use crate::throttle::Rate;
 use crate::time::Duration;
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+/// Octets of a network interface's name without its NUL (netdevice(7): IFNAMSIZ is 16).
+const INTERFACE_MAX: usize = 15;
 
 /// Reads every carrier and the defaults.
 pub(super) fn read(
@@ -44,6 +48,7 @@ fn read_one(carrier: &Named<'_>, sources: &[Source], files: &mut Files<'_>, note
     let uses = [("spread", AddressUse::Spread), ("in_order", AddressUse::InOrder)];
     let (reconnect_min, reconnect_max) = read_reconnect(table, notes);
     let bind = read_bind(table, notes);
+    let rate = table.rate(notes, "rate");
     Settings {
         name: carrier.name.to_owned(),
         addresses: read_addresses(carrier, notes),
@@ -56,8 +61,10 @@ fn read_one(carrier: &Named<'_>, sources: &[Source], files: &mut Files<'_>, note
         sessions: read_sessions(carrier, bind, notes),
         window_max: table.count(notes, "window_max", 1..=WINDOW_MAX as u32, 50),
         queue_max: table.count(notes, "queue_max", 1..=QUEUE_MAX as u32, 1000),
-        rate: read_rate(table, notes),
+        rate,
         burst: table.count(notes, "burst", 1..=BURST_MAX, 20),
+        pace: read_pace(table, rate, notes),
+        on_status: read_on_status(table, notes),
         enquire_link_interval: table.duration(
             notes,
             "enquire_link_interval",
@@ -68,6 +75,11 @@ fn read_one(carrier: &Named<'_>, sources: &[Source], files: &mut Files<'_>, note
         tcp_user_timeout: table.duration(notes, "tcp_user_timeout", timer(), Duration::from_secs(20)),
         reconnect_min,
         reconnect_max,
+        source_address: read_source_address(table, notes),
+        interface: read_interface(table, notes),
+        firewall_mark: table
+            .get("firewall_mark")
+            .map(|_| table.count(notes, "firewall_mark", 0..=u32::MAX, 0)),
         message_id_form: read_form(table, notes),
     }
 }
@@ -157,15 +169,6 @@ fn read_sessions(carrier: &Named<'_>, bind: BindMode, notes: &mut Notes) -> u32 
     sessions
 }
 
-fn read_rate(table: &Table<'_>, notes: &mut Notes) -> Option<Rate> {
-    let item = table.get("rate")?;
-    let rate = item.value.as_str().and_then(units::rate);
-    if rate.is_none() {
-        item.refuse(notes, &format!("\"N/s\", \"N/m\" or \"N/h\" with N from 1 to {RATE_MAX}"));
-    }
-    rate
-}
-
 fn read_reconnect(table: &Table<'_>, notes: &mut Notes) -> (Duration, Duration) {
     let (min, max) = (Duration::from_secs(1), Duration::from_secs(60));
     let allowed = "{ min = \"1s\", max = \"60s\" }";
@@ -184,6 +187,39 @@ fn read_reconnect(table: &Table<'_>, notes: &mut Notes) -> (Duration, Duration) 
         notes.error(item.place, item.path(), message).allowed("min no longer than max");
     }
     (min, max)
+}
+
+/// An address of ours that a connect can start at, and of the kind that the carrier's addresses are.
+fn read_source_address(table: &Table<'_>, notes: &mut Notes) -> Option<IpAddr> {
+    let item = table.get("source_address")?;
+    let address = item.value.as_str().and_then(|text| text.parse::<IpAddr>().ok());
+    let address = address.filter(|address| {
+        !address.is_unspecified() && !address.is_multicast() && *address != IpAddr::V4(Ipv4Addr::BROADCAST)
+    });
+    let Some(address) = address else {
+        item.refuse(notes, "an IP address of this machine, such as \"10.9.0.4\"");
+        return None;
+    };
+    let list = table.get("addresses").and_then(|addresses| addresses.value.as_array());
+    let texts = list.into_iter().flatten().filter_map(|element| element.get_ref().as_str());
+    let mut others = texts.filter_map(|text| text.parse::<SocketAddr>().ok());
+    if let Some(other) = others.find(|other| other.is_ipv4() != address.is_ipv4()) {
+        let message = format!("found {address}, from where no connect leads to {other}");
+        notes.error(item.place, item.path(), message).allowed("IPv4 for IPv4, IPv6 for IPv6");
+    }
+    Some(address)
+}
+
+fn read_interface(table: &Table<'_>, notes: &mut Notes) -> Option<String> {
+    let item = table.get("interface")?;
+    let allowed = format!("the name of a network interface, 1 to {INTERFACE_MAX} characters");
+    let text = item.text(notes, &allowed)?;
+    let good = text.bytes().all(|octet| octet.is_ascii_graphic() && octet != b'/' && octet != b':');
+    if !good || text.len() > INTERFACE_MAX || text == "." || text == ".." {
+        item.refuse(notes, &allowed);
+        return None;
+    }
+    Some(text.to_owned())
 }
 
 fn read_form(table: &Table<'_>, notes: &mut Notes) -> Option<IdForm> {

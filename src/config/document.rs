@@ -32,6 +32,7 @@ pub(super) struct Document<'a> {
     pub(super) pools: Vec<Named<'a>>,
     pub(super) routes: Vec<Table<'a>>,
     pub(super) mo_routes: Vec<Table<'a>>,
+    pub(super) http: Option<Table<'a>>,
     seen: HashMap<String, Place>,
 }
 
@@ -213,11 +214,11 @@ impl<'a> Document<'a> {
     }
 
     fn take_tables(&mut self, root: &Table<'a>, notes: &mut Notes) {
-        if let Some((place, value)) = entry(root, "node")
-            && let Some(entries) = table_of(notes, "node", place, value)
-            && self.is_first(notes, "node".to_owned(), place)
-        {
-            self.node = Some(Table { path: "node".to_owned(), place, entries, fallback: None });
+        if let Some(node) = self.single(root, "node", notes) {
+            self.node = Some(node);
+        }
+        if let Some(http) = self.single(root, "http", notes) {
+            self.http = Some(http);
         }
         let (defaults_esme, defaults_carrier) = (self.defaults_esme, self.defaults_carrier);
         let esmes = self.named(root, "esme", defaults_esme, notes);
@@ -230,6 +231,14 @@ impl<'a> Document<'a> {
         self.listeners.extend(listed(root, "listener", notes));
         self.routes.extend(listed(root, "route", notes));
         self.mo_routes.extend(listed(root, "mo_route", notes));
+    }
+
+    /// `[kind]`, which stands once.
+    fn single(&mut self, root: &Table<'a>, kind: &str, notes: &mut Notes) -> Option<Table<'a>> {
+        let (place, value) = entry(root, kind)?;
+        let entries = table_of(notes, kind, place, value)?;
+        let first = self.is_first(notes, kind.to_owned(), place);
+        first.then(|| Table { path: kind.to_owned(), place, entries, fallback: None })
     }
 
     /// `[kind.NAME]` in file order.

@@ -11,7 +11,7 @@ pub(super) struct Keys {
 }
 
 pub(super) const ROOT: Keys = Keys {
-    now: &["include", "defaults", "node", "listener", "esme", "carrier", "pool", "route", "mo_route"],
+    now: &["include", "defaults", "node", "listener", "esme", "carrier", "pool", "route", "mo_route", "http"],
     later: &[
         "class",
         "policy",
@@ -21,7 +21,6 @@ pub(super) const ROOT: Keys = Keys {
         "journal",
         "privacy",
         "cdr",
-        "http",
         "smtp",
     ],
 };
@@ -54,6 +53,7 @@ pub(super) const ESME: Keys = Keys {
         "window_over",
         "mode",
         "answer_timeout",
+        "attempts_max",
         "message_id",
         "unknown_status",
         "pool",
@@ -65,7 +65,6 @@ pub(super) const ESME: Keys = Keys {
     ],
     later: &[
         "tls_subject",
-        "attempts_max",
         "policy",
         "class",
         "receipt",
@@ -92,33 +91,28 @@ pub(super) const CARRIER: Keys = Keys {
         "queue_max",
         "rate",
         "burst",
+        "pace",
+        "on_status",
         "enquire_link_interval",
         "response_timeout",
         "tcp_user_timeout",
         "reconnect",
-        "message_id_form",
-    ],
-    later: &[
-        "rebind_extra",
-        "home",
-        "sender_rate",
-        "pace",
-        "quota",
         "source_address",
         "interface",
         "firewall_mark",
-        "tls",
-        "on_status",
-        "maintenance",
-        "timezone",
-        "cost",
+        "message_id_form",
     ],
+    later: &["rebind_extra", "home", "sender_rate", "quota", "tls", "maintenance", "timezone", "cost"],
 };
 
 pub(super) const RECONNECT: Keys = Keys { now: &["min", "max"], later: &[] };
 
+pub(super) const PACE: Keys = Keys { now: &["min", "cut", "grow_over"], later: &[] };
+
 pub(super) const POOL: Keys =
-    Keys { now: &["balance", "members", "on_unknown"], later: &["reroute_on_receipt", "eject"] };
+    Keys { now: &["balance", "members", "on_unknown", "eject"], later: &["reroute_on_receipt"] };
+
+pub(super) const EJECT: Keys = Keys { now: &["errors", "over", "for"], later: &[] };
 
 pub(super) const MEMBER: Keys = Keys { now: &["carrier", "pool", "weight", "tier"], later: &[] };
 
@@ -134,6 +128,9 @@ pub(super) const MO_ROUTE: Keys = Keys { now: &["name", "when", "deliver", "fan_
 pub(super) const MO_WHEN: Keys = Keys { now: &["carrier", "to"], later: &["text"] };
 
 pub(super) const DELIVER: Keys = Keys { now: &["esme"], later: &["http", "group", "email", "script"] };
+
+pub(super) const HTTP: Keys =
+    Keys { now: &["address", "admin_socket"], later: &["public", "api", "admin_token", "tokens"] };
 
 /// The candidate nearest to `name`, if one is near enough to be what was meant.
 pub(super) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
@@ -167,7 +164,7 @@ mod tests {
 
     #[test]
     fn no_key_both_acts_and_is_refused() {
-        for keys in [ROOT, NODE, LISTENER, ESME, CARRIER, POOL, ROUTE, WHEN, MO_WHEN, DELIVER] {
+        for keys in [ROOT, NODE, LISTENER, ESME, CARRIER, POOL, ROUTE, WHEN, MO_WHEN, DELIVER, HTTP] {
             assert!(keys.now.iter().all(|key| !keys.later.contains(key)), "{keys:?}");
         }
     }

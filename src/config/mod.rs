@@ -8,9 +8,11 @@ mod accounts;
 mod carriers;
 mod document;
 mod files;
+mod http;
 mod keys;
 mod names;
 mod node;
+mod refusals;
 mod relations;
 mod report;
 mod routes;
@@ -28,7 +30,7 @@ use document::Document;
 use names::Names;
 use report::Notes;
 use routes::Directory;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Which driver moves the octets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +73,15 @@ pub struct Listener {
     pub pdu_max: u32,
 }
 
+/// `[http]`: the node is asked and told things here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Http {
+    /// Where it listens; `None`: nowhere.
+    pub address: Option<core::net::SocketAddr>,
+    /// The Unix socket of the people who run the node; `None`: there is none.
+    pub admin_socket: Option<PathBuf>,
+}
+
 /// The whole checked configuration. Ids are indices into the tables.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
@@ -88,6 +99,8 @@ pub struct Config {
     pub routes: Vec<route::settings::RouteSettings>,
     /// The first match wins.
     pub mo_routes: Vec<route::settings::MoRouteSettings>,
+    /// `None`: no HTTP.
+    pub http: Option<Http>,
 }
 
 /// Shortest timer that may be set.
@@ -139,6 +152,7 @@ fn read(texts: &files::Texts, files: &mut Files<'_>, notes: &mut Notes) -> Confi
         pools: routes::read_pools(&document, &directory, notes),
         routes: routes::read_routes(&document, &directory, notes),
         mo_routes: routes::read_mo_routes(&document, &directory, notes),
+        http: http::read(&document, &texts.sources, notes),
     };
     relations::check(&config, &document, notes);
     if !notes.is_empty() {

@@ -109,7 +109,7 @@ fn read_address(
 }
 
 /// True when two sockets cannot listen on both; port 0 is a free one each time.
-fn clash(one: SocketAddr, two: SocketAddr) -> bool {
+pub(super) fn clash(one: SocketAddr, two: SocketAddr) -> bool {
     let overlap = one.ip() == two.ip() || one.ip().is_unspecified() || two.ip().is_unspecified();
     one.port() == two.port() && one.port() != 0 && one.is_ipv4() == two.is_ipv4() && overlap
 }

@@ -3,6 +3,7 @@
 
 use super::Config;
 use super::document::Document;
+use super::node::clash;
 use super::report::Notes;
 use super::table::join;
 use super::units::duration_text;
@@ -18,11 +19,27 @@ pub(super) fn check(config: &Config, document: &Document<'_>, notes: &mut Notes)
     }
     debug_assert_eq!(config.esmes.len(), document.esmes.len());
     debug_assert_eq!(config.pools.len(), document.pools.len());
+    check_http(config, document, notes);
     if check_cycles(&config.pools, document, notes) {
         return;
     }
     check_binds(config, document, notes);
     check_reach(config, document, notes);
+}
+
+/// Notes HTTP at a listener's address.
+fn check_http(config: &Config, document: &Document<'_>, notes: &mut Notes) {
+    let address = config.http.as_ref().and_then(|http| http.address);
+    let item = document.http.as_ref().and_then(|table| table.get("address"));
+    let (Some(address), Some(item)) = (address, item) else {
+        return;
+    };
+    let mut listeners = config.listeners.iter().zip(&document.listeners);
+    if let Some((_, taken)) = listeners.find(|(listener, _)| clash(listener.address, address)) {
+        let place = taken.get("address").map_or(taken.place, |item| item.place);
+        let message = format!("{address} is taken by a listener");
+        notes.error(item.place, item.path(), message).other(place, "taken here");
+    }
 }
 
 /// The pools a pool contains.

@@ -2,16 +2,20 @@
 //! names. Gives: the settings. Never: a route to a name that does not exist, a pool inside itself.
 
 use super::document::{Document, Named};
-use super::keys;
 use super::names::Names;
 use super::report::{Notes, Place};
 use super::table::{Item, Table};
+use super::{TIMER_MAX, TIMER_MIN, keys};
 use crate::ids::{CarrierId, EsmeId, PoolId};
 use crate::limits::{
     ADDRESS_MAX, CARRIERS_MAX, ESMES_MAX, MEMBERS_MAX, PATTERNS_MAX, POOLS_MAX, ROUTES_MAX, TIER_MAX,
     WEIGHT_MAX,
 };
-use crate::route::settings::{Member, MemberSettings, MoRouteSettings, Pattern, PoolSettings, RouteSettings};
+use crate::route::settings::{
+    BalanceBy, EjectSettings, Member, MemberSettings, MoRouteSettings, OnUnknown, Pattern, PoolSettings,
+    RouteSettings,
+};
+use crate::time::Duration;
 use std::collections::HashMap;
 
 /// The names that routes and pools refer to.
@@ -43,9 +47,23 @@ fn is_over(place: Option<Place>, key: &str, max: usize, notes: &mut Notes) -> bo
 fn read_pool(pool: &Named<'_>, directory: &Directory<'_>, notes: &mut Notes) -> PoolSettings {
     let table = &pool.table;
     table.check_keys(notes, &keys::POOL);
-    let later = ["least_outstanding", "cost", "quality", "hash_destination"];
-    table.choice(notes, "balance", &[("weighted", ())], &later);
-    table.choice(notes, "on_unknown", &[("fail", ())], &["resend", "hold"]);
+    let ways = [
+        ("weighted", BalanceBy::Weighted),
+        ("least_outstanding", BalanceBy::LeastOutstanding),
+        ("hash_destination", BalanceBy::HashDestination),
+    ];
+    let unknowns = [("fail", OnUnknown::Fail), ("resend", OnUnknown::Resend)];
+    PoolSettings {
+        name: pool.name.to_owned(),
+        balance: table.choice(notes, "balance", &ways, &["cost", "quality"]).unwrap_or(BalanceBy::Weighted),
+        members: read_members(pool, directory, notes),
+        on_unknown: table.choice(notes, "on_unknown", &unknowns, &["hold"]).unwrap_or(OnUnknown::Fail),
+        eject: read_eject(table, notes),
+    }
+}
+
+fn read_members(pool: &Named<'_>, directory: &Directory<'_>, notes: &mut Notes) -> Vec<MemberSettings> {
+    let table = &pool.table;
     let mut members: Vec<MemberSettings> = Vec::new();
     let allowed = "a list of members, such as [{ carrier = \"alpha\", weight = 3 }]";
     match table.get("members") {
@@ -66,7 +84,20 @@ fn read_pool(pool: &Named<'_>, directory: &Directory<'_>, notes: &mut Notes) -> 
         let message = "every member has weight 0: this pool takes nothing";
         notes.warning(pool.place, table.path.clone(), message);
     }
-    PoolSettings { name: pool.name.to_owned(), members }
+    members
+}
+
+/// Without it nobody is ejected; what it does not say has a default.
+fn read_eject(table: &Table<'_>, notes: &mut Notes) -> Option<EjectSettings> {
+    let item = table.get("eject")?;
+    let table = item.table(notes, "{ errors = \"30%\", over = \"10s\", for = \"30s\" }")?;
+    table.check_keys(notes, &keys::EJECT);
+    let timer = || TIMER_MIN..=TIMER_MAX;
+    Some(EjectSettings {
+        errors_percent: table.percent(notes, "errors", 1..=100, 30),
+        over: table.duration(notes, "over", timer(), Duration::from_secs(10)),
+        for_time: table.duration(notes, "for", timer(), Duration::from_secs(30)),
+    })
 }
 
 fn read_member(item: &Item<'_>, directory: &Directory<'_>, notes: &mut Notes) -> Option<MemberSettings> {

@@ -5,6 +5,8 @@
 use super::keys::{Keys, listed, nearest};
 use super::report::{Notes, Place};
 use super::units;
+use crate::limits::RATE_MAX;
+use crate::throttle::Rate;
 use crate::time::Duration;
 use core::ops::RangeInclusive;
 use toml::Spanned;
@@ -221,6 +223,36 @@ impl<'a> Table<'a> {
         default: Duration,
     ) -> Duration {
         self.get(key).and_then(|item| item.duration(notes, &range)).unwrap_or(default)
+    }
+
+    /// A share in whole percent, such as `"30%"`.
+    pub(super) fn percent(
+        &self,
+        notes: &mut Notes,
+        key: &str,
+        range: RangeInclusive<u32>,
+        default: u32,
+    ) -> u32 {
+        let Some(item) = self.get(key) else {
+            return default;
+        };
+        let percent = item.value.as_str().and_then(units::percent);
+        let percent = percent.and_then(|percent| u32::try_from(percent).ok());
+        let percent = percent.filter(|percent| range.contains(percent));
+        if percent.is_none() {
+            item.refuse(notes, &format!("\"{}%\" to \"{}%\"", range.start(), range.end()));
+        }
+        percent.unwrap_or(default)
+    }
+
+    /// A rate; `None` when it is not set.
+    pub(super) fn rate(&self, notes: &mut Notes, key: &str) -> Option<Rate> {
+        let item = self.get(key)?;
+        let rate = item.value.as_str().and_then(units::rate);
+        if rate.is_none() {
+            item.refuse(notes, &format!("\"N/s\", \"N/m\" or \"N/h\" with N from 1 to {RATE_MAX}"));
+        }
+        rate
     }
 
     /// One of a few words; the first is the default. Words of `later` are not built yet.

@@ -1,5 +1,5 @@
-//! Text with a unit → value. Owns: nothing. Takes: `"30s"`, `"400/s"`, `"64MiB"`, `"10.1.0.0/16"`, `"host:2775"`.
-//! Gives: the value, or `None`/a reason when it is no such thing. Never: guesses a unit.
+//! Text with a unit → value. Owns: nothing. Takes: `"30s"`, `"400/s"`, `"30%"`, `"64MiB"`, `"10.1.0.0/16"`,
+//! `"host:2775"`. Gives: the value, or `None`/a reason when it is no such thing. Never: guesses a unit.
 
 use crate::esme::settings::AddressBlock;
 use crate::limits::RATE_MAX;
@@ -48,6 +48,21 @@ pub(super) fn rate(text: &str) -> Option<Rate> {
         _ => return None,
     };
     (1..=RATE_MAX).contains(&units).then_some(Rate { units, per })
+}
+
+/// A rate as [`rate`] reads it.
+pub(super) fn rate_text(rate: Rate) -> String {
+    let span = match rate.per.as_secs() {
+        3600 => "h",
+        60 => "m",
+        _ => "s",
+    };
+    format!("{}/{span}", rate.units)
+}
+
+/// `"30%"`, whole percent.
+pub(super) fn percent(text: &str) -> Option<u64> {
+    number(text).filter(|(_, unit)| *unit == "%").map(|(percent, _)| percent)
 }
 
 /// `"4096B"`, `"128KiB"`, `"64MiB"`, `"20GiB"` in octets.
@@ -150,6 +165,21 @@ mod tests {
         assert_eq!(rate("20/m").unwrap().per, Duration::from_secs(60));
         for wrong in ["0/s", "400", "/s", "400/d", "1000001/s"] {
             assert_eq!(rate(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_rate_is_written_as_it_is_read() {
+        for text in ["400/s", "20/m", "3/h"] {
+            assert_eq!(rate_text(rate(text).unwrap()), text);
+        }
+    }
+
+    #[test]
+    fn a_ratio_is_whole_percent() {
+        assert_eq!(percent("30%"), Some(30));
+        for wrong in ["", "%", "30", "-1%", "0.5%", "30 %", "30%%"] {
+            assert_eq!(percent(wrong), None, "{wrong}");
         }
     }
 

@@ -122,6 +122,7 @@ pub(crate) mod tests {
             window_max: 100,
             window_over: WindowOver::Wait,
             answer_timeout: Duration::from_secs(20),
+            attempts_max: 3,
             message_id: MessageIdSource::Auto,
             unknown_status: CommandStatus::SUBMIT_FAILED,
             pool: None,

@@ -79,6 +79,8 @@ pub struct Settings {
     pub window_over: WindowOver,
     /// A submit is answered by then.
     pub answer_timeout: Duration,
+    /// Attempts of one submit, the first counted, 1–10.
+    pub attempts_max: u32,
     /// Whose id is given.
     pub message_id: MessageIdSource,
     /// The answer when a submit was written to a carrier and never answered.

@@ -1,30 +1,55 @@
-//! Which carrier of a pool takes the next messages: weighted shares that are exact over time.
+//! Which carrier of a pool takes the next messages: shares that are exact over time, the least busy one, or always
+//! the same one for a destination.
 //!
-//! Owns: a virtual clock per member. Takes: who is usable now. Gives: a path from the pool to a carrier, and charges
-//! it per message. Never: knows sessions, windows or why somebody is unusable.
+//! Owns: a virtual clock and the health of each member. Takes: who is usable now, how busy each carrier is, how
+//! messages ended. Gives: a path from the pool to a carrier, and charges it per message. Never: knows sessions, windows
+//! or why somebody is unusable; leaves a pool empty because all of it is ejected.
 //!
 //! Stride scheduling: each message advances its member's clock by 1/weight; the usable member with the earliest clock
 //! is next. One that was passed over for lack of room catches up at most one quantum × its weight (design
-//! decision 7), so it is not flooded when it comes back.
+//! decision 7), so it is not flooded when it comes back. A member that returns after an ejection has a part of its
+//! weight.
+//!
+//! Ejected members of a lower tier leave the messages to the next tier; only when the whole pool is ejected all of it
+//! is asked again. A pool inside a pool is ejected when all its members are.
 
-use super::settings::{Member, PoolSettings};
-use crate::ids::{CarrierId, PoolId};
-use crate::limits::{POOL_DEPTH, QUANTUM};
+use super::hash;
+use super::health::{self, Health, Outcome, State};
+use super::settings::{BalanceBy, Member, PoolSettings};
+use crate::ids::{CarrierId, EsmeId, PoolId};
+use crate::limits::{POOL_DEPTH, QUANTUM, QUANTUM_LEAST};
+use crate::time::Instant;
+use smallvec::SmallVec;
 
 const STRIDE: u128 = 1 << 40;
 const CATCH_UP: u128 = STRIDE * QUANTUM as u128;
+/// Never changed: a destination keeps its member over restarts.
+const HASH_SEED: u64 = 0x62_69_6E_64_65_72_79;
 
 #[derive(Debug, Clone)]
 struct MemberState {
     member: Member,
     tier: u32,
+    weight: u32,
     /// `STRIDE / weight`; `None` for weight 0.
     step: Option<u128>,
+    /// What a message costs now: `step`, more while it returns.
+    cost: u128,
+    share_percent: u32,
     clock: u128,
+    health: Option<Health>,
 }
 
-#[derive(Debug, Clone, Default)]
+impl MemberState {
+    /// The weight as far as it has returned, in hundredths; only members with a weight are asked.
+    fn weight_now(&self) -> u128 {
+        (u128::from(self.weight) * u128::from(self.share_percent)).max(1)
+    }
+}
+
+#[derive(Debug, Clone)]
 struct PoolState {
+    balance: BalanceBy,
     /// By tier, then in the order of the configuration.
     members: Vec<MemberState>,
     /// The latest start of any quantum.
@@ -40,58 +65,189 @@ pub struct Path {
     len: u8,
 }
 
+/// What a choice is made for.
+#[derive(Clone, Copy)]
+pub struct Ask<'a> {
+    /// The time.
+    pub now: Instant,
+    /// Where the message goes; counts in pools that hash it.
+    pub destination: &'a [u8],
+    /// Requests in flight at a carrier; counts in pools that go by it.
+    pub outstanding: &'a dyn Fn(CarrierId) -> u32,
+}
+
+type Usable<'a> = dyn FnMut(CarrierId) -> bool + 'a;
+
 /// The shares of all pools.
 #[derive(Debug, Clone)]
 pub struct Balance {
     pools: Vec<PoolState>,
+    /// Where each carrier is a member.
+    places: Vec<SmallVec<[(PoolId, u16); 2]>>,
+    /// Some pool ejects.
+    ejects: bool,
+    ejections: u64,
 }
 
 impl Balance {
-    /// Everybody starts even.
+    /// Everybody starts even and well.
     #[must_use]
     pub fn new(pools: &[PoolSettings]) -> Self {
-        let pools = pools.iter().map(|pool| {
+        let ejects = pools.iter().any(|pool| pool.eject.is_some());
+        let mut places: Vec<SmallVec<[(PoolId, u16); 2]>> = Vec::new();
+        let mut states = Vec::with_capacity(pools.len());
+        for (id, pool) in pools.iter().enumerate() {
             let mut members: Vec<_> = pool.members.iter().collect();
             members.sort_by_key(|member| member.tier);
-            let members = members.into_iter().map(|settings| MemberState {
-                member: settings.member,
-                tier: settings.tier,
-                step: (settings.weight > 0).then(|| STRIDE / u128::from(settings.weight)),
-                clock: 0,
+            for (index, settings) in members.iter().enumerate() {
+                let Member::Carrier(carrier) = settings.member else { continue };
+                if places.len() <= carrier.index() {
+                    places.resize_with(carrier.index() + 1, SmallVec::new);
+                }
+                if let Some(places) = places.get_mut(carrier.index()) {
+                    places.push((PoolId::new(id), index as u16));
+                }
+            }
+            let members = members.into_iter().map(|settings| {
+                let step = (settings.weight > 0).then(|| STRIDE / u128::from(settings.weight));
+                let carrier = matches!(settings.member, Member::Carrier(_));
+                MemberState {
+                    member: settings.member,
+                    tier: settings.tier,
+                    weight: settings.weight,
+                    step,
+                    cost: step.unwrap_or(STRIDE),
+                    share_percent: 100,
+                    clock: 0,
+                    health: pool.eject.as_ref().filter(|_| carrier).map(Health::new),
+                }
             });
-            PoolState { members: members.collect(), now: 0 }
-        });
-        Self { pools: pools.collect() }
+            states.push(PoolState { balance: pool.balance, members: members.collect(), now: 0 });
+        }
+        Self { pools: states, places, ejects, ejections: 0 }
     }
 
-    /// The member whose turn it is among those that `usable` allows; a tier is asked when no lower one has anybody.
-    pub fn pick(&mut self, pool: PoolId, usable: &mut dyn FnMut(CarrierId) -> bool) -> Option<Path> {
+    /// The member whose turn it is among those that `usable` allows, by weight and health alone.
+    pub fn pick(&mut self, pool: PoolId, usable: &mut Usable<'_>) -> Option<Path> {
+        // At the end of time everybody is well again.
+        let now = Instant::from_nanos(u64::MAX);
+        self.choose(pool, &Ask { now, destination: b"", outstanding: &|_| 0 }, usable)
+    }
+
+    /// The member that is to take this message among those that `usable` allows; a tier is asked when no lower one has
+    /// anybody.
+    pub fn choose(&mut self, pool: PoolId, ask: &Ask<'_>, usable: &mut Usable<'_>) -> Option<Path> {
         let path = Path { carrier: CarrierId(0), steps: [(PoolId(0), 0); POOL_DEPTH], len: 0 };
-        self.descend(pool, path, usable)
+        self.descend(pool, path, ask, usable)
     }
 
-    fn descend(
-        &mut self,
-        pool: PoolId,
-        path: Path,
-        usable: &mut dyn FnMut(CarrierId) -> bool,
-    ) -> Option<Path> {
+    /// A message of this account ended at this carrier. True when some pool ejects it now: quanta that lead to it end.
+    #[inline]
+    pub fn record(&mut self, now: Instant, carrier: CarrierId, esme: EsmeId, outcome: Outcome) -> bool {
+        if !self.ejects {
+            return false;
+        }
+        let mut ejected = false;
+        for (pool, index) in self.places.get(carrier.index()).into_iter().flatten() {
+            let member =
+                self.pools.get_mut(pool.index()).and_then(|pool| pool.members.get_mut(usize::from(*index)));
+            if let Some(health) = member.and_then(|member| member.health.as_mut()) {
+                ejected |= health.record(now, esme, outcome);
+            }
+        }
+        self.ejections += u64::from(ejected);
+        ejected
+    }
+
+    /// Ejections so far. A quantum that began at another number is over.
+    #[must_use]
+    pub const fn ejections(&self) -> u64 {
+        self.ejections
+    }
+
+    /// Messages that one decision in this pool may hold for: one where each destination decides.
+    #[must_use]
+    pub fn quantum(&self, pool: PoolId) -> u32 {
+        self.quantum_within(pool, POOL_DEPTH)
+    }
+
+    fn quantum_within(&self, pool: PoolId, depth: usize) -> u32 {
+        let Some(state) = self.pools.get(pool.index()).filter(|_| depth > 0) else { return QUANTUM };
+        let own = match state.balance {
+            BalanceBy::Weighted => QUANTUM,
+            BalanceBy::LeastOutstanding => QUANTUM_LEAST,
+            BalanceBy::HashDestination => 1,
+        };
+        let inner = state.members.iter().filter_map(|member| match member.member {
+            Member::Carrier(_) => None,
+            Member::Pool(inner) => Some(self.quantum_within(inner, depth - 1)),
+        });
+        inner.fold(own, u32::min)
+    }
+
+    /// The members of a pool and their health, by tier.
+    pub fn states(&self, pool: PoolId, now: Instant) -> impl Iterator<Item = (Member, State)> {
+        let members = self.pools.get(pool.index()).into_iter().flat_map(|pool| &pool.members);
+        members.map(move |member| (member.member, self.state(member, now, POOL_DEPTH)))
+    }
+
+    /// A pool is ejected when all its members are.
+    fn state(&self, member: &MemberState, now: Instant, depth: usize) -> State {
+        match member.member {
+            Member::Carrier(_) => member.health.as_ref().map_or(State::Healthy, |health| health.state(now)),
+            Member::Pool(inner) => {
+                let inner = self.pools.get(inner.index()).filter(|_| depth > 0);
+                let mut first = None;
+                for member in inner.into_iter().flat_map(|pool| &pool.members) {
+                    match self.state(member, now, depth - 1) {
+                        State::Healthy | State::Returning { .. } => return State::Healthy,
+                        State::Ejected { until } => {
+                            first = Some(first.map_or(until, |first: Instant| first.min(until)));
+                        }
+                    }
+                }
+                first.map_or(State::Healthy, |until| State::Ejected { until })
+            }
+        }
+    }
+
+    fn descend(&mut self, pool: PoolId, path: Path, ask: &Ask<'_>, usable: &mut Usable<'_>) -> Option<Path> {
         if usize::from(path.len) >= POOL_DEPTH {
             return None;
         }
+        let allowed = if self.ejects { self.look(pool, ask.now) } else { u64::MAX };
         let mut tier_done = 0;
         loop {
             let tier = self.next_tier(pool, tier_done)?;
-            let mut passed = [false; 64];
-            while let Some(index) = self.earliest(pool, tier, &passed) {
-                if let Some(found) = self.enter(pool, index, path, usable) {
+            let mut open = allowed;
+            while let Some(index) = self.best(pool, tier, open, ask) {
+                if let Some(found) = self.enter(pool, index, path, ask, usable) {
                     self.start(pool, index);
                     return Some(found);
                 }
-                *passed.get_mut(index)? = true;
+                open &= !(1 << index);
             }
             tier_done = tier;
         }
+    }
+
+    /// Looks at the health of a pool's members: which may be asked, and at what cost.
+    fn look(&mut self, pool: PoolId, now: Instant) -> u64 {
+        let allowed = health::allowed(self.states(pool, now).map(|(_, state)| state));
+        let members = self.pools.get_mut(pool.index()).into_iter().flat_map(|pool| &mut pool.members);
+        for member in members {
+            let Some(health) = &member.health else { continue };
+            // One that is asked though it is ejected is asked because all are: each has its whole share.
+            let share_percent = match health.state(now).share_percent() {
+                0 => 100,
+                share_percent => share_percent,
+            };
+            if share_percent != member.share_percent {
+                member.share_percent = share_percent;
+                member.cost = member.step.unwrap_or(STRIDE) * 100 / u128::from(share_percent);
+            }
+        }
+        allowed
     }
 
     fn next_tier(&self, pool: PoolId, done: u32) -> Option<u32> {
@@ -99,12 +255,38 @@ impl Balance {
         members.iter().map(|member| member.tier).find(|&tier| tier > done)
     }
 
-    fn earliest(&self, pool: PoolId, tier: u32, passed: &[bool; 64]) -> Option<usize> {
-        let members = self.pools.get(pool.index())?.members.iter().enumerate();
+    /// The member of a tier that comes first among those whose bit is set in `open`.
+    fn best(&self, pool: PoolId, tier: u32, open: u64, ask: &Ask<'_>) -> Option<usize> {
+        let state = self.pools.get(pool.index())?;
+        let members = state.members.iter().take(u64::BITS as usize).enumerate();
         let open = members.filter(|(index, member)| {
-            member.tier == tier && member.step.is_some() && passed.get(*index) == Some(&false)
+            member.tier == tier && member.step.is_some() && open & (1 << index) != 0
         });
-        open.min_by_key(|(_, member)| member.clock).map(|(index, _)| index)
+        let best = match state.balance {
+            BalanceBy::Weighted => open.min_by_key(|(_, member)| member.clock),
+            BalanceBy::LeastOutstanding => open.min_by_key(|(_, member)| {
+                let outstanding = self.outstanding(member.member, ask.outstanding, POOL_DEPTH);
+                (u128::from(outstanding) * STRIDE / member.weight_now(), member.clock)
+            }),
+            BalanceBy::HashDestination => {
+                let destination = hash::octets(HASH_SEED, ask.destination);
+                let rank = |member: &MemberState| rank(destination, member);
+                open.min_by(|(_, one), (_, other)| rank(one).total_cmp(&rank(other)))
+            }
+        };
+        best.map(|(index, _)| index)
+    }
+
+    /// Requests in flight at a member, those of all its carriers.
+    fn outstanding(&self, member: Member, of: &dyn Fn(CarrierId) -> u32, depth: usize) -> u64 {
+        match member {
+            Member::Carrier(carrier) => u64::from(of(carrier)),
+            Member::Pool(inner) => {
+                let inner = self.pools.get(inner.index()).filter(|_| depth > 0);
+                let members = inner.into_iter().flat_map(|pool| &pool.members);
+                members.map(|member| self.outstanding(member.member, of, depth - 1)).sum()
+            }
+        }
     }
 
     fn enter(
@@ -112,7 +294,8 @@ impl Balance {
         pool: PoolId,
         index: usize,
         mut path: Path,
-        usable: &mut dyn FnMut(CarrierId) -> bool,
+        ask: &Ask<'_>,
+        usable: &mut Usable<'_>,
     ) -> Option<Path> {
         *path.steps.get_mut(usize::from(path.len))? = (pool, index as u16);
         path.len += 1;
@@ -121,7 +304,7 @@ impl Balance {
                 path.carrier = carrier;
                 usable(carrier).then_some(path)
             }
-            Member::Pool(inner) => self.descend(inner, path, usable),
+            Member::Pool(inner) => self.descend(inner, path, ask, usable),
         }
     }
 
@@ -142,79 +325,23 @@ impl Balance {
             let member =
                 self.pools.get_mut(pool.index()).and_then(|pool| pool.members.get_mut(usize::from(*index)));
             if let Some(member) = member {
-                member.clock += member.step.unwrap_or(STRIDE);
+                member.clock += member.cost;
             }
         }
     }
+}
+
+/// Weighted rendezvous: the smallest of `-ln(u) / weight` wins, with `u` drawn from destination and member, so each wins
+/// its share and nobody moves between two members because a third came or went.
+fn rank(destination: u64, member: &MemberState) -> f64 {
+    let name = match member.member {
+        Member::Carrier(carrier) => u64::from(carrier.0) << 1,
+        Member::Pool(pool) => u64::from(pool.0) << 1 | 1,
+    };
+    let drawn = hash::mix(destination ^ hash::mix(name)) >> 11;
+    let unit = (drawn as f64 + 0.5) / (1u64 << 53) as f64;
+    -unit.ln() / member.weight_now() as f64
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::settings::MemberSettings;
-    use super::*;
-
-    fn pool(members: &[(Member, u32, u32)]) -> PoolSettings {
-        let members = members.iter().map(|&(member, weight, tier)| MemberSettings { member, weight, tier });
-        PoolSettings { name: String::new(), members: members.collect() }
-    }
-
-    fn carrier(id: u32) -> Member {
-        Member::Carrier(CarrierId(id))
-    }
-
-    fn shares(balance: &mut Balance, quanta: usize, usable: &mut dyn FnMut(CarrierId) -> bool) -> [u32; 4] {
-        let mut shares = [0; 4];
-        for _ in 0..quanta {
-            let Some(path) = balance.pick(PoolId(0), usable) else { break };
-            for _ in 0..QUANTUM {
-                balance.charge(&path);
-                shares[path.carrier.index()] += 1;
-            }
-        }
-        shares
-    }
-
-    #[test]
-    fn shares_follow_the_weights_within_one_quantum() {
-        let mut balance =
-            Balance::new(&[pool(&[(carrier(0), 5, 1), (carrier(1), 3, 1), (carrier(2), 2, 1)])]);
-        let shares = shares(&mut balance, 1000, &mut |_| true);
-        for (share, weight) in shares.iter().zip([5, 3, 2]) {
-            assert!(share.abs_diff(64_000 / 10 * weight) <= QUANTUM, "{shares:?}");
-        }
-    }
-
-    #[test]
-    fn a_member_that_was_away_catches_up_one_quantum_and_no_more() {
-        let mut balance = Balance::new(&[pool(&[(carrier(0), 1, 1), (carrier(1), 1, 1)])]);
-        shares(&mut balance, 1000, &mut |id| id.0 == 0);
-        let after = shares(&mut balance, 100, &mut |_| true);
-        assert!(after[1] <= after[0] + 2 * QUANTUM, "{after:?}");
-        assert!(after[1] >= after[0], "{after:?}");
-    }
-
-    #[test]
-    fn a_tier_rests_while_a_lower_one_can_take() {
-        let mut balance = Balance::new(&[pool(&[(carrier(0), 1, 1), (carrier(1), 9, 2)])]);
-        assert_eq!(shares(&mut balance, 10, &mut |_| true)[1], 0);
-        assert_eq!(shares(&mut balance, 10, &mut |id| id.0 == 1)[0], 0);
-        assert_eq!(balance.pick(PoolId(0), &mut |_| false), None);
-    }
-
-    #[test]
-    fn nested_pools_share_by_their_own_weights() {
-        let outer = pool(&[(carrier(0), 1, 1), (Member::Pool(PoolId(1)), 1, 1)]);
-        let inner = pool(&[(carrier(1), 3, 1), (carrier(2), 1, 1)]);
-        let mut balance = Balance::new(&[outer, inner]);
-        let shares = shares(&mut balance, 800, &mut |_| true);
-        let total: u32 = shares.iter().sum();
-        assert!(shares[0].abs_diff(total / 2) <= QUANTUM, "{shares:?}");
-        assert!(shares[1].abs_diff(total * 3 / 8) <= 2 * QUANTUM, "{shares:?}");
-    }
-
-    #[test]
-    fn weight_zero_takes_nothing() {
-        let mut balance = Balance::new(&[pool(&[(carrier(0), 0, 1), (carrier(1), 1, 2)])]);
-        assert_eq!(shares(&mut balance, 5, &mut |_| true)[0], 0);
-    }
-}
+mod tests;

@@ -1,6 +1,7 @@
 //! What the operator says of pools and routes. Owns: values only. Takes: a checked configuration. Gives: itself.
 
 use crate::ids::{CarrierId, EsmeId, PoolId};
+use crate::time::Duration;
 
 /// A number or name that must be equal (`"14499"`), a prefix (`"382*"`), or anything (`"*"`).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,13 +54,64 @@ pub struct MemberSettings {
     pub tier: u32,
 }
 
+/// How a pool shares messages among the members of a tier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BalanceBy {
+    /// By weight, exact over time.
+    Weighted,
+    /// The member with the fewest requests in flight per weight.
+    LeastOutstanding,
+    /// The same destination, the same member, as long as it can take it.
+    HashDestination,
+}
+
+/// What becomes of a message that was written to a carrier and never answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnUnknown {
+    /// The ESME hears `unknown_status`.
+    Fail,
+    /// It is sent again; the handset may get it twice.
+    Resend,
+}
+
+/// When a member gets nothing for a while: timeouts, lost sessions, transient and session-fatal statuses only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EjectSettings {
+    /// Share of errors, percent, 1–100.
+    pub errors_percent: u32,
+    /// Counted over this span.
+    pub over: Duration,
+    /// It gets nothing for so long, then slowly more.
+    pub for_time: Duration,
+}
+
 /// `[pool.NAME]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PoolSettings {
     /// The key in the configuration.
     pub name: String,
+    /// How it shares.
+    pub balance: BalanceBy,
     /// In the order of the configuration; at least one.
     pub members: Vec<MemberSettings>,
+    /// Written, never answered.
+    pub on_unknown: OnUnknown,
+    /// `None`: nobody is ejected.
+    pub eject: Option<EjectSettings>,
+}
+
+impl PoolSettings {
+    /// A weighted pool with nothing else set.
+    #[must_use]
+    pub fn weighted(name: &str, members: Vec<MemberSettings>) -> Self {
+        Self {
+            name: name.to_owned(),
+            balance: BalanceBy::Weighted,
+            members,
+            on_unknown: OnUnknown::Fail,
+            eject: None,
+        }
+    }
 }
 
 /// `[[route]]`: the first whose conditions all hold wins. An empty list is an absent condition, which holds.

@@ -260,9 +260,9 @@ mod tests {
         let member = |member| MemberSettings { member, weight: 1, tier: 1 };
         let carrier = |id| member(Member::Carrier(CarrierId(id)));
         let pools = [
-            PoolSettings { name: "a".into(), members: vec![carrier(0)] },
-            PoolSettings { name: "b".into(), members: vec![member(Member::Pool(PoolId(0)))] },
-            PoolSettings { name: "c".into(), members: vec![carrier(0), carrier(1)] },
+            PoolSettings::weighted("a", vec![carrier(0)]),
+            PoolSettings::weighted("b", vec![member(Member::Pool(PoolId(0)))]),
+            PoolSettings::weighted("c", vec![carrier(0), carrier(1)]),
         ];
         let routes = [route(&["1*"], &[], &[], 1), route(&["2*"], &[], &[1], 2)];
         let only = only_carriers(&routes, &pools, &[Some(PoolId(0)), Some(PoolId(0)), None]);

@@ -121,6 +121,8 @@ pub enum Heard {
     Request,
     /// A response, or a generic_nack, to the request of this owner; its slot is free again.
     Response(Owner),
+    /// A response to nothing in flight: late, duplicate or never asked for. It was counted.
+    Unmatched,
     /// An outbind: the peer wants us to bind.
     Outbind,
     /// The session is over; flush and close the link.
@@ -288,7 +290,7 @@ impl Session {
     }
 
     /// The next request of ours that will not be answered any more, when the session is closed.
-    pub fn abandon(&mut self, pool: &mut WindowPool) -> Option<(Owner, CommandId)> {
+    pub fn abandon(&mut self, pool: &mut WindowPool) -> Option<Owner> {
         debug_assert!(self.state == State::Closed);
         self.window.abandon(pool)
     }
@@ -439,7 +441,7 @@ impl Session {
         }
         let why = if command.name().is_some() { Ignored::ResponseUnknown } else { Ignored::ResponseCommand };
         counters.ignored.at(why as usize).bump();
-        Heard::Handled
+        Heard::Unmatched
     }
 
     fn on_control_response(&mut self, now: Instant, asked: CommandId, pdu: &Pdu<'_>) -> Heard {
@@ -474,9 +476,9 @@ impl Session {
             return None;
         }
         if let Some(limit) = self.timers.response_limit(now)
-            && let Some((owner, command)) = self.window.expire(limit, pool)
+            && let Some((owner, sequence)) = self.window.expire(limit, pool)
         {
-            return Some(Ticked::Expired(owner, command));
+            return Some(Ticked::Expired(owner, sequence));
         }
         let ticked = self.timers.tick(now, self.state)?;
         match ticked {

@@ -225,9 +225,9 @@ fn a_second_bind_is_refused_and_the_session_stays() {
 fn an_unknown_response_is_ignored_counted_and_never_answered() {
     for role in ROLES {
         let mut peer = Peer::bound(role, TRX, 0x34);
-        assert_eq!(peer.asks(CommandId(0x8000_000A)), Heard::Handled);
-        assert_eq!(peer.asks(CommandId::SUBMIT_SM_RESP), Heard::Handled);
-        assert_eq!(peer.asks(CommandId::GENERIC_NACK), Heard::Handled);
+        assert_eq!(peer.asks(CommandId(0x8000_000A)), Heard::Unmatched);
+        assert_eq!(peer.asks(CommandId::SUBMIT_SM_RESP), Heard::Unmatched);
+        assert_eq!(peer.asks(CommandId::GENERIC_NACK), Heard::Unmatched);
         assert!(peer.hears().is_empty());
         assert_eq!(peer.ignored(Ignored::ResponseCommand), 1);
         assert_eq!(peer.ignored(Ignored::ResponseUnknown), 2);
@@ -372,7 +372,7 @@ fn a_response_that_is_overdue_frees_its_slot_once_and_is_ignored_later() {
         assert!(peer.session.may_send() && peer.session.window().used() == 0);
         for sequence in sequences {
             let late = peer.says(command.response(), CommandStatus::OK, sequence);
-            assert_eq!(late, Heard::Handled);
+            assert_eq!(late, Heard::Unmatched);
         }
         assert_eq!(peer.ignored(Ignored::ResponseUnknown), 4);
         assert!(peer.advance(seconds(20)).is_empty());
@@ -388,7 +388,7 @@ fn a_response_counts_once_and_by_its_own_type() {
     let second = peer.says(CommandId::SUBMIT_SM_RESP, CommandStatus::THROTTLED, second);
     assert_eq!(second, Heard::Response(Owner(20)));
     assert_eq!(peer.says(CommandId::SUBMIT_SM_RESP, CommandStatus::OK, first), Heard::Response(Owner(10)));
-    assert_eq!(peer.says(CommandId::SUBMIT_SM_RESP, CommandStatus::OK, first), Heard::Handled);
+    assert_eq!(peer.says(CommandId::SUBMIT_SM_RESP, CommandStatus::OK, first), Heard::Unmatched);
     assert_eq!(peer.ignored(Ignored::ResponseUnknown), 1);
     let third = peer.sends(30);
     let nack = peer.says(CommandId::GENERIC_NACK, CommandStatus::INVALID_COMMAND_ID, third);

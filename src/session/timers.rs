@@ -26,8 +26,8 @@ pub struct Settings {
 pub enum Ticked {
     /// The session did what was due.
     Nothing,
-    /// A request of this owner was not answered in time; its slot is free.
-    Expired(Owner, CommandId),
+    /// A request of this owner, with this sequence number, was not answered in time; its slot is free.
+    Expired(Owner, u32),
     /// Close the link.
     Close(&'static str),
 }

@@ -167,19 +167,19 @@ impl Window {
         Ok((slot.owner, CommandId(slot.command), slot.sent_at))
     }
 
-    /// Frees the oldest slot if it was sent at `deadline` or before.
-    pub fn expire(&mut self, deadline: Instant, pool: &mut WindowPool) -> Option<(Owner, CommandId)> {
+    /// Frees the oldest slot if it was sent at `deadline` or before; gives its owner and sequence number.
+    pub fn expire(&mut self, deadline: Instant, pool: &mut WindowPool) -> Option<(Owner, u32)> {
         let slot = self.slots.get(self.oldest as usize).copied()?;
         if slot.sent_at > deadline {
             return None;
         }
         self.free(self.oldest as usize, pool);
-        Some((slot.owner, CommandId(slot.command)))
+        Some((slot.owner, slot.sequence))
     }
 
     /// Frees the oldest slot: for links that have closed.
-    pub fn abandon(&mut self, pool: &mut WindowPool) -> Option<(Owner, CommandId)> {
-        self.expire(Instant::from_nanos(u64::MAX), pool)
+    pub fn abandon(&mut self, pool: &mut WindowPool) -> Option<Owner> {
+        self.expire(Instant::from_nanos(u64::MAX), pool).map(|(owner, _)| owner)
     }
 
     #[inline]
@@ -272,8 +272,8 @@ mod tests {
             window.open(at(n), SUBMIT, Owner(n), &mut next, &mut pool).unwrap();
         }
         window.close(2, RESP, &mut pool).unwrap();
-        assert_eq!(window.expire(at(3), &mut pool), Some((Owner(1), SUBMIT)));
-        assert_eq!(window.expire(at(3), &mut pool), Some((Owner(3), SUBMIT)));
+        assert_eq!(window.expire(at(3), &mut pool), Some((Owner(1), 1)));
+        assert_eq!(window.expire(at(3), &mut pool), Some((Owner(3), 3)));
         assert_eq!(window.expire(at(3), &mut pool), None);
         assert_eq!(window.oldest(), Some(at(4)));
     }

@@ -236,7 +236,7 @@ impl Shard {
             }
             self.count_parked(id);
         }
-        while let Some((owner, _)) = slot.session.abandon(&mut self.windows) {
+        while let Some(owner) = slot.session.abandon(&mut self.windows) {
             self.on_message_unknown(now, id, owner, out);
         }
         if self

@@ -237,7 +237,7 @@ impl Shard {
             fields.push(("reason", why));
             fields
         });
-        while let Some((owner, _)) = slot.session.abandon(&mut self.windows) {
+        while let Some(owner) = slot.session.abandon(&mut self.windows) {
             self.retry_delivery(now, owner, out);
         }
         if self.accounts.get(esme.index()).is_some_and(|account| account.receivers() == 0) {

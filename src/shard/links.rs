@@ -337,6 +337,10 @@ impl Shard {
         let heard = slot.session.receive(now.mono, pdu, windows, out.to(id), counters);
         match heard {
             Heard::Handled => Flow::Next,
+            Heard::Unmatched => {
+                self.on_late(now, id, pdu, out);
+                Flow::Next
+            }
             Heard::Request => match side {
                 Side::Esme(esme) => self.on_esme_request(now, id, esme, pdu, out),
                 Side::Carrier(carrier, ..) => self.on_carrier_request(now, id, carrier, pdu, out),
@@ -409,8 +413,11 @@ impl Shard {
                 None => break,
                 Some(Ticked::Nothing) => {}
                 Some(Ticked::Close(reason)) => return self.drop_link(now, id, reason, out),
-                Some(Ticked::Expired(owner, _)) => match side {
-                    Side::Carrier(carrier, ..) => self.on_message_unknown(now, carrier, owner, out),
+                Some(Ticked::Expired(owner, sequence)) => match side {
+                    Side::Carrier(carrier, ..) => {
+                        self.keep_late(id, sequence, owner);
+                        self.on_message_unknown(now, carrier, owner, out);
+                    }
                     Side::Esme(_) | Side::Unbound(_) => self.retry_delivery(now, owner, out),
                 },
             }

@@ -3,11 +3,15 @@
 
 use crate::ids::{CarrierId, EsmeId, LinkId, PoolId};
 use crate::ledger::{AddressTail, EntryKey, Given, IdText};
-use crate::limits::{RETAINED_BUFFER_MAX, RETAINED_BUFFERS_KEPT, RETAINED_MAX};
+use crate::limits::{LATE_MAX, RETAINED_BUFFER_MAX, RETAINED_BUFFERS_KEPT, RETAINED_MAX};
+use crate::route::affinity::Key as PartsKey;
 use crate::session::Owner;
 use crate::smpp::command::CommandId;
+use crate::smpp::status::CommandStatus;
 use crate::time::Instant;
 use slotmap::{Key, KeyData, SlotMap, new_key_type};
+use smallvec::SmallVec;
+use std::collections::{HashMap, VecDeque};
 
 new_key_type! {
     /// A message.
@@ -60,6 +64,17 @@ pub(super) struct Message {
     pub(super) command: CommandId,
     pub(super) carrier: CarrierId,
     pub(super) pool: Option<PoolId>,
+    /// Attempts so far, and with whom.
+    pub(super) attempts: u32,
+    pub(super) tried: SmallVec<[CarrierId; 3]>,
+    /// When it was last written.
+    pub(super) sent_at: Instant,
+    /// Messages that wait for a carrier stand in this order.
+    pub(super) serial: u64,
+    /// What a carrier refused it with, while it is to be tried again.
+    pub(super) refusal: CommandStatus,
+    /// The long message that it is a part of, and its number.
+    pub(super) part: Option<(PartsKey, u8)>,
     pub(super) id_from: IdFrom,
     pub(super) destination: AddressTail,
     /// Final receipts asked for.
@@ -71,6 +86,42 @@ pub(super) struct Message {
 }
 
 pub(super) type Messages = SlotMap<MessageKey, Message>;
+
+/// What is kept of a message whose answer did not come in time, should it come all the same.
+#[derive(Debug)]
+pub(super) struct LateMessage {
+    pub(super) carrier: CarrierId,
+    pub(super) esme: EsmeId,
+    pub(super) link: LinkId,
+    pub(super) id_from: IdFrom,
+    pub(super) destination: AddressTail,
+    pub(super) awaited: u16,
+}
+
+/// The latest of them, bounded.
+#[derive(Debug, Default)]
+pub(super) struct Late {
+    messages: HashMap<(LinkId, u32), LateMessage>,
+    order: VecDeque<(LinkId, u32)>,
+}
+
+impl Late {
+    /// Keeps one; the oldest goes when there are too many.
+    pub(super) fn keep(&mut self, link: LinkId, sequence: u32, message: LateMessage) {
+        if self.order.len() >= LATE_MAX
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.messages.remove(&oldest);
+        }
+        self.order.push_back((link, sequence));
+        self.messages.insert((link, sequence), message);
+    }
+
+    /// The message that a late response on this link answers.
+    pub(super) fn take(&mut self, link: LinkId, sequence: u32) -> Option<LateMessage> {
+        self.messages.remove(&(link, sequence))
+    }
+}
 
 /// A submit_multi whose destinations went to several carriers.
 #[derive(Debug)]
@@ -85,7 +136,7 @@ pub(super) struct Multi {
     /// unsuccess_sme entries as they will be written, and how many.
     pub(super) failed: Vec<u8>,
     pub(super) failures: u32,
-    pub(super) first_failure: crate::smpp::status::CommandStatus,
+    pub(super) first_failure: CommandStatus,
     /// Who accepted parts, with their ids and the receipts that are awaited.
     pub(super) taken: Vec<(CarrierId, IdText, u16)>,
 }

@@ -4,11 +4,13 @@
 //! (`port::Input`). Gives: all its outputs (`port::Outbox`). Never: does I/O, reads a clock, shares state.
 //!
 //! `links` cuts streams into PDUs; `esmes` and `carriers` let sessions begin and end; `mt` takes a submit from an ESME
-//! to a carrier and its answer back, `multi` the same for many destinations, `operations` for query, cancel and
+//! to a carrier (`queue` while it waits, `failover` when it is refused or lost) and `answers` its answer back, `multi` the same for many destinations, `operations` for query, cancel and
 //! replace; `mo` takes receipts and MO from a carrier to an ESME and the answer back.
 
+mod answers;
 mod carriers;
 mod esmes;
+mod failover;
 mod links;
 mod log;
 mod message;
@@ -19,6 +21,7 @@ mod offer;
 mod operations;
 mod own_id;
 pub mod port;
+mod queue;
 mod receipts;
 #[cfg(test)]
 mod tests;
@@ -31,13 +34,13 @@ use crate::esme::Account;
 use crate::ids::{CarrierId, EsmeId, LinkId};
 use crate::ledger::{FormLearner, Ledger, Parked};
 use crate::prng::Prng;
-use crate::route::{Balance, RouteTable, only_carriers};
+use crate::route::{Affinity, Balance, RouteTable, only_carriers};
 use crate::session::WindowPool;
 use crate::time::{Instant, Now};
 use core::net::IpAddr;
 use links::{LinkSlot, Side};
 use log::LogLimit;
-use message::{Deliveries, DeliveryKey, MessageKey, Messages, Multis, Retained};
+use message::{Deliveries, DeliveryKey, Late, MessageKey, Messages, Multis, Retained};
 use mt::Quanta;
 use own_id::OwnIds;
 use port::{Action, Core, Input, Outbox};
@@ -63,6 +66,9 @@ pub struct Shard {
     forms: Vec<FormLearner>,
     routes: RouteTable,
     balance: Balance,
+    affinity: Affinity,
+    late: Late,
+    serial: u64,
     messages: Messages,
     multis: Multis,
     deliveries: Deliveries,
@@ -106,6 +112,9 @@ impl Shard {
             forms: config.carriers.iter().map(|carrier| FormLearner::new(carrier.message_id_form)).collect(),
             routes: RouteTable::new(&config.routes),
             balance: Balance::new(&config.pools),
+            affinity: Affinity::new(seed),
+            late: Late::default(),
+            serial: 0,
             per_listener: vec![0; config.listeners.len()],
             config,
             counters,

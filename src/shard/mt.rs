@@ -5,25 +5,25 @@
 
 use super::Shard;
 use super::links::Flow;
-use super::message::{IdFrom, Kind, Message, MessageKey, key_of, owner_of};
+use super::message::{IdFrom, Kind, Message, MessageKey, owner_of};
 use super::port::Outbox;
-use super::timers::Timer;
+use super::queue::needs_frame;
 use crate::carrier::Carrier;
-use crate::counters::{Ignored, Reason};
+use crate::counters::Reason;
 use crate::esme::settings::{MessageIdSource, WindowOver};
 use crate::ids::{CarrierId, EsmeId, LinkId, PoolId};
-use crate::ledger::{AddressTail, Given, NewEntry};
-use crate::limits::QUANTUM;
-use crate::route::Path;
-use crate::session::Owner;
+use crate::ledger::AddressTail;
+use crate::route::affinity::{Ends, Key as PartsKey};
+use crate::route::{Ask, Path};
 use crate::smpp::broadcast::BroadcastSm;
 use crate::smpp::command::CommandId;
 use crate::smpp::convert;
 use crate::smpp::cursor::PduError;
 use crate::smpp::data::DataSm;
-use crate::smpp::frame::{Pdu, copy_with_sequence, write_header_only};
+use crate::smpp::frame::{Pdu, copy_with_sequence};
 use crate::smpp::multi::{SubmitMulti, SubmitMultiResp};
 use crate::smpp::response::MessageIdResp;
+use crate::smpp::segment::{has_udh, part_of};
 use crate::smpp::sm::Sm;
 use crate::smpp::status::CommandStatus;
 use crate::smpp::tlv::Tlvs;
@@ -37,6 +37,8 @@ pub(super) struct Quantum {
     path: Path,
     link: LinkId,
     left: u32,
+    /// It is over when somebody was ejected since.
+    ejections: u64,
 }
 
 /// The quanta of one account, one per pool that it uses.
@@ -63,8 +65,17 @@ impl<'a> Body<'a> {
         }
     }
 
+    /// Where it goes; empty for what has one destination or several of no account.
+    pub(super) const fn destination(&self) -> &'a [u8] {
+        match self {
+            Self::Sm(sm) => sm.destination.digits,
+            Self::Data(data) => data.destination.digits,
+            Self::Multi(_) | Self::Other => &[],
+        }
+    }
+
     /// Whether a 3.3 carrier can be given it.
-    fn fits_v33(&self, command: CommandId) -> bool {
+    pub(super) fn fits_v33(&self, command: CommandId) -> bool {
         match self {
             Self::Sm(sm) => convert::fits_v33(sm).is_ok(),
             Self::Data(data) => convert::sm_from_data(data).is_ok_and(|sm| convert::fits_v33(&sm).is_ok()),
@@ -175,7 +186,19 @@ impl Shard {
         message.pool = Some(pool);
         message.destination = AddressTail::of(target.destination);
         message.awaited = u16::from(receipts_asked(target.registered_delivery));
+        message.part = self.part_key(esme, &target.body);
         self.dispatch(now, message, pdu, &target.body, out).map(|_| ())
+    }
+
+    /// The long message that a submit is a part of.
+    fn part_key(&self, esme: EsmeId, body: &Body<'_>) -> Option<(PartsKey, u8)> {
+        let Body::Sm(sm) = body else { return None };
+        if !has_udh(sm.content.esm_class) && sm.content.tlvs.bytes().is_empty() {
+            return None;
+        }
+        let part = part_of(&sm.content).filter(|part| part.total > 1)?;
+        let ends = Ends { esme, source: sm.source.digits, destination: sm.destination.digits };
+        Some((self.affinity.key(&ends, &part), part.number))
     }
 
     /// The pool for a message.
@@ -191,9 +214,10 @@ impl Shard {
     }
 
     /// A message for a request, before its carrier is known.
-    pub(super) fn message(&self, now: Now, id: LinkId, esme: EsmeId, pdu: &Pdu<'_>, kind: Kind) -> Message {
+    pub(super) fn message(&mut self, now: Now, id: LinkId, esme: EsmeId, pdu: &Pdu<'_>, kind: Kind) -> Message {
         let account = self.accounts.get(esme.index());
         let timeout = account.map_or(core::time::Duration::ZERO, |account| account.settings.answer_timeout);
+        self.serial += 1;
         Message {
             kind,
             esme,
@@ -202,6 +226,12 @@ impl Shard {
             command: pdu.command_id(),
             carrier: CarrierId(0),
             pool: None,
+            attempts: 0,
+            tried: SmallVec::new(),
+            sent_at: now.mono,
+            serial: self.serial,
+            refusal: CommandStatus::OK,
+            part: None,
             id_from: self.id_from(id, esme),
             destination: AddressTail::ANY,
             awaited: 0,
@@ -227,129 +257,88 @@ impl Shard {
     pub(super) fn dispatch(
         &mut self,
         now: Now,
-        mut message: Message,
+        message: Message,
         pdu: &Pdu<'_>,
         body: &Body<'_>,
         out: &mut Outbox,
     ) -> Result<MessageKey, (CommandStatus, Reason)> {
-        let Some(pool) = message.pool else { return Err((CommandStatus::SYSTEM_ERROR, Reason::NoCarrier)) };
-        if let Some((carrier, link)) = self.pick(now.mono, message.esme, pool, pdu.command_id(), body, out) {
-            message.carrier = carrier;
-            let key = self.messages.insert(message);
-            self.send(now.mono, key, carrier, link, pdu, body, out);
-            return Ok(key);
-        }
-        let carrier = self.pick_queue(pool, pdu.command_id(), body)?;
-        self.enqueue(now, message, carrier, pdu)
-    }
-
-    pub(super) fn enqueue(
-        &mut self,
-        now: Now,
-        mut message: Message,
-        carrier: CarrierId,
-        pdu: &Pdu<'_>,
-    ) -> Result<MessageKey, (CommandStatus, Reason)> {
-        message.carrier = carrier;
-        debug_assert!(message.frame.is_empty());
-        let copy = self.retained.copy(pdu.bytes());
-        message.frame = copy.ok_or((CommandStatus::THROTTLED, Reason::Retained))?;
-        let deadline = message.deadline;
-        let key = self.messages.insert(message);
-        let Some(queue) = self.carriers.get_mut(carrier.index()).map(|carrier| &mut carrier.queue) else {
-            return Err((CommandStatus::SYSTEM_ERROR, Reason::NoCarrier));
-        };
-        queue.push_back(key);
-        let first = queue.len() == 1;
-        self.count_queued(carrier);
-        if let Some(expiry) = self.expiry.get_mut(carrier.index()).filter(|expiry| **expiry > deadline) {
-            *expiry = deadline;
-            self.tick_later(deadline, Timer::Carrier(carrier));
-        }
-        if first {
-            self.wait_for_pace(now, carrier);
+        let place = self.place(now, &message, pdu, body, out)?;
+        let key = self.commit(now, message, place, pdu, body, out)?;
+        let held = self.messages.get(key).is_some_and(|message| {
+            message.frame.is_empty() && message.kind == Kind::Submit && needs_frame(&self.accounts, message)
+        });
+        if held {
+            // Without room for the copy there is no second attempt.
+            let copy = self.retained.copy(pdu.bytes());
+            if let (Some(copy), Some(message)) = (copy, self.messages.get_mut(key)) {
+                message.frame = copy;
+            }
         }
         Ok(key)
     }
 
-    pub(super) fn count_queued(&self, carrier: CarrierId) {
-        let queued = self.carriers.get(carrier.index()).map_or(0, |carrier| carrier.queue.len());
-        if let Some(cells) = self.counters.carriers.get(carrier.index()) {
-            cells.queued.set(queued as u64);
-        }
-    }
-
     /// A session with room: that of the present quantum, or the first of a new one.
-    fn pick(
+    pub(super) fn pick(
         &mut self,
         now: Instant,
-        esme: EsmeId,
-        pool: PoolId,
+        message: &Message,
         command: CommandId,
         body: &Body<'_>,
         out: &Outbox,
     ) -> Option<(CarrierId, LinkId)> {
+        let pool = message.pool?;
+        if let Some(found) = self.pick_quantum(now, message, command, body, out) {
+            return Some(found);
+        }
+        let outstanding = self.outstanding(pool);
         let Self { quanta, carriers, links, balance, .. } = self;
         let room = |link: LinkId| has_room(links, link, out);
-        let quanta = quanta.get_mut(esme.index())?;
-        let at = quanta.iter().position(|quantum| quantum.pool == pool);
-        if let Some(quantum) = at.and_then(|at| quanta.get_mut(at))
-            && quantum.left > 0
-            && room(quantum.link)
-            && let Some(carrier) = carriers.get_mut(quantum.path.carrier.index())
-            && takes_now(carrier, now, command, body)
-        {
-            quantum.left -= 1;
-            balance.charge(&quantum.path);
-            return Some((quantum.path.carrier, quantum.link));
-        }
-        let path = balance.pick(pool, &mut |carrier| {
-            carriers.get_mut(carrier.index()).is_some_and(|carrier| {
-                takes_now(carrier, now, command, body) && carrier.next_sender(room).is_some()
+        let count = |carrier: CarrierId| outstanding.get(carrier.index()).copied().unwrap_or(0);
+        let ask = Ask { now, destination: body.destination(), outstanding: &count };
+        let path = balance.choose(pool, &ask, &mut |id| {
+            carriers.get_mut(id.index()).is_some_and(|carrier| {
+                !message.tried.contains(&id)
+                    && takes_now(carrier, now, command, body)
+                    && carrier.next_sender(room).is_some()
             })
         })?;
         let link = carriers.get_mut(path.carrier.index())?.next_sender(room)?;
         balance.charge(&path);
-        let quantum = Quantum { pool, path, link, left: QUANTUM - 1 };
-        match at.and_then(|at| quanta.get_mut(at)) {
+        let left = balance.quantum(pool) - 1;
+        let quantum = Quantum { pool, path, link, left, ejections: balance.ejections() };
+        let quanta = quanta.get_mut(message.esme.index())?;
+        match quanta.iter_mut().find(|held| held.pool == pool) {
             Some(place) => *place = quantum,
             None => quanta.push(quantum),
         }
         Some((path.carrier, link))
     }
 
-    /// A carrier whose queue has room: one that is bound before one that is not.
-    fn pick_queue(
+    /// The session of the present quantum, while it has room.
+    #[inline]
+    fn pick_quantum(
         &mut self,
-        pool: PoolId,
+        now: Instant,
+        message: &Message,
         command: CommandId,
         body: &Body<'_>,
-    ) -> Result<CarrierId, (CommandStatus, Reason)> {
-        let Self { carriers, balance, .. } = self;
-        let mut fits_any = false;
-        let mut sends_any = false;
-        for bound_only in [true, false] {
-            let found = balance.pick(pool, &mut |carrier| {
-                let Some(carrier) = carriers.get(carrier.index()) else { return false };
-                let fits = !is_v33(carrier) || body.fits_v33(command);
-                fits_any |= fits;
-                sends_any |= carrier.may_ever_send();
-                let open = carrier.queue.len() < carrier.settings.queue_max as usize;
-                let up = if bound_only { carrier.can_send() } else { carrier.may_ever_send() };
-                fits && open && up
-            });
-            if let Some(path) = found {
-                balance.charge(&path);
-                return Ok(path.carrier);
-            }
+        out: &Outbox,
+    ) -> Option<(CarrierId, LinkId)> {
+        let Self { quanta, carriers, links, balance, .. } = self;
+        let mut quanta = quanta.get_mut(message.esme.index())?.iter_mut();
+        let quantum = quanta.find(|quantum| Some(quantum.pool) == message.pool)?;
+        let carrier = carriers.get_mut(quantum.path.carrier.index())?;
+        let holds = quantum.left > 0
+            && quantum.ejections == balance.ejections()
+            && !message.tried.contains(&quantum.path.carrier)
+            && has_room(links, quantum.link, out)
+            && takes_now(carrier, now, command, body);
+        if !holds {
+            return None;
         }
-        Err(if !fits_any {
-            (CommandStatus::INVALID_MESSAGE_LENGTH, Reason::Parts)
-        } else if sends_any {
-            (CommandStatus::QUEUE_FULL, Reason::QueueFull)
-        } else {
-            (CommandStatus::SYSTEM_ERROR, Reason::NoCarrier)
-        })
+        quantum.left -= 1;
+        balance.charge(&quantum.path);
+        Some((quantum.path.carrier, quantum.link))
     }
 
     /// Writes a message to a session that has room.
@@ -366,10 +355,8 @@ impl Shard {
         out: &mut Outbox,
     ) {
         let Some(settings) = self.carriers.get_mut(carrier.index()) else { return };
-        if let Some(throttle) = &mut settings.throttle {
-            let taken = throttle.take(now, 1);
-            debug_assert!(taken, "asked before");
-        }
+        let taken = settings.pace.take(now);
+        debug_assert!(taken, "asked before");
         let v33 = is_v33(settings);
         let command =
             if v33 && matches!(body, Body::Data(_)) { CommandId::SUBMIT_SM } else { pdu.command_id() };
@@ -379,6 +366,7 @@ impl Shard {
         let was_empty = slot.session.window().used() == 0;
         let Some(sequence) = slot.session.send(now, command, owner_of(key), windows) else { return };
         write_to_carrier(v33, pdu, body, sequence, out.to(link));
+        self.on_sent(now, key, carrier);
         if was_empty {
             self.arm(link);
         }
@@ -387,296 +375,15 @@ impl Shard {
         }
     }
 
-    /// Sends what waits for a carrier, as long as there is room.
-    pub(super) fn pump(&mut self, now: Now, carrier: CarrierId, out: &mut Outbox) {
-        loop {
-            let Self { carriers, links, messages, .. } = self;
-            let Some(state) = carriers.get_mut(carrier.index()) else { return };
-            let Some(&key) = state.queue.front() else { return };
-            let Some(message) = messages.get(key) else {
-                state.queue.pop_front();
-                continue;
-            };
-            // No attempt starts that cannot be answered.
-            let gone = links
-                .get(message.link.index())
-                .and_then(Option::as_ref)
-                .is_none_or(|slot| slot.id != message.link);
-            if gone || message.deadline <= now.mono {
-                state.queue.pop_front();
-                self.count_queued(carrier);
-                self.give_up(now, key, CommandStatus::SYSTEM_ERROR, Reason::NoCarrier, out);
-                continue;
-            }
-            if state.throttle.as_mut().is_some_and(|throttle| throttle.available(now.mono) == 0) {
-                return self.wait_for_pace(now, carrier);
-            }
-            let Some(link) = state.next_sender(|link| has_room(links, link, out)) else { return };
-            state.queue.pop_front();
-            self.count_queued(carrier);
-            self.send_queued(now, key, carrier, link, out);
-        }
-    }
-
-    fn send_queued(&mut self, now: Now, key: MessageKey, carrier: CarrierId, link: LinkId, out: &mut Outbox) {
+    fn on_sent(&mut self, now: Instant, key: MessageKey, carrier: CarrierId) {
         let Some(message) = self.messages.get_mut(key) else { return };
-        let frame = core::mem::take(&mut message.frame);
-        let keep = matches!(message.kind, Kind::Part(_));
-        if let Some(pdu) = Pdu::whole(&frame) {
-            self.send(now.mono, key, carrier, link, &pdu, &Body::again(&pdu), out);
+        message.sent_at = now;
+        message.attempts += 1;
+        message.tried.push(carrier);
+        if let Some((part, number)) = message.part {
+            let allowed = self.affinity.sent(now, part, number, carrier);
+            debug_assert!(allowed, "placed before");
         }
-        if keep && let Some(message) = self.messages.get_mut(key) {
-            message.frame = frame;
-        } else {
-            self.retained.release(frame);
-        }
-    }
-
-    /// Looks again when the carrier's pace allows the next PDU.
-    fn wait_for_pace(&mut self, now: Now, carrier: CarrierId) {
-        let state = self.carriers.get_mut(carrier.index());
-        let ready =
-            state.and_then(|state| state.throttle.as_mut()).map(|throttle| throttle.ready_at(now.mono));
-        if let Some(ready) = ready {
-            self.tick_later(ready, Timer::Carrier(carrier));
-        }
-    }
-
-    /// Ends a message that was never written.
-    pub(super) fn give_up(
-        &mut self,
-        now: Now,
-        key: MessageKey,
-        status: CommandStatus,
-        reason: Reason,
-        out: &mut Outbox,
-    ) {
-        let Some(mut message) = self.messages.remove(key) else { return };
-        self.count_refusal(message.esme, reason);
-        if let Kind::Part(multi) = message.kind {
-            self.on_part_failed(now, multi, &message.frame, status, out);
-        } else {
-            self.answer_status(now, &message, status, out);
-        }
-        self.retained.release(core::mem::take(&mut message.frame));
-    }
-
-    /// Answers a request header-only.
-    pub(super) fn answer_status(
-        &mut self,
-        now: Now,
-        message: &Message,
-        status: CommandStatus,
-        out: &mut Outbox,
-    ) {
-        let Some(slot) = self.link(message.link) else { return self.ignored(Ignored::ResponseEsmeGone) };
-        let status = status.for_version(slot.session.version());
-        write_header_only(out.to(message.link), message.command.response(), status, message.sequence);
-        self.answered(now, message.link, out);
-    }
-
-    /// A request of this ESME session was answered: its slot is free, a paused link may go on.
-    #[inline]
-    pub(super) fn answered(&mut self, now: Now, link: LinkId, out: &mut Outbox) {
-        let Some(slot) = self.link_mut(link) else { return };
-        slot.session.answered();
-        if slot.paused {
-            self.wake.push(link);
-        } else if slot.session.is_ending() {
-            self.progress(now, link, out);
-        }
-    }
-
-    pub(super) fn on_message_answered(
-        &mut self,
-        now: Now,
-        _link: LinkId,
-        carrier: CarrierId,
-        owner: Owner,
-        pdu: &Pdu<'_>,
-        out: &mut Outbox,
-    ) {
-        let key: MessageKey = key_of(owner);
-        let Some(message) = self.messages.remove(key) else { return };
-        let ok =
-            pdu.header().command_status == CommandStatus::OK && pdu.command_id() != CommandId::GENERIC_NACK;
-        if let Some(cells) = self.counters.carriers.get(carrier.index()) {
-            if ok { cells.accepted.bump() } else { cells.refused.bump() }
-        }
-        // A part is no answer of its own.
-        if !matches!(message.kind, Kind::Part(_))
-            && let Some(cells) = self.counters.esmes.get(message.esme.index())
-        {
-            if ok { cells.accepted.bump() } else { cells.refused_by_carrier.bump() }
-        }
-        match message.kind {
-            Kind::Submit => self.answer_submit(now, &message, ok, pdu, out),
-            Kind::Part(multi) => self.on_part_answered(now, multi, &message, ok, pdu, out),
-            Kind::Operation(entry) => self.answer_operation(now, &message, entry, pdu, out),
-            Kind::Plain => self.answer_copy(now, &message, pdu, out),
-        }
-        self.retained.release(message.frame);
-        if self.carriers.get(carrier.index()).is_some_and(|carrier| !carrier.queue.is_empty()) {
-            self.pump(now, carrier, out);
-        }
-    }
-
-    fn answer_submit(&mut self, now: Now, message: &Message, ok: bool, pdu: &Pdu<'_>, out: &mut Outbox) {
-        if !ok {
-            return self.answer_copy(now, message, pdu, out);
-        }
-        let given = self.given(now, message.id_from);
-        match given.text() {
-            None => self.answer_copy(now, message, pdu, out),
-            Some(id) => {
-                if let Some(slot) = self.link(message.link) {
-                    let v33 = slot.session.is_v33();
-                    let (command, status) = (message.command.response(), CommandStatus::OK);
-                    let to = out.to(message.link);
-                    write_response(pdu, Some(&id), v33, command, status, message.sequence, to);
-                }
-                self.answered_or_gone(now, message.link, out);
-            }
-        }
-        self.index(now, message, id_of(pdu), given, out);
-    }
-
-    pub(super) fn given(&mut self, now: Now, id_from: IdFrom) -> Given {
-        match id_from {
-            IdFrom::Carrier => Given::Carrier,
-            IdFrom::Own => Given::Own(self.own_ids.next(now.wall)),
-            IdFrom::Short => Given::Short(self.own_ids.next_short(now.wall)),
-        }
-    }
-
-    fn answered_or_gone(&mut self, now: Now, link: LinkId, out: &mut Outbox) {
-        if self.link(link).is_none() {
-            return self.ignored(Ignored::ResponseEsmeGone);
-        }
-        self.answered(now, link, out);
-    }
-
-    /// Keeps an accepted message for its receipts, and looks whether one has come already.
-    pub(super) fn index(&mut self, now: Now, message: &Message, id: &[u8], given: Given, out: &mut Outbox) {
-        if id.is_empty() {
-            return;
-        }
-        let new = NewEntry {
-            carrier: message.carrier,
-            id,
-            given,
-            esme: message.esme,
-            link: message.link,
-            mark: out.position(message.link),
-            destination: message.destination,
-            awaited: message.awaited,
-        };
-        self.keep(now, &new, out);
-    }
-
-    pub(super) fn keep(&mut self, now: Now, new: &NewEntry<'_>, out: &mut Outbox) {
-        self.ledger.insert(now.mono, new);
-        if !self.parked.is_empty() {
-            self.unpark(now, new.carrier, new.id, out);
-        }
-    }
-
-    /// Answers with the carrier's own response: status, id, TLVs; only the sequence number is the ESME's.
-    fn answer_copy(&mut self, now: Now, message: &Message, pdu: &Pdu<'_>, out: &mut Outbox) {
-        let Some(slot) = self.link(message.link) else { return self.ignored(Ignored::ResponseEsmeGone) };
-        let command = message.command.response();
-        let status = pdu.header().command_status.for_version(slot.session.version());
-        let same = pdu.command_id() == command && status == pdu.header().command_status;
-        let v33 = slot.session.is_v33();
-        let to = out.to(message.link);
-        if pdu.command_id() == CommandId::GENERIC_NACK {
-            write_header_only(to, command, status, message.sequence);
-        } else if same && !v33 {
-            copy_with_sequence(to, pdu, message.sequence);
-        } else {
-            write_response(pdu, None, v33, command, status, message.sequence, to);
-        }
-        self.answered(now, message.link, out);
-    }
-
-    /// A message was written and will not be answered any more.
-    pub(super) fn on_message_unknown(
-        &mut self,
-        now: Now,
-        carrier: CarrierId,
-        owner: Owner,
-        out: &mut Outbox,
-    ) {
-        let Some(message) = self.messages.remove(key_of(owner)) else { return };
-        if let Some(cells) = self.counters.carriers.get(carrier.index()) {
-            cells.unknown.bump();
-        }
-        self.count_refusal(message.esme, Reason::Unknown);
-        let account = self.accounts.get(message.esme.index());
-        let status = account.map_or(CommandStatus::SUBMIT_FAILED, |account| account.settings.unknown_status);
-        match message.kind {
-            Kind::Part(multi) => self.on_part_failed(now, multi, &message.frame, status, out),
-            Kind::Submit | Kind::Operation(_) | Kind::Plain => self.answer_status(now, &message, status, out),
-        }
-        self.retained.release(message.frame);
-    }
-
-    /// A carrier can send no more, or another can again: what waits there, and was never written, is decided again.
-    /// What only this carrier can answer stays.
-    pub(super) fn reroute(&mut self, now: Now, carrier: CarrierId, out: &mut Outbox) {
-        let Some(state) = self.carriers.get_mut(carrier.index()) else { return };
-        let waiting = core::mem::take(&mut state.queue);
-        for key in waiting {
-            if self.messages.get(key).is_some_and(|message| message.pool.is_none()) {
-                if let Some(state) = self.carriers.get_mut(carrier.index()) {
-                    state.queue.push_back(key);
-                }
-                continue;
-            }
-            let Some(mut message) = self.messages.remove(key) else { continue };
-            if self.link(message.link).is_none() {
-                let key = self.messages.insert(message);
-                self.give_up(now, key, CommandStatus::SYSTEM_ERROR, Reason::NoCarrier, out);
-                continue;
-            }
-            let frame = core::mem::take(&mut message.frame);
-            let Some(pdu) = Pdu::whole(&frame) else { continue };
-            let asked = (message.esme, message.link, message.sequence, message.command, message.kind);
-            match self.dispatch(now, message, &pdu, &Body::again(&pdu), out) {
-                Ok(key) => self.keep_frame(key, frame),
-                Err(refusal) => {
-                    self.refuse_rerouted(now, asked, refusal, &frame, out);
-                    self.retained.release(frame);
-                }
-            }
-        }
-        self.count_queued(carrier);
-    }
-
-    /// A part of a split submit_multi keeps its octets until it is answered; nobody else does once it is sent.
-    pub(super) fn keep_frame(&mut self, key: MessageKey, frame: Vec<u8>) {
-        match self.messages.get_mut(key) {
-            Some(message) if matches!(message.kind, Kind::Part(_)) && message.frame.is_empty() => {
-                message.frame = frame;
-            }
-            _ => self.retained.release(frame),
-        }
-    }
-
-    fn refuse_rerouted(
-        &mut self,
-        now: Now,
-        (esme, link, sequence, command, kind): (EsmeId, LinkId, u32, CommandId, Kind),
-        (status, reason): (CommandStatus, Reason),
-        frame: &[u8],
-        out: &mut Outbox,
-    ) {
-        self.count_refusal(esme, reason);
-        if let Kind::Part(multi) = kind {
-            return self.on_part_failed(now, multi, frame, status, out);
-        }
-        write_header_only(out.to(link), command.response(), status, sequence);
-        self.answered_or_gone(now, link, out);
     }
 
     pub(super) fn forget_quanta_of(&mut self, esme: EsmeId) {
@@ -692,21 +399,21 @@ pub(super) fn is_v33(carrier: &Carrier<MessageKey>) -> bool {
     carrier.settings.interface_version < 0x34
 }
 
-fn has_room(links: &[Option<super::links::LinkSlot>], link: LinkId, out: &Outbox) -> bool {
+pub(super) fn has_room(links: &[Option<super::links::LinkSlot>], link: LinkId, out: &Outbox) -> bool {
     let slot = links.get(link.index()).and_then(Option::as_ref).filter(|slot| slot.id == link);
     slot.is_some_and(|slot| slot.session.may_send() && !slot.closing) && !out.is_full(link)
 }
 
 /// Whether the carrier as a whole lets a message pass now: nobody waits before it, its pace allows it, it can be
 /// given such a message.
-fn takes_now(carrier: &mut Carrier<MessageKey>, now: Instant, command: CommandId, body: &Body<'_>) -> bool {
+pub(super) fn takes_now(carrier: &mut Carrier<MessageKey>, now: Instant, command: CommandId, body: &Body<'_>) -> bool {
     carrier.queue.is_empty()
-        && carrier.throttle.as_mut().is_none_or(|throttle| throttle.available(now) > 0)
+        && carrier.pace.available(now) > 0
         && (!is_v33(carrier) || body.fits_v33(command))
 }
 
 /// The id that a carrier gave a message; empty when it gave none.
-fn id_of<'a>(response: &Pdu<'a>) -> &'a [u8] {
+pub(super) fn id_of<'a>(response: &Pdu<'a>) -> &'a [u8] {
     if response.command_id() == CommandId::SUBMIT_MULTI_RESP {
         return SubmitMultiResp::parse(response).message_id.unwrap_or_default();
     }
@@ -715,7 +422,7 @@ fn id_of<'a>(response: &Pdu<'a>) -> &'a [u8] {
 
 /// Appends a carrier's response as the ESME takes it: with the id that it is given, if not the carrier's, and without
 /// TLVs for a 3.3 peer.
-fn write_response(
+pub(super) fn write_response(
     pdu: &Pdu<'_>,
     id: Option<&[u8]>,
     v33: bool,

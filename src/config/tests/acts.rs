@@ -28,6 +28,7 @@ const CHANGES: &[(&str, &str)] = &[
     ("window_max = 100", "window_max = 16384"),
     ("window_over = \"wait\"", "window_over = \"refuse\""),
     ("answer_timeout = \"20s\"", "answer_timeout = \"9s\""),
+    ("attempts_max = 3", "attempts_max = 10"),
     ("message_id = \"auto\"", "message_id = \"own\""),
     ("unknown_status = \"ESME_RSUBMITFAIL\"", "unknown_status = \"0x0400\""),
     ("pool = \"main\"                      # where", "pool = \"standby\" #"),
@@ -49,8 +50,14 @@ const CHANGES: &[(&str, &str)] = &[
     ("sessions = 4", "sessions = 6"),
     ("window_max = 50 ", "window_max = 51 "),
     ("queue_max = 1000", "queue_max = 1"),
-    ("rate = \"400/s\"", "rate = \"400/m\""),
+    ("rate = \"400/s\"", "rate = \"40/s\""),
     ("burst = 20", "burst = 1"),
+    ("min = \"10/s\"", "min = \"10/m\""),
+    ("cut = \"50%\"", "cut = \"90%\""),
+    ("grow_over = \"30s\"", "grow_over = \"31s\""),
+    ("ESME_RTHROTTLED = \"slow_down\"", "ESME_RTHROTTLED = \"retry\""),
+    ("ESME_RMSGQFUL = \"next\", ", ""),
+    ("\"0x0400\" = ", "\"0x0401\" = "),
     (
         "enquire_link_interval = \"30s\"      # silence before we send enquire_link, 10ms–24h. Default: \"30s\"\nresponse",
         "enquire_link_interval = \"31s\"\nresponse",
@@ -59,6 +66,15 @@ const CHANGES: &[(&str, &str)] = &[
     ("min = \"1s\"", "min = \"2s\""),
     ("max = \"60s\"", "max = \"61s\""),
     ("message_id_form = \"auto\"", "message_id_form = \"as_is\""),
+    ("source_address = \"10.9.0.4\"", "source_address = \"::1\""),
+    ("interface = \"ipsec0\"", "interface = \"wg0\""),
+    ("firewall_mark = 7", "firewall_mark = 0xFFFF_FFFF"),
+    ("balance = \"weighted\"", "balance = \"least_outstanding\""),
+    ("balance = \"weighted\"", "balance = \"hash_destination\""),
+    ("on_unknown = \"fail\"", "on_unknown = \"resend\""),
+    ("errors = \"30%\"", "errors = \"100%\""),
+    ("over = \"10s\"", "over = \"11s\""),
+    ("for = \"30s\"", "for = \"31s\""),
     ("weight = 3", "weight = 0"),
     ("{ carrier = \"beta\", weight = 1 }", "{ carrier = \"gamma\", weight = 1 }"),
     ("{ pool = \"standby\", tier = 2 }", "{ carrier = \"gamma\", tier = 2 }"),
@@ -72,6 +88,8 @@ const CHANGES: &[(&str, &str)] = &[
     ("when = { carrier = [\"alpha\"],", "when = {"),
     (", to = [\"14499\"] }", " }"),
     ("deliver = [{ esme = \"acme\" }]", "deliver = [{ esme = \"acme\" }, { esme = \"acme\" }]"),
+    ("address = \"127.0.0.1:2780\"", "address = \"127.0.0.1:2781\""),
+    ("admin_socket = \"data/admin.sock\"", "admin_socket = \"/run/bindery.sock\""),
 ];
 
 /// Keys with one allowed value so far: every other is refused as not built yet.
@@ -123,13 +141,16 @@ const TABLES: &[(&str, &Keys)] = &[
     ("[carrier.x]", &keys::CARRIER),
     ("[defaults.carrier]", &keys::CARRIER),
     ("[carrier.x.reconnect]", &keys::RECONNECT),
+    ("[carrier.x.pace]", &keys::PACE),
     ("[pool.x]", &keys::POOL),
+    ("[pool.x.eject]", &keys::EJECT),
     ("[[pool.x.members]]", &keys::MEMBER),
     ("[[route]]", &keys::ROUTE),
     ("[[route]]\n[route.when]", &keys::WHEN),
     ("[[mo_route]]", &keys::MO_ROUTE),
     ("[[mo_route]]\n[mo_route.when]", &keys::MO_WHEN),
     ("[[mo_route]]\n[[mo_route.deliver]]", &keys::DELIVER),
+    ("[http]", &keys::HTTP),
 ];
 
 /// The values of a text by kind of table and key: `esme.window_max`, `pool.members.weight`.
@@ -154,6 +175,11 @@ fn values(text: &str) -> BTreeMap<String, Vec<String>> {
 fn collect(path: &str, value: &DeValue<'_>, values: &mut BTreeMap<String, Vec<String>>) {
     values.entry(path.to_owned()).or_default().push(found(value));
     match value {
+        // Its keys are statuses: they are what it says.
+        DeValue::Table(table) if path == "carrier.on_status" => values
+            .entry(path.to_owned())
+            .or_default()
+            .extend(table.iter().map(|(key, value)| format!("{} {}", key.get_ref(), found(value.get_ref())))),
         DeValue::Table(table) => table
             .iter()
             .for_each(|(key, value)| collect(&format!("{path}.{}", key.get_ref()), value.get_ref(), values)),
@@ -164,19 +190,22 @@ fn collect(path: &str, value: &DeValue<'_>, values: &mut BTreeMap<String, Vec<St
 
 /// Every key that acts, as `values` names it.
 fn acting() -> BTreeSet<String> {
-    let kinds: [(&str, &Keys); 12] = [
+    let kinds: [(&str, &Keys); 15] = [
         ("node", &keys::NODE),
         ("listener", &keys::LISTENER),
         ("esme", &keys::ESME),
         ("carrier", &keys::CARRIER),
         ("carrier.reconnect", &keys::RECONNECT),
+        ("carrier.pace", &keys::PACE),
         ("pool", &keys::POOL),
+        ("pool.eject", &keys::EJECT),
         ("pool.members", &keys::MEMBER),
         ("route", &keys::ROUTE),
         ("route.when", &keys::WHEN),
         ("mo_route", &keys::MO_ROUTE),
         ("mo_route.when", &keys::MO_WHEN),
         ("mo_route.deliver", &keys::DELIVER),
+        ("http", &keys::HTTP),
     ];
     kinds.iter().flat_map(|(kind, keys)| keys.now.iter().map(move |key| format!("{kind}.{key}"))).collect()
 }

@@ -47,7 +47,7 @@ password = \"x\"
 window_max = \"5\"
 sessions_max = 1025
 answer_timeout = 20
-attempts_max = 3
+class = \"bulk\"
 pool = \"mian\"
 [carrier.beta]
 addresses = [\"smsc\", \"h:1\", \"h:1\"]
@@ -63,7 +63,7 @@ when = { to = [\"+382*\"], source = [] }
         "18:14 esme.beta.window_max: found \"5\"",
         "19:16 esme.beta.sessions_max: found the integer 1025",
         "20:18 esme.beta.answer_timeout: found the integer 20",
-        "21:1 esme.beta.attempts_max: not supported yet",
+        "21:1 esme.beta.class: not supported yet",
         "22:8 esme.beta.pool: there is no pool \"mian\"",
         "24:14 carrier.beta.addresses[0]: found \"smsc\"",
         "24:29 carrier.beta.addresses[2]: \"h:1\" stands here twice",
@@ -331,9 +331,116 @@ fn relations_that_cannot_hold_are_errors() {
 }
 
 #[test]
+fn a_carrier_or_http_at_odds_with_the_rest_is_an_error() {
+    let cases = [
+        (
+            "[defaults.carrier]\nrate = \"5/s\"\npace = { min = \"301/m\" }\n",
+            "18:8 defaults.carrier.pace: min is 301/m and the rate is 5/s",
+        ),
+        (
+            "[carrier.b]\naddresses = [\"h:1\", \"[::1]:2\"]\nsystem_id = \"x\"\npassword = \"x\"\nsource_address = \"10.9.0.4\"\n",
+            "20:18 carrier.b.source_address: found 10.9.0.4, from where no connect leads to [::1]:2",
+        ),
+        (
+            "[http]\naddress = \"127.0.0.1:2775\"\n",
+            "17:11 http.address: 127.0.0.1:2775 is taken by a listener",
+        ),
+        (
+            "[defaults.carrier]\npace = { min = \"10/s\" }\n[carrier.b]\naddresses = [\"h:1\"]\nsystem_id = \"x\"\npassword = \"x\"\nrate = \"5/s\"\n",
+            "17:8 defaults.carrier.pace: min is 10/s and the rate is 5/s",
+        ),
+    ];
+    for (more, want) in cases {
+        assert_eq!(found(&with(more)), [want], "{more}");
+    }
+}
+
+#[test]
+fn a_value_out_of_its_range_is_told_where_it_stands() {
+    let long = format!("\"{}.sock\"", "a".repeat(103));
+    let carrier = [
+        ("pace = \"10/s\"", "8 ", "pace: found \"10/s\""),
+        ("pace = { min = \"0/s\" }", "16 ", "pace.min: found \"0/s\""),
+        ("pace = { cut = \"91%\" }", "16 ", "pace.cut: found \"91%\""),
+        ("pace = { cut = 50 }", "16 ", "pace.cut: found the integer 50"),
+        ("pace = { grow_over = \"0\" }", "22 ", "pace.grow_over: found \"0\""),
+        ("on_status = []", "13 ", "on_status: found an empty list"),
+        ("on_status = { ESME_RTHROTTLED = \"slow\" }", "33 ", "on_status.ESME_RTHROTTLED: found \"slow\""),
+        ("on_status = { ESME_ROK = \"fail\" }", "15 ", "on_status.ESME_ROK: is no refusal"),
+        ("on_status = { \"0\" = \"fail\" }", "15 ", "on_status.0: is no refusal"),
+        ("on_status = { ESME_RTROTTLED = \"fail\" }", "15 ", "on_status.ESME_RTROTTLED: no such status"),
+        (
+            "on_status = { ESME_RTHROTTLED = \"next\", \"0x58\" = \"fail\" }",
+            "41 ",
+            "on_status.0x58: ESME_RTHROTTLED stands here twice",
+        ),
+        ("source_address = \"0.0.0.0\"", "18 ", "source_address: found \"0.0.0.0\""),
+        ("source_address = \"ff02::1\"", "18 ", "source_address: found \"ff02::1\""),
+        ("source_address = \"10.9.0.4:0\"", "18 ", "source_address: found \"10.9.0.4:0\""),
+        ("interface = \"sixteen-letters-\"", "13 ", "interface: found \"sixteen-letters-\""),
+        ("interface = \"a b\"", "13 ", "interface: found \"a b\""),
+        ("interface = \"..\"", "13 ", "interface: found \"..\""),
+        ("firewall_mark = 0x1_0000_0000", "17 ", "firewall_mark: found the integer 0x100000000"),
+    ];
+    let esme = [
+        ("attempts_max = 0", "16 ", "attempts_max: found the integer 0"),
+        ("attempts_max = 11", "16 ", "attempts_max: found the integer 11"),
+        ("unknown_status = \"ESME_RSUBMITFAI\"", "18 ", "unknown_status: found \"ESME_RSUBMITFAI\""),
+    ];
+    let pool = [
+        ("eject = true", "9 ", "eject: found true"),
+        ("eject = { errors = \"0%\" }", "20 ", "eject.errors: found \"0%\""),
+        ("eject = { errors = \"101%\" }", "20 ", "eject.errors: found \"101%\""),
+        ("eject = { over = \"9ms\" }", "18 ", "eject.over: found \"9ms\""),
+        ("eject = { for = \"25h\" }", "17 ", "eject.for: found \"25h\""),
+    ];
+    let http = [
+        ("address = \"localhost:2780\"", "11 ", "address: found \"localhost:2780\""),
+        ("admin_socket = \"\"", "16 ", "admin_socket: found \"\""),
+        ("admin_socket = \"data/\"", "16 ", "admin_socket: found \"data/\""),
+        (&format!("admin_socket = {long}"), "16 ", &format!("admin_socket: found \"{}…\"", "a".repeat(60))),
+    ];
+    let told = |table: &str, line: &str, at: &str, fault: &str| {
+        assert_eq!(found(&with(&format!("[{table}]\n{line}\n"))), [format!("{at}{table}.{fault}")], "{line}");
+    };
+    for (line, column, fault) in carrier {
+        told("defaults.carrier", line, &format!("17:{column}"), fault);
+    }
+    for (line, column, fault) in esme {
+        told("defaults.esme", line, &format!("17:{column}"), fault);
+    }
+    for (line, column, fault) in pool {
+        let line = format!("{line}\nmembers = [{{ carrier = \"alpha\" }}]");
+        told("pool.b", &line, &format!("17:{column}"), fault);
+    }
+    for (line, column, fault) in http {
+        told("http", line, &format!("17:{column}"), fault);
+    }
+}
+
+#[test]
+fn a_status_with_a_slip_names_the_nearest() {
+    let help = |text: &str| load_text(&with(text)).unwrap_err().problems()[0].help.clone();
+    assert_eq!(
+        help("[defaults.carrier]\non_status = { esme_rthrottled = \"next\" }\n"),
+        "did you mean `ESME_RTHROTTLED`?"
+    );
+    assert_eq!(
+        help("[defaults.carrier]\non_status = { ESME_RMSGQFUL = \"slowdown\" }\n"),
+        "did you mean \"slow_down\"?"
+    );
+    assert_eq!(
+        help("[defaults.esme]\nunknown_status = \"ESME_RSUBMITFAI\"\n"),
+        "did you mean \"ESME_RSUBMITFAIL\"?"
+    );
+}
+
+#[test]
 fn what_is_probably_not_meant_is_a_warning() {
     let cases = [
         ("[esme.b]\npassword = \"x\"\n", "esme.b", "every submit is refused"),
+        ("[http]\n", "http", "nothing is served"),
+        ("[http]\naddress = \"0.0.0.0:2780\"\n", "http.address", "everyone who reaches 0.0.0.0:2780"),
         ("[[route]]\npool = \"main\"\n[[route]]\npool = \"main\"\n", "route[1]", "no message gets here"),
         ("[pool.b]\nmembers = [{ carrier = \"alpha\", weight = 0 }]\n", "pool.b", "takes nothing"),
         (

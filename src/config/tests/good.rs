@@ -1,16 +1,17 @@
 //! What is read from good files.
 
 use super::{SMALL, config, load_files, load_text};
-use crate::carrier::settings::{AddressUse, BindMode};
+use crate::carrier::settings::{AddressUse, BindMode, OnStatus, PaceSettings};
 use crate::config::Io;
 use crate::esme::settings::{MessageIdSource, ReceiptsTo, WindowOver};
 use crate::ids::{CarrierId, EsmeId, PoolId};
-use crate::route::settings::{Member, Pattern};
+use crate::route::settings::{BalanceBy, EjectSettings, Member, OnUnknown, Pattern};
 use crate::smpp::id_form::IdForm;
 use crate::smpp::status::CommandStatus;
 use crate::throttle::Rate;
 use crate::time::Duration;
 use core::fmt::Write as _;
+use std::path::Path;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -39,6 +40,12 @@ fn what_is_not_set_has_the_default_of_the_reference() {
     assert_eq!((carrier.tcp_user_timeout, carrier.message_id_form), (20 * SECOND, None));
     assert_eq!((carrier.reconnect_min, carrier.reconnect_max), (SECOND, 60 * SECOND));
     assert!(carrier.system_type.is_empty());
+    let pace = PaceSettings { min: Rate { units: 10, per: SECOND }, cut_percent: 50, grow_over: 30 * SECOND };
+    assert_eq!((esme.attempts_max, carrier.pace, carrier.on_status.len()), (3, pace, 0));
+    assert_eq!((carrier.source_address, &carrier.interface, carrier.firewall_mark), (None, &None, None));
+    let pool = &config.pools[0];
+    assert_eq!((pool.balance, pool.on_unknown, pool.eject), (BalanceBy::Weighted, OnUnknown::Fail, None));
+    assert_eq!(config.http, None);
     let member = config.pools[0].members[0];
     assert_eq!((member.member, member.weight, member.tier), (Member::Carrier(CarrierId(0)), 1, 1));
 }
@@ -72,6 +79,62 @@ fn the_reference_says_what_it_means() {
         (&[Pattern::Prefix(b"382".to_vec())][..], &[EsmeId(0)][..])
     );
     assert_eq!(config.mo_routes[0].deliver, [EsmeId(0)]);
+}
+
+#[test]
+fn the_reference_says_how_refusals_are_taken() {
+    let config = config(SHIPPED[0].1);
+    let carrier = &config.carriers[0];
+    let mut on_status = carrier.on_status.clone();
+    on_status.sort_unstable_by_key(|(status, _)| *status);
+    let want = [
+        (CommandStatus::QUEUE_FULL, OnStatus::Next),
+        (CommandStatus::THROTTLED, OnStatus::SlowDown),
+        (CommandStatus(0x400), OnStatus::Fail),
+    ];
+    assert_eq!(on_status, want);
+    assert_eq!(carrier.on_status(CommandStatus::SYSTEM_ERROR), OnStatus::Next);
+    let gamma = &config.carriers[2];
+    assert_eq!(gamma.source_address, Some("10.9.0.4".parse().unwrap()));
+    assert_eq!((gamma.interface.as_deref(), gamma.firewall_mark), (Some("ipsec0"), Some(7)));
+    let eject = EjectSettings { errors_percent: 30, over: 10 * SECOND, for_time: 30 * SECOND };
+    assert_eq!((config.pools[0].eject, config.pools[1].eject), (Some(eject), None));
+    let http = config.http.unwrap();
+    assert_eq!(http.address, Some("127.0.0.1:2780".parse().unwrap()));
+    assert_eq!(http.admin_socket.as_deref(), Some(Path::new("data/admin.sock")));
+}
+
+#[test]
+fn what_an_inner_table_does_not_say_has_its_default() {
+    let text =
+        SMALL.replace("[pool.main]", "pace = { cut = \"10%\" }\non_status = {}\n[pool.main]\neject = {}");
+    let config = config(&text);
+    let pace = PaceSettings { min: Rate { units: 10, per: SECOND }, cut_percent: 10, grow_over: 30 * SECOND };
+    assert_eq!((config.carriers[0].pace, config.carriers[0].on_status.len()), (pace, 0));
+    let eject = EjectSettings { errors_percent: 30, over: 10 * SECOND, for_time: 30 * SECOND };
+    assert_eq!(config.pools[0].eject, Some(eject));
+}
+
+#[test]
+fn the_slowest_pace_is_never_above_the_rate() {
+    let min = |rate: &str| {
+        let text = SMALL.replace("[pool.main]", &format!("rate = \"{rate}\"\n[pool.main]"));
+        config(&text).carriers[0].pace.min
+    };
+    assert_eq!(min("599/m"), Rate { units: 599, per: 60 * SECOND });
+    assert_eq!(min("10/s"), Rate { units: 10, per: SECOND });
+}
+
+#[test]
+fn the_admin_socket_is_in_the_folder_of_the_file_that_names_it() {
+    let main = format!("include = [\"d/http.toml\"]\n{SMALL}");
+    let socket = |name: &str| {
+        let http = format!("[http]\nadmin_socket = \"{name}\"\n");
+        let loaded = load_files(&[("main.toml", &main), ("d/http.toml", &http)]).unwrap();
+        loaded.config.http.unwrap().admin_socket.unwrap()
+    };
+    assert_eq!(socket("admin.sock"), Path::new("d/admin.sock"));
+    assert_eq!(socket("/run/admin.sock"), Path::new("/run/admin.sock"));
 }
 
 #[test]

@@ -1,0 +1,221 @@
+//! What a carrier answered, brought to the ESME that asked.
+//!
+//! Owns: nothing of its own. Takes: responses of carriers, and that none came. Gives: each request exactly one
+//! answer, and each accepted message an entry in the ledger. Never: an answer for what may still be answered by
+//! another carrier.
+
+use super::Shard;
+use super::message::{IdFrom, Kind, Message, MessageKey, key_of};
+use super::mt::{id_of, write_response};
+use super::port::Outbox;
+use crate::counters::{Ignored, Reason};
+use crate::ids::{CarrierId, LinkId};
+use crate::ledger::{Given, NewEntry};
+use crate::route::health::Outcome;
+use crate::session::Owner;
+use crate::smpp::command::CommandId;
+use crate::smpp::frame::{Pdu, copy_with_sequence, write_header_only};
+use crate::smpp::status::CommandStatus;
+use crate::time::Now;
+
+impl Shard {
+    /// Answers a request header-only.
+    pub(super) fn answer_status(
+        &mut self,
+        now: Now,
+        message: &Message,
+        status: CommandStatus,
+        out: &mut Outbox,
+    ) {
+        let Some(slot) = self.link(message.link) else { return self.ignored(Ignored::ResponseEsmeGone) };
+        let status = status.for_version(slot.session.version());
+        write_header_only(out.to(message.link), message.command.response(), status, message.sequence);
+        self.answered(now, message.link, out);
+    }
+
+    /// A request of this ESME session was answered: its slot is free, a paused link may go on.
+    #[inline]
+    pub(super) fn answered(&mut self, now: Now, link: LinkId, out: &mut Outbox) {
+        let Some(slot) = self.link_mut(link) else { return };
+        slot.session.answered();
+        if slot.paused {
+            self.wake.push(link);
+        } else if slot.session.is_ending() {
+            self.progress(now, link, out);
+        }
+    }
+
+    pub(super) fn on_message_answered(
+        &mut self,
+        now: Now,
+        link: LinkId,
+        carrier: CarrierId,
+        owner: Owner,
+        pdu: &Pdu<'_>,
+        out: &mut Outbox,
+    ) {
+        let key: MessageKey = key_of(owner);
+        let Some(message) = self.messages.remove(key) else { return };
+        let status = status_of(pdu);
+        let ok = status == CommandStatus::OK;
+        if let Some(cells) = self.counters.carriers.get(carrier.index()) {
+            if ok { cells.accepted.bump() } else { cells.refused.bump() }
+        }
+        self.learn_from(now, link, &message, status, out);
+        let mut message = Some(message);
+        if ok || !self.retry(now, &mut message, status, out) {
+            self.answer(now, carrier, message, ok, pdu, out);
+        }
+        if self.carriers.get(carrier.index()).is_some_and(|carrier| !carrier.queue.is_empty()) {
+            self.pump(now, carrier, out);
+        }
+    }
+
+    /// The carrier's answer is the answer.
+    fn answer(
+        &mut self,
+        now: Now,
+        carrier: CarrierId,
+        message: Option<Message>,
+        ok: bool,
+        pdu: &Pdu<'_>,
+        out: &mut Outbox,
+    ) {
+        let Some(message) = message else { return };
+        debug_assert!(message.carrier == carrier);
+        // A part is no answer of its own.
+        if !matches!(message.kind, Kind::Part(_))
+            && let Some(cells) = self.counters.esmes.get(message.esme.index())
+        {
+            if ok { cells.accepted.bump() } else { cells.refused_by_carrier.bump() }
+        }
+        if let Some((part, number)) = message.part {
+            if ok {
+                self.affinity.accepted(now.mono, part, number);
+            } else {
+                self.affinity.failed(now.mono, part, number);
+            }
+        }
+        match message.kind {
+            Kind::Submit => self.answer_submit(now, &message, ok, pdu, out),
+            Kind::Part(multi) => self.on_part_answered(now, multi, &message, ok, pdu, out),
+            Kind::Operation(entry) => self.answer_operation(now, &message, entry, pdu, out),
+            Kind::Plain => self.answer_copy(now, &message, pdu, out),
+        }
+        self.retained.release(message.frame);
+    }
+
+    pub(super) fn answer_submit(&mut self, now: Now, message: &Message, ok: bool, pdu: &Pdu<'_>, out: &mut Outbox) {
+        if !ok {
+            return self.answer_copy(now, message, pdu, out);
+        }
+        let given = self.given(now, message.id_from);
+        match given.text() {
+            None => self.answer_copy(now, message, pdu, out),
+            Some(id) => {
+                if let Some(slot) = self.link(message.link) {
+                    let v33 = slot.session.is_v33();
+                    let (command, status) = (message.command.response(), CommandStatus::OK);
+                    let to = out.to(message.link);
+                    write_response(pdu, Some(&id), v33, command, status, message.sequence, to);
+                }
+                self.answered_or_gone(now, message.link, out);
+            }
+        }
+        self.index(now, message, id_of(pdu), given, out);
+    }
+
+    pub(super) fn given(&mut self, now: Now, id_from: IdFrom) -> Given {
+        match id_from {
+            IdFrom::Carrier => Given::Carrier,
+            IdFrom::Own => Given::Own(self.own_ids.next(now.wall)),
+            IdFrom::Short => Given::Short(self.own_ids.next_short(now.wall)),
+        }
+    }
+
+    pub(super) fn answered_or_gone(&mut self, now: Now, link: LinkId, out: &mut Outbox) {
+        if self.link(link).is_none() {
+            return self.ignored(Ignored::ResponseEsmeGone);
+        }
+        self.answered(now, link, out);
+    }
+
+    /// Keeps an accepted message for its receipts, and looks whether one has come already.
+    pub(super) fn index(&mut self, now: Now, message: &Message, id: &[u8], given: Given, out: &mut Outbox) {
+        if id.is_empty() {
+            return;
+        }
+        let new = NewEntry {
+            carrier: message.carrier,
+            id,
+            given,
+            esme: message.esme,
+            link: message.link,
+            mark: out.position(message.link),
+            destination: message.destination,
+            awaited: message.awaited,
+        };
+        self.keep(now, &new, out);
+    }
+
+    pub(super) fn keep(&mut self, now: Now, new: &NewEntry<'_>, out: &mut Outbox) {
+        self.ledger.insert(now.mono, new);
+        if !self.parked.is_empty() {
+            self.unpark(now, new.carrier, new.id, out);
+        }
+    }
+
+    /// Answers with the carrier's own response: status, id, TLVs; only the sequence number is the ESME's.
+    pub(super) fn answer_copy(&mut self, now: Now, message: &Message, pdu: &Pdu<'_>, out: &mut Outbox) {
+        let Some(slot) = self.link(message.link) else { return self.ignored(Ignored::ResponseEsmeGone) };
+        let command = message.command.response();
+        let status = pdu.header().command_status.for_version(slot.session.version());
+        let same = pdu.command_id() == command && status == pdu.header().command_status;
+        let v33 = slot.session.is_v33();
+        let to = out.to(message.link);
+        if pdu.command_id() == CommandId::GENERIC_NACK {
+            write_header_only(to, command, status, message.sequence);
+        } else if same && !v33 {
+            copy_with_sequence(to, pdu, message.sequence);
+        } else {
+            write_response(pdu, None, v33, command, status, message.sequence, to);
+        }
+        self.answered(now, message.link, out);
+    }
+
+    /// A message was written and will not be answered any more.
+    pub(super) fn on_message_unknown(
+        &mut self,
+        now: Now,
+        carrier: CarrierId,
+        owner: Owner,
+        out: &mut Outbox,
+    ) {
+        let Some(message) = self.messages.remove(key_of(owner)) else { return };
+        if let Some(cells) = self.counters.carriers.get(carrier.index()) {
+            cells.unknown.bump();
+        }
+        self.balance.record(now.mono, carrier, message.esme, Outcome::Error);
+        let mut message = Some(message);
+        if self.resend(now, &mut message, out) {
+            return;
+        }
+        let Some(message) = message else { return };
+        self.count_refusal(message.esme, Reason::Unknown);
+        self.part_failed(now, &message);
+        let account = self.accounts.get(message.esme.index());
+        let status = account.map_or(CommandStatus::SUBMIT_FAILED, |account| account.settings.unknown_status);
+        match message.kind {
+            Kind::Part(multi) => self.on_part_failed(now, multi, &message.frame, status, out),
+            Kind::Submit | Kind::Operation(_) | Kind::Plain => self.answer_status(now, &message, status, out),
+        }
+        self.retained.release(message.frame);
+    }
+}
+
+/// What a response says; a generic_nack is never an acceptance, whatever its status.
+fn status_of(pdu: &Pdu<'_>) -> CommandStatus {
+    let status = pdu.header().command_status;
+    let nack = pdu.command_id() == CommandId::GENERIC_NACK;
+    if nack && status == CommandStatus::OK { CommandStatus::UNKNOWN_ERROR } else { status }
+}

@@ -1,0 +1,296 @@
+//! What becomes of a message that a carrier refused or never answered: another attempt while its time allows one.
+//!
+//! Owns: nothing of its own. Takes: refusals, lost and late answers. Gives: the message to another carrier, or back to
+//! the head of the same one's queue; what cannot be tried again to `answers`. Never: an attempt that cannot finish in
+//! time, one for an ESME that has gone, parts of one message on two carriers.
+
+use super::Shard;
+use super::message::{IdFrom, Kind, LateMessage, Message, MessageKey, key_of};
+use super::mt::{Body, has_room, takes_now};
+use super::port::Outbox;
+use crate::carrier::Carrier;
+use crate::carrier::settings::OnStatus;
+use crate::counters::Reason;
+use crate::ids::{CarrierId, LinkId, PoolId};
+use crate::ledger::{Given, NewEntry};
+use crate::route::health::Outcome;
+use crate::route::settings::OnUnknown;
+use crate::session::Owner;
+use crate::smpp::command::CommandId;
+use crate::smpp::frame::Pdu;
+use crate::smpp::response::MessageIdResp;
+use crate::smpp::status::{CommandStatus, StatusClass};
+use crate::time::Now;
+
+/// Where a message goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// A session with room.
+    Session(CarrierId, LinkId),
+    /// A carrier's queue.
+    Queue(CarrierId),
+}
+
+impl Shard {
+    /// Decides where a message goes now.
+    pub(super) fn place(
+        &mut self,
+        now: Now,
+        message: &Message,
+        pdu: &Pdu<'_>,
+        body: &Body<'_>,
+        out: &Outbox,
+    ) -> Result<Place, (CommandStatus, Reason)> {
+        if let Some((key, _)) = message.part
+            && let Some(placed) = self.affinity.place(now.mono, key)
+        {
+            if placed.failed {
+                return Err((CommandStatus::SYSTEM_ERROR, Reason::NoCarrier));
+            }
+            // Parts follow each other also into a queue, unless nobody would take them from there.
+            let up = self.carriers.get(placed.carrier.index()).is_some_and(Carrier::can_send);
+            if placed.sent > 0 || up {
+                return self.place_at(now, placed.carrier, pdu.command_id(), body, out);
+            }
+        }
+        if let Some((carrier, link)) = self.pick(now.mono, message, pdu.command_id(), body, out) {
+            return Ok(Place::Session(carrier, link));
+        }
+        self.pick_queue(now, message, pdu.command_id(), body).map(Place::Queue)
+    }
+
+    /// This carrier and no other.
+    fn place_at(
+        &mut self,
+        now: Now,
+        carrier: CarrierId,
+        command: CommandId,
+        body: &Body<'_>,
+        out: &Outbox,
+    ) -> Result<Place, (CommandStatus, Reason)> {
+        let Self { carriers, links, .. } = self;
+        let nobody = (CommandStatus::SYSTEM_ERROR, Reason::NoCarrier);
+        let state = carriers.get_mut(carrier.index()).ok_or(nobody)?;
+        if takes_now(state, now.mono, command, body)
+            && let Some(link) = state.next_sender(|link| has_room(links, link, out))
+        {
+            return Ok(Place::Session(carrier, link));
+        }
+        if state.queue.len() >= state.settings.queue_max as usize {
+            return Err((CommandStatus::QUEUE_FULL, Reason::QueueFull));
+        }
+        Ok(Place::Queue(carrier))
+    }
+
+    /// Sends a message where it was decided, or lets it wait there.
+    pub(super) fn commit(
+        &mut self,
+        now: Now,
+        mut message: Message,
+        place: Place,
+        pdu: &Pdu<'_>,
+        body: &Body<'_>,
+        out: &mut Outbox,
+    ) -> Result<MessageKey, (CommandStatus, Reason)> {
+        match place {
+            Place::Session(carrier, link) => {
+                message.carrier = carrier;
+                let key = self.messages.insert(message);
+                self.send(now.mono, key, carrier, link, pdu, body, out);
+                Ok(key)
+            }
+            Place::Queue(carrier) => {
+                if let Some((key, _)) = message.part {
+                    self.affinity.choose(now.mono, key, carrier);
+                }
+                self.enqueue(now, message, carrier, pdu)
+            }
+        }
+    }
+
+    /// Requests in flight per carrier, for pools that go by it.
+    pub(super) fn outstanding(&self, pool: PoolId) -> Vec<u32> {
+        if self.balance.quantum(pool) >= crate::limits::QUANTUM {
+            return Vec::new();
+        }
+        let used = |link| self.link(link).map_or(0, |slot| slot.session.window().used());
+        self.carriers.iter().map(|carrier| carrier.sessions().map(|(link, _)| used(link)).sum()).collect()
+    }
+
+    /// A carrier refused a message. True when it is tried again; else its answer is the carrier's.
+    pub(super) fn retry(
+        &mut self,
+        now: Now,
+        message: &mut Option<Message>,
+        status: CommandStatus,
+        out: &mut Outbox,
+    ) -> bool {
+        let Some(refused) = message.as_mut() else { return false };
+        let carrier = refused.carrier;
+        let action = self.carriers.get(carrier.index()).map(|state| state.settings.on_status(status));
+        refused.refusal = status;
+        if refused.kind != Kind::Submit || refused.frame.is_empty() || self.link(refused.link).is_none() {
+            return false;
+        }
+        match action {
+            None | Some(OnStatus::Fail) => false,
+            Some(OnStatus::SlowDown) => self.wait_again(now, message),
+            Some(OnStatus::Next) => self.try_again(now, message, out),
+            Some(OnStatus::Retry) => {
+                refused.tried.clear();
+                self.try_again(now, message, out)
+            }
+        }
+    }
+
+    fn finishes(&self, now: Now, message: &Message, carrier: CarrierId) -> bool {
+        let timeout = self.carriers.get(carrier.index()).map(|state| state.settings.response_timeout);
+        timeout.is_some_and(|timeout| now.mono.after(timeout) <= message.deadline)
+    }
+
+    /// Back to where it stood in this carrier's queue. A throttled attempt is none.
+    fn wait_again(&mut self, now: Now, message: &mut Option<Message>) -> bool {
+        let Some(mut refused) = message.take() else { return false };
+        let carrier = refused.carrier;
+        if !self.finishes(now, &refused, carrier) {
+            *message = Some(refused);
+            return false;
+        }
+        refused.attempts = refused.attempts.saturating_sub(1);
+        refused.tried.pop();
+        if let Some((key, number)) = refused.part {
+            self.affinity.refused(now.mono, key, number);
+        }
+        let key = self.messages.insert(refused);
+        self.line_up(now, key, carrier);
+        true
+    }
+
+    /// Somewhere else, when there is somewhere with time enough.
+    fn try_again(&mut self, now: Now, message: &mut Option<Message>, out: &mut Outbox) -> bool {
+        let Some(mut refused) = message.take() else { return false };
+        let account = self.accounts.get(refused.esme.index());
+        let attempts_max = account.map_or(1, |account| account.settings.attempts_max);
+        if refused.attempts >= attempts_max {
+            *message = Some(refused);
+            return false;
+        }
+        if let Some((key, number)) = refused.part {
+            self.affinity.refused(now.mono, key, number);
+        }
+        let frame = core::mem::take(&mut refused.frame);
+        let placed = Pdu::whole(&frame).and_then(|pdu| {
+            let body = Body::again(&pdu);
+            let place = self.place(now, &refused, &pdu, &body, out).ok()?;
+            Some((pdu, body, place))
+        });
+        let carrier_of = |place| match place {
+            Place::Session(carrier, _) | Place::Queue(carrier) => carrier,
+        };
+        match placed {
+            Some((pdu, body, place)) if self.finishes(now, &refused, carrier_of(place)) => {
+                let sent = self.commit(now, refused, place, &pdu, &body, out);
+                self.settle_frame(sent.ok(), frame);
+                true
+            }
+            Some(_) | None => {
+                refused.frame = frame;
+                *message = Some(refused);
+                false
+            }
+        }
+    }
+
+    /// What a carrier's answer says of its health and pace; a status that says that the session is wrong ends it.
+    pub(super) fn learn_from(
+        &mut self,
+        now: Now,
+        link: LinkId,
+        message: &Message,
+        status: CommandStatus,
+        out: &mut Outbox,
+    ) {
+        let class = status.class();
+        let carrier = message.carrier;
+        if let Some(state) = self.carriers.get_mut(carrier.index()) {
+            if state.settings.on_status(status) == OnStatus::SlowDown && status != CommandStatus::OK {
+                state.pace.throttled(now.mono, message.sent_at);
+            } else {
+                state.pace.accepted(message.sent_at);
+            }
+        }
+        let bad = matches!(class, StatusClass::Transient | StatusClass::Session);
+        let outcome = if bad { Outcome::Error } else { Outcome::Good };
+        self.balance.record(now.mono, carrier, message.esme, outcome);
+        if class == StatusClass::Session
+            && let Some(slot) = self.link_mut(link)
+        {
+            slot.session.drain(now.mono);
+            self.progress(now, link, out);
+            self.arm(link);
+        }
+    }
+
+    /// A message was written and will not be answered any more. True when it is sent again, which may double it: the
+    /// operator's choice.
+    pub(super) fn resend(&mut self, now: Now, message: &mut Option<Message>, out: &mut Outbox) -> bool {
+        let Some(lost) = message.as_mut() else { return false };
+        let pool = lost.pool.and_then(|pool| self.config.pools.get(pool.index()));
+        let resend = pool.is_some_and(|pool| pool.on_unknown == OnUnknown::Resend);
+        if !resend || lost.kind != Kind::Submit || lost.frame.is_empty() || self.link(lost.link).is_none() {
+            return false;
+        }
+        lost.tried.clear();
+        self.try_again(now, message, out)
+    }
+
+    /// The account's parts after one that failed fail as well.
+    pub(super) fn part_failed(&mut self, now: Now, message: &Message) {
+        if let Some((key, number)) = message.part {
+            self.affinity.failed(now.mono, key, number);
+        }
+    }
+
+    /// Keeps what a late answer to an overdue request would need.
+    pub(super) fn keep_late(&mut self, link: LinkId, sequence: u32, owner: Owner) {
+        let key: MessageKey = key_of(owner);
+        let Some(message) = self.messages.get(key).filter(|message| message.kind == Kind::Submit) else { return };
+        let late = LateMessage {
+            carrier: message.carrier,
+            esme: message.esme,
+            link: message.link,
+            id_from: message.id_from,
+            destination: message.destination,
+            awaited: message.awaited,
+        };
+        self.late.keep(link, sequence, late);
+    }
+
+    /// A response to nothing in flight. When it accepts a message that was overdue, its receipts still find their
+    /// account (design decision 13).
+    pub(super) fn on_late(&mut self, now: Now, link: LinkId, pdu: &Pdu<'_>, out: &mut Outbox) {
+        let Some(late) = self.late.take(link, pdu.sequence_number()) else { return };
+        let id = MessageIdResp::parse(pdu).id;
+        if pdu.header().command_status != CommandStatus::OK
+            || pdu.command_id() == CommandId::GENERIC_NACK
+            || id.is_empty()
+        {
+            return;
+        }
+        let given = if late.id_from == IdFrom::Carrier { Given::Carrier } else { self.given(now, late.id_from) };
+        let new = NewEntry {
+            carrier: late.carrier,
+            id,
+            given,
+            esme: late.esme,
+            link: late.link,
+            mark: out.position(late.link),
+            destination: late.destination,
+            awaited: late.awaited,
+        };
+        self.keep(now, &new, out);
+        if let Some(cells) = self.counters.carriers.get(late.carrier.index()) {
+            cells.late.bump();
+        }
+    }
+}

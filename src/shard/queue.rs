@@ -1,0 +1,267 @@
+//! Messages that wait for a carrier: for room in its windows, for its pace, for a session at all.
+//!
+//! Owns: nothing of its own; the queues stand in the carriers. Takes: messages that cannot leave now. Gives: them to
+//! a session, in order, as soon as one can take them, or their answer when their time is over. Never: grows over
+//! `queue_max`, starts an attempt that cannot finish.
+
+use super::Shard;
+use super::failover::Place;
+use super::message::{DeliveryKey, Kind, Message, MessageKey};
+use super::mt::{Body, has_room, is_v33};
+use super::port::Outbox;
+use super::timers::Timer;
+use crate::counters::Reason;
+use crate::esme::Account;
+use crate::ids::{CarrierId, LinkId};
+use crate::route::Ask;
+use crate::smpp::command::CommandId;
+use crate::smpp::frame::Pdu;
+use crate::smpp::status::CommandStatus;
+use crate::time::Now;
+
+impl Shard {
+    /// Lets a message wait for this carrier, behind those that came before it.
+    pub(super) fn enqueue(
+        &mut self,
+        now: Now,
+        mut message: Message,
+        carrier: CarrierId,
+        pdu: &Pdu<'_>,
+    ) -> Result<MessageKey, (CommandStatus, Reason)> {
+        message.carrier = carrier;
+        debug_assert!(message.frame.is_empty());
+        let copy = self.retained.copy(pdu.bytes());
+        message.frame = copy.ok_or((CommandStatus::THROTTLED, Reason::Retained))?;
+        let key = self.messages.insert(message);
+        self.line_up(now, key, carrier);
+        Ok(key)
+    }
+
+    /// Puts a message that holds its octets into a carrier's queue: by its serial, so that one which was refused
+    /// stands before those that came after it.
+    pub(super) fn line_up(&mut self, now: Now, key: MessageKey, carrier: CarrierId) {
+        let Self { carriers, messages, expiry, .. } = self;
+        let (Some(state), Some(message)) = (carriers.get_mut(carrier.index()), messages.get(key)) else { return };
+        let (serial, deadline) = (message.serial, message.deadline);
+        let before = |&other: &MessageKey| messages.get(other).is_none_or(|other| other.serial < serial);
+        // Nearly always at one of the ends.
+        let at = match state.queue.back() {
+            Some(last) if !before(last) => state.queue.iter().take_while(|other| before(other)).count(),
+            Some(_) | None => state.queue.len(),
+        };
+        state.queue.insert(at, key);
+        let sooner = expiry.get_mut(carrier.index()).filter(|expiry| **expiry > deadline);
+        let sooner = sooner.map(|expiry| *expiry = deadline).is_some();
+        self.count_queued(carrier);
+        if sooner {
+            self.tick_later(deadline, Timer::Carrier(carrier));
+        }
+        if at == 0 {
+            self.wait_for_pace(now, carrier);
+        }
+    }
+
+    pub(super) fn count_queued(&self, carrier: CarrierId) {
+        let queued = self.carriers.get(carrier.index()).map_or(0, |carrier| carrier.queue.len());
+        if let Some(cells) = self.counters.carriers.get(carrier.index()) {
+            cells.queued.set(queued as u64);
+        }
+    }
+
+    /// A carrier whose queue has room: one that is bound before one that is not.
+    pub(super) fn pick_queue(
+        &mut self,
+        now: Now,
+        message: &Message,
+        command: CommandId,
+        body: &Body<'_>,
+    ) -> Result<CarrierId, (CommandStatus, Reason)> {
+        let Some(pool) = message.pool else { return Err((CommandStatus::SYSTEM_ERROR, Reason::NoCarrier)) };
+        let outstanding = self.outstanding(pool);
+        let Self { carriers, balance, .. } = self;
+        let count = |carrier: CarrierId| outstanding.get(carrier.index()).copied().unwrap_or(0);
+        let ask = Ask { now: now.mono, destination: body.destination(), outstanding: &count };
+        let mut fits_any = false;
+        let mut sends_any = false;
+        for bound_only in [true, false] {
+            let found = balance.choose(pool, &ask, &mut |id| {
+                let Some(carrier) = carriers.get(id.index()) else { return false };
+                let fits = !is_v33(carrier) || body.fits_v33(command);
+                fits_any |= fits;
+                sends_any |= carrier.may_ever_send();
+                let open = carrier.queue.len() < carrier.settings.queue_max as usize;
+                let up = if bound_only { carrier.can_send() } else { carrier.may_ever_send() };
+                fits && open && up && !message.tried.contains(&id)
+            });
+            if let Some(path) = found {
+                balance.charge(&path);
+                return Ok(path.carrier);
+            }
+        }
+        Err(if !fits_any {
+            (CommandStatus::INVALID_MESSAGE_LENGTH, Reason::Parts)
+        } else if sends_any {
+            (CommandStatus::QUEUE_FULL, Reason::QueueFull)
+        } else {
+            (CommandStatus::SYSTEM_ERROR, Reason::NoCarrier)
+        })
+    }
+
+    /// Sends what waits for a carrier, as long as there is room.
+    pub(super) fn pump(&mut self, now: Now, carrier: CarrierId, out: &mut Outbox) {
+        loop {
+            let Self { carriers, links, messages, .. } = self;
+            let Some(state) = carriers.get_mut(carrier.index()) else { return };
+            let Some(&key) = state.queue.front() else { return };
+            let Some(message) = messages.get(key) else {
+                state.queue.pop_front();
+                continue;
+            };
+            // No attempt starts that cannot be answered, or cannot finish.
+            let gone = links
+                .get(message.link.index())
+                .and_then(Option::as_ref)
+                .is_none_or(|slot| slot.id != message.link);
+            if gone || message.deadline < now.mono.after(state.settings.response_timeout) {
+                state.queue.pop_front();
+                self.count_queued(carrier);
+                self.give_up(now, key, CommandStatus::SYSTEM_ERROR, Reason::NoCarrier, out);
+                continue;
+            }
+            if let Some((part, _)) = message.part
+                && let Some(placed) = self.affinity.place(now.mono, part)
+                && placed.sent > 0
+                && placed.carrier != carrier
+            {
+                // Its other parts went there meanwhile.
+                state.queue.pop_front();
+                self.count_queued(carrier);
+                self.line_up(now, key, placed.carrier);
+                continue;
+            }
+            if state.pace.available(now.mono) == 0 {
+                return self.wait_for_pace(now, carrier);
+            }
+            let Some(link) = state.next_sender(|link| has_room(links, link, out)) else { return };
+            state.queue.pop_front();
+            self.count_queued(carrier);
+            self.send_queued(now, key, carrier, link, out);
+        }
+    }
+
+    fn send_queued(&mut self, now: Now, key: MessageKey, carrier: CarrierId, link: LinkId, out: &mut Outbox) {
+        let Some(message) = self.messages.get_mut(key) else { return };
+        let frame = core::mem::take(&mut message.frame);
+        if let Some(pdu) = Pdu::whole(&frame) {
+            self.send(now.mono, key, carrier, link, &pdu, &Body::again(&pdu), out);
+        }
+        self.keep_frame(key, frame);
+    }
+
+    /// Looks again when the carrier's pace allows the next PDU.
+    pub(super) fn wait_for_pace(&mut self, now: Now, carrier: CarrierId) {
+        let Some(state) = self.carriers.get_mut(carrier.index()) else { return };
+        if state.pace.available(now.mono) == 0 {
+            let ready = state.pace.ready_at(now.mono);
+            self.tick_later(ready, Timer::Carrier(carrier));
+        }
+    }
+
+    /// Ends a message that waits: with what a carrier refused it with, if one did; else it was never written.
+    pub(super) fn give_up(
+        &mut self,
+        now: Now,
+        key: MessageKey,
+        status: CommandStatus,
+        reason: Reason,
+        out: &mut Outbox,
+    ) {
+        let Some(mut message) = self.messages.remove(key) else { return };
+        let refused = message.refusal != CommandStatus::OK;
+        let status = if refused { message.refusal } else { status };
+        if refused {
+            if let Some(cells) = self.counters.esmes.get(message.esme.index()) {
+                cells.refused_by_carrier.bump();
+            }
+        } else {
+            self.count_refusal(message.esme, reason);
+        }
+        self.part_failed(now, &message);
+        if let Kind::Part(multi) = message.kind {
+            self.on_part_failed(now, multi, &message.frame, status, out);
+        } else {
+            self.answer_status(now, &message, status, out);
+        }
+        self.retained.release(core::mem::take(&mut message.frame));
+    }
+
+    /// A carrier can send no more, or another can again: what waits there, and was never written, is decided again.
+    /// What only this carrier can answer stays.
+    pub(super) fn reroute(&mut self, now: Now, carrier: CarrierId, out: &mut Outbox) {
+        let Some(state) = self.carriers.get_mut(carrier.index()) else { return };
+        let waiting = core::mem::take(&mut state.queue);
+        for key in waiting {
+            if self.messages.get(key).is_some_and(|message| message.pool.is_none()) {
+                if let Some(state) = self.carriers.get_mut(carrier.index()) {
+                    state.queue.push_back(key);
+                }
+                continue;
+            }
+            let Some(mut message) = self.messages.remove(key) else { continue };
+            if self.link(message.link).is_none() {
+                let key = self.messages.insert(message);
+                self.give_up(now, key, CommandStatus::SYSTEM_ERROR, Reason::NoCarrier, out);
+                continue;
+            }
+            let frame = core::mem::take(&mut message.frame);
+            let Some(pdu) = Pdu::whole(&frame) else { continue };
+            let body = Body::again(&pdu);
+            match self.place(now, &message, &pdu, &body, out) {
+                Ok(Place::Queue(same)) if same == carrier => {
+                    message.frame = frame;
+                    let key = self.messages.insert(message);
+                    self.line_up(now, key, carrier);
+                }
+                Ok(place) => {
+                    let sent = self.commit(now, message, place, &pdu, &body, out);
+                    self.settle_frame(sent.ok(), frame);
+                }
+                Err((status, reason)) => {
+                    message.frame = frame;
+                    let key = self.messages.insert(message);
+                    self.give_up(now, key, status, reason, out);
+                }
+            }
+        }
+        self.count_queued(carrier);
+    }
+
+    /// The octets of a message that was sent are kept while another attempt is possible, or its answer needs them.
+    pub(super) fn keep_frame(&mut self, key: MessageKey, frame: Vec<u8>) {
+        let accounts = &self.accounts;
+        match self.messages.get_mut(key) {
+            Some(message) if message.frame.is_empty() && needs_frame(accounts, message) => message.frame = frame,
+            _ => self.retained.release(frame),
+        }
+    }
+
+    /// As `keep_frame`, for what may not have been sent at all.
+    pub(super) fn settle_frame(&mut self, key: Option<MessageKey>, frame: Vec<u8>) {
+        match key {
+            Some(key) => self.keep_frame(key, frame),
+            None => self.retained.release(frame),
+        }
+    }
+}
+
+/// Whether a message's octets may be wanted after it was written.
+pub(super) fn needs_frame(accounts: &[Account<DeliveryKey>], message: &Message) -> bool {
+    match message.kind {
+        Kind::Part(_) => true,
+        Kind::Submit => {
+            let account = accounts.get(message.esme.index());
+            account.is_some_and(|account| message.attempts < account.settings.attempts_max)
+        }
+        Kind::Operation(_) | Kind::Plain => false,
+    }
+}
