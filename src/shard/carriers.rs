@@ -5,7 +5,7 @@ use super::Shard;
 use super::links::{Flow, LinkSlot, Side};
 use super::port::{Action, CloseHow, Connect, Level, Outbox, Ticket};
 use super::timers::Timer;
-use crate::carrier::Settings;
+use crate::carrier::{Settings, SlotState};
 use crate::counters::Reason;
 use crate::ids::{CarrierId, LinkId};
 use crate::limits::{CONNECT_TIMEOUT, PDU_MAX_DEFAULT};
@@ -36,6 +36,7 @@ impl Shard {
                 }));
             }
         }
+        self.count_slots(id);
         self.pump(now, id, out);
         self.expire_queue(now, id, out);
         self.wake_carrier_later(id);
@@ -108,6 +109,7 @@ impl Shard {
             PDU_MAX_DEFAULT as u32,
         ));
         self.arm(link);
+        self.count_slots(id);
     }
 
     pub(super) fn on_connect_failed(&mut self, now: Now, ticket: Ticket, reason: &str, out: &mut Outbox) {
@@ -127,12 +129,15 @@ impl Shard {
     ) {
         let Self { carriers, prng, .. } = self;
         let Some(carrier) = carriers.get_mut(id.index()) else { return };
+        carrier.note_error(index, attempt, now.mono, reason);
+        let was_bound = carrier.slots.get(index).is_some_and(|slot| matches!(slot.state, SlotState::Bound(..)));
         let wait = carrier.failed(index, attempt, now.mono, prng);
+        self.count_slots(id);
         if self.draining {
             return;
         }
         self.tick_later(now.mono.after(wait), Timer::Carrier(id));
-        if let Some(cells) = self.counters.carriers.get(id.index()) {
+        if !was_bound && let Some(cells) = self.counters.carriers.get(id.index()) {
             cells.binds_failed.bump();
         }
         self.log(now, out, Level::Warn, "carrier_down", |shard| {
@@ -159,7 +164,7 @@ impl Shard {
         if let Some(carrier) = self.carriers.get_mut(id.index()) {
             carrier.bound(usize::from(index), now.mono);
         }
-        self.count_sessions(id);
+        self.count_slots(id);
         if let Some(cells) = self.counters.carriers.get(id.index()) {
             cells.binds.bump();
         }
@@ -192,13 +197,6 @@ impl Shard {
         }
     }
 
-    fn count_sessions(&self, id: CarrierId) {
-        let bound = self.carriers.get(id.index()).map_or(0, |carrier| carrier.sessions().count());
-        if let Some(cells) = self.counters.carriers.get(id.index()) {
-            cells.sessions.set(bound as u64);
-        }
-    }
-
     pub(super) fn on_carrier_bind_refused(
         &mut self,
         now: Now,
@@ -206,9 +204,11 @@ impl Shard {
         status: CommandStatus,
         out: &mut Outbox,
     ) -> Flow {
-        let Some((id, index, _)) = self.carrier_side(link) else { return Flow::Stop };
+        let Some((id, index, attempt)) = self.carrier_side(link) else { return Flow::Stop };
         if let Some(carrier) = self.carriers.get_mut(id.index()) {
             carrier.bind_refused(usize::from(index), status);
+            let reason = format!("bind refused: {status}");
+            carrier.note_error(usize::from(index), attempt, now.mono, &reason);
         }
         self.log(now, out, Level::Error, "carrier_bind_refused", |shard| {
             let mut fields = shard.peer_fields(link);
@@ -229,7 +229,7 @@ impl Shard {
         out: &mut Outbox,
     ) {
         self.retry_later(now, id, usize::from(index), attempt, reason, out);
-        self.count_sessions(id);
+        self.count_slots(id);
         if slot.parked > 0 {
             for held in self.parked.take_link(slot.id) {
                 self.retained.release(held.pdu);
