@@ -11,7 +11,7 @@ mod harness;
 use bindery::ids::LinkId;
 use bindery::io::Driver;
 use bindery::limits::{OUTPUT_SOFT, READ_BUFFER};
-use bindery::shard::port::{Action, CloseHow, Connect, Input, Ticket};
+use bindery::shard::port::{Action, CloseHow, Connect, Input, Ticket, Way};
 use bindery::time::{Duration, Instant};
 use harness::{Act, Echo, Running, eventually, octets, read_whole, recv};
 use std::io::{Read, Write};
@@ -222,7 +222,13 @@ fn a_connection_over_the_limit_is_closed_as_it_comes() {
 
 fn connect(address: String, timeout: Duration) -> Action {
     let ticket = Ticket(7);
-    Action::Connect(Connect { ticket, address, timeout, user_timeout: Duration::from_secs(5) })
+    Action::Connect(Connect {
+        ticket,
+        address,
+        timeout,
+        user_timeout: Duration::from_secs(5),
+        way: Way::default(),
+    })
 }
 
 /// What the core hears of one connect.

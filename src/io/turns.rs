@@ -10,7 +10,7 @@ use super::spin::Spin;
 use super::{Clock, Options};
 use crate::ids::{LinkId, ListenerId};
 use crate::limits::{CLOSE_FLUSH, CLOSE_LINGER};
-use crate::shard::port::{Action, CloseHow, Connect, Core, Input, Outbox, Ticket};
+use crate::shard::port::{Action, CloseHow, Connect, Core, Input, Outbox, Ticket, Way};
 use crate::time::{Duration, Instant, Now};
 use rustix::io::Errno;
 use std::cmp::Reverse;
@@ -434,6 +434,22 @@ impl<C: Core, M: Mover> Turns<C, M> {
     }
 }
 
+/// Makes a socket leave by the way that the operator chose.
+fn set_way(socket: &OwnedFd, way: &Way) -> Result<(), Errno> {
+    let socket = socket2::SockRef::from(socket);
+    let refused = |error: std::io::Error| Errno::from_io_error(&error).unwrap_or(Errno::INVAL);
+    if let Some(interface) = &way.interface {
+        socket.bind_device(Some(interface.as_bytes())).map_err(refused)?;
+    }
+    if let Some(mark) = way.firewall_mark {
+        socket.set_mark(mark).map_err(refused)?;
+    }
+    if let Some(address) = way.source_address {
+        socket.bind(&SocketAddr::new(address, 0).into()).map_err(refused)?;
+    }
+    Ok(())
+}
+
 fn open_socket(connect: &Connect, address: SocketAddr) -> Result<OwnedFd, Errno> {
     use rustix::net::{AddressFamily, SocketFlags, SocketType, ipproto, sockopt};
     let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
@@ -444,6 +460,7 @@ fn open_socket(connect: &Connect, address: SocketAddr) -> Result<OwnedFd, Errno>
         let millis = u32::try_from(connect.user_timeout.as_millis()).unwrap_or(u32::MAX);
         sockopt::set_tcp_user_timeout(&socket, millis)?;
     }
+    set_way(&socket, &connect.way)?;
     match rustix::net::connect(&socket, &address) {
         Ok(()) | Err(Errno::INPROGRESS) => Ok(socket),
         Err(error) => Err(error),

@@ -109,7 +109,14 @@ impl Shard {
         self.retained.release(message.frame);
     }
 
-    pub(super) fn answer_submit(&mut self, now: Now, message: &Message, ok: bool, pdu: &Pdu<'_>, out: &mut Outbox) {
+    pub(super) fn answer_submit(
+        &mut self,
+        now: Now,
+        message: &Message,
+        ok: bool,
+        pdu: &Pdu<'_>,
+        out: &mut Outbox,
+    ) {
         if !ok {
             return self.answer_copy(now, message, pdu, out);
         }

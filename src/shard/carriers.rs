@@ -3,7 +3,7 @@
 
 use super::Shard;
 use super::links::{Flow, LinkSlot, Side};
-use super::port::{Action, CloseHow, Connect, Level, Outbox, Ticket};
+use super::port::{Action, CloseHow, Connect, Level, Outbox, Ticket, Way};
 use super::timers::Timer;
 use crate::carrier::{Settings, SlotState};
 use crate::counters::Reason;
@@ -33,6 +33,7 @@ impl Shard {
                     address: dial.address,
                     timeout: CONNECT_TIMEOUT,
                     user_timeout: carrier.settings.tcp_user_timeout,
+                    way: way_of(&carrier.settings),
                 }));
             }
         }
@@ -246,6 +247,14 @@ impl Shard {
         {
             self.reroute(now, id, out);
         }
+    }
+}
+
+fn way_of(settings: &Settings) -> Way {
+    Way {
+        source_address: settings.source_address,
+        interface: settings.interface.clone(),
+        firewall_mark: settings.firewall_mark,
     }
 }
 

@@ -49,7 +49,7 @@ impl Shard {
             }
             // Parts follow each other also into a queue, unless nobody would take them from there.
             let up = self.carriers.get(placed.carrier.index()).is_some_and(Carrier::can_send);
-            if placed.sent > 0 || up {
+            if placed.sent > 0 || (up && !message.tried.contains(&placed.carrier)) {
                 return self.place_at(now, placed.carrier, pdu.command_id(), body, out);
             }
         }
@@ -254,7 +254,9 @@ impl Shard {
     /// Keeps what a late answer to an overdue request would need.
     pub(super) fn keep_late(&mut self, link: LinkId, sequence: u32, owner: Owner) {
         let key: MessageKey = key_of(owner);
-        let Some(message) = self.messages.get(key).filter(|message| message.kind == Kind::Submit) else { return };
+        let Some(message) = self.messages.get(key).filter(|message| message.kind == Kind::Submit) else {
+            return;
+        };
         let late = LateMessage {
             carrier: message.carrier,
             esme: message.esme,
@@ -277,7 +279,8 @@ impl Shard {
         {
             return;
         }
-        let given = if late.id_from == IdFrom::Carrier { Given::Carrier } else { self.given(now, late.id_from) };
+        let given =
+            if late.id_from == IdFrom::Carrier { Given::Carrier } else { self.given(now, late.id_from) };
         let new = NewEntry {
             carrier: late.carrier,
             id,

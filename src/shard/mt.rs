@@ -215,7 +215,14 @@ impl Shard {
     }
 
     /// A message for a request, before its carrier is known.
-    pub(super) fn message(&mut self, now: Now, id: LinkId, esme: EsmeId, pdu: &Pdu<'_>, kind: Kind) -> Message {
+    pub(super) fn message(
+        &mut self,
+        now: Now,
+        id: LinkId,
+        esme: EsmeId,
+        pdu: &Pdu<'_>,
+        kind: Kind,
+    ) -> Message {
         let account = self.accounts.get(esme.index());
         let timeout = account.map_or(core::time::Duration::ZERO, |account| account.settings.answer_timeout);
         self.serial += 1;
@@ -407,7 +414,12 @@ pub(super) fn has_room(links: &[Option<super::links::LinkSlot>], link: LinkId, o
 
 /// Whether the carrier as a whole lets a message pass now: nobody waits before it, its pace allows it, it can be
 /// given such a message.
-pub(super) fn takes_now(carrier: &mut Carrier<MessageKey>, now: Instant, command: CommandId, body: &Body<'_>) -> bool {
+pub(super) fn takes_now(
+    carrier: &mut Carrier<MessageKey>,
+    now: Instant,
+    command: CommandId,
+    body: &Body<'_>,
+) -> bool {
     carrier.queue.is_empty()
         && carrier.pace.available(now) > 0
         && (!is_v33(carrier) || body.fits_v33(command))

@@ -115,6 +115,19 @@ pub struct Connect {
     pub timeout: Duration,
     /// TCP_USER_TIMEOUT; zero: the system's.
     pub user_timeout: Duration,
+    /// Which way it leaves this machine.
+    pub way: Way,
+}
+
+/// Which way a connection leaves this machine; nothing set: the system's choice.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Way {
+    /// Our end.
+    pub source_address: Option<IpAddr>,
+    /// The network interface (SO_BINDTODEVICE).
+    pub interface: Option<String>,
+    /// The mark of its packets (SO_MARK), for policy routing.
+    pub firewall_mark: Option<u32>,
 }
 
 /// How much an event matters.

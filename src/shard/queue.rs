@@ -41,7 +41,9 @@ impl Shard {
     /// stands before those that came after it.
     pub(super) fn line_up(&mut self, now: Now, key: MessageKey, carrier: CarrierId) {
         let Self { carriers, messages, expiry, .. } = self;
-        let (Some(state), Some(message)) = (carriers.get_mut(carrier.index()), messages.get(key)) else { return };
+        let (Some(state), Some(message)) = (carriers.get_mut(carrier.index()), messages.get(key)) else {
+            return;
+        };
         let (serial, deadline) = (message.serial, message.deadline);
         let before = |&other: &MessageKey| messages.get(other).is_none_or(|other| other.serial < serial);
         // Nearly always at one of the ends.
@@ -240,7 +242,9 @@ impl Shard {
     pub(super) fn keep_frame(&mut self, key: MessageKey, frame: Vec<u8>) {
         let accounts = &self.accounts;
         match self.messages.get_mut(key) {
-            Some(message) if message.frame.is_empty() && needs_frame(accounts, message) => message.frame = frame,
+            Some(message) if message.frame.is_empty() && needs_frame(accounts, message) => {
+                message.frame = frame
+            }
             _ => self.retained.release(frame),
         }
     }

@@ -94,6 +94,8 @@ fn config_text(plan: &Plan<'_>, ports: &[u16]) -> String {
     for (index, (keys, port)) in plan.carriers.iter().zip(ports).enumerate() {
         writeln!(text, "[carrier.c{index}]\naddresses = [\"127.0.0.1:{port}\"]").unwrap();
         writeln!(text, "system_id = \"bindery\"\npassword = \"secret\"").unwrap();
+        // These tests are of the relay: a refusal is passed on, not met with another attempt.
+        writeln!(text, "on_status = {{ ESME_RTHROTTLED = \"fail\" }}").unwrap();
         writeln!(text, "reconnect = {{ min = \"10ms\", max = \"20ms\" }}\n{keys}").unwrap();
         members.push(format!("{{ carrier = \"c{index}\" }}"));
     }

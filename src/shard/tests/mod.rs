@@ -3,6 +3,7 @@
 mod binds;
 mod carriers;
 mod deliveries;
+mod failover;
 mod operations;
 mod outcomes;
 mod pdus;

@@ -18,8 +18,8 @@ use crate::time::Duration;
 fn two_pools() -> Config {
     let mut config = config(&["acme", "other"], &["alpha", "beta"]);
     config.pools = vec![
-        PoolSettings { name: "a".into(), members: vec![member(0, 1)] },
-        PoolSettings { name: "b".into(), members: vec![member(1, 1)] },
+        PoolSettings::weighted("a", vec![member(0, 1)]),
+        PoolSettings::weighted("b", vec![member(1, 1)]),
     ];
     config.routes = [("381*", 0), ("382*", 1)]
         .map(|(to, pool)| RouteSettings {

@@ -98,10 +98,7 @@ fn an_own_id_is_decimal_and_stands_for_the_carriers_in_receipts() {
 #[test]
 fn auto_gives_the_carriers_id_to_who_reaches_one_carrier_and_ours_to_who_reaches_two() {
     let mut config = config(&["one", "two"], &["alpha", "beta"]);
-    let alone = crate::route::settings::PoolSettings {
-        name: "alone".into(),
-        members: vec![super::rig::member(0, 1)],
-    };
+    let alone = crate::route::settings::PoolSettings::weighted("alone", vec![super::rig::member(0, 1)]);
     config.pools.push(alone);
     config.esmes[0].pool = Some(crate::ids::PoolId(1));
     let mut rig = Rig::up(config);

@@ -268,8 +268,8 @@ fn the_receivers_of_a_carrier_bring_the_receipts_of_its_transmitters() {
 fn two_carriers_that_use_the_same_ids_never_cross_accounts() {
     let mut config = config(&["acme", "other"], &["alpha", "beta"]);
     config.pools = vec![
-        PoolSettings { name: "a".into(), members: vec![member(0, 1)] },
-        PoolSettings { name: "b".into(), members: vec![member(1, 1)] },
+        PoolSettings::weighted("a", vec![member(0, 1)]),
+        PoolSettings::weighted("b", vec![member(1, 1)]),
     ];
     config.esmes[1].pool = Some(PoolId(1));
     let mut rig = Rig::up(config);

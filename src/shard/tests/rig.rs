@@ -51,9 +51,10 @@ pub(super) fn config(esmes: &[&str], carriers: &[&str]) -> Config {
             .iter()
             .map(|name| crate::carrier::Settings { sessions: 1, ..carrier_settings(name) })
             .collect(),
-        pools: vec![PoolSettings { name: "main".into(), members }],
+        pools: vec![PoolSettings::weighted("main", members)],
         routes: Vec::new(),
         mo_routes: Vec::new(),
+        http: None,
     }
 }
 

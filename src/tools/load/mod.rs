@@ -14,7 +14,7 @@ pub use report::{Counts, Failure, Report};
 pub use settings::Settings;
 
 use crate::ids::LinkId;
-use crate::shard::port::{Action, CloseHow, Connect, Outbox, Ticket};
+use crate::shard::port::{Action, CloseHow, Connect, Outbox, Ticket, Way};
 use crate::smpp::bind::Bind;
 use crate::smpp::command::CommandId;
 use crate::smpp::data::DataSm;
@@ -183,6 +183,7 @@ impl Load {
                     address: self.settings.address.clone(),
                     timeout: CONNECT_TIMEOUT,
                     user_timeout: Duration::ZERO,
+                    way: Way::default(),
                 }));
             }
         }

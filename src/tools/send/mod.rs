@@ -10,7 +10,7 @@ pub use message::{Message, Messages, Parts};
 pub use settings::Settings;
 
 use crate::ids::LinkId;
-use crate::shard::port::{Action, CloseHow, Connect, Core, Input, Outbox, Ticket};
+use crate::shard::port::{Action, CloseHow, Connect, Core, Input, Outbox, Ticket, Way};
 use crate::smpp::bind::Bind;
 use crate::smpp::command::CommandId;
 use crate::smpp::frame::{Pdu, write_header_only};
@@ -116,6 +116,7 @@ impl Sender {
             address: self.settings.address.clone(),
             timeout: CONNECT_TIMEOUT,
             user_timeout: Duration::ZERO,
+            way: Way::default(),
         }));
     }
 
