@@ -122,9 +122,11 @@ fn counts_agree(driver: Driver) {
         ..smsc::Settings::default()
     };
     let carriers = [carrier(faults), carrier(smsc::Settings::default())];
-    let node =
-        Node::start(config(driver, &folder.0, &[&carriers[0].address, &carriers[1].address]), Box::new(|_| ()))
-            .unwrap();
+    let node = Node::start(
+        config(driver, &folder.0, &[&carriers[0].address, &carriers[1].address]),
+        Box::new(|_| ()),
+    )
+    .unwrap();
     until(|| client::fetch(&http(&node), "/readyz").is_ok());
     assert_eq!(client::fetch(&http(&node), "/healthz").unwrap(), "ok");
     let address = node.addresses()[0].to_string();
@@ -207,7 +209,10 @@ fn the_status_tells_of_sessions_while_messages_flow_and_of_a_carrier_that_is_dow
     up.thread.join().unwrap();
     until(|| client::fetch(&http(&node), "/readyz").is_err());
     let why = client::fetch(&http(&node), "/readyz").unwrap_err().to_string();
-    assert!(why.contains("503") && why.contains("pool main: no carrier session that sends is bound"), "{why}");
+    assert!(
+        why.contains("503") && why.contains("pool main: no carrier session that sends is bound"),
+        "{why}"
+    );
     node.stop().exit();
     node.wait().unwrap();
     assert!(client::status(&folder.address()).is_err());

@@ -131,7 +131,8 @@ impl Shard {
         let Self { carriers, prng, .. } = self;
         let Some(carrier) = carriers.get_mut(id.index()) else { return };
         carrier.note_error(index, attempt, now.mono, reason);
-        let was_bound = carrier.slots.get(index).is_some_and(|slot| matches!(slot.state, SlotState::Bound(..)));
+        let was_bound =
+            carrier.slots.get(index).is_some_and(|slot| matches!(slot.state, SlotState::Bound(..)));
         let wait = carrier.failed(index, attempt, now.mono, prng);
         self.count_slots(id);
         if self.draining {

@@ -134,8 +134,8 @@ impl Shard {
     fn status(&mut self, now: Instant) -> Status {
         let carriers = (0..self.carriers.len()).filter_map(|index| self.carrier_status(now, index));
         let carriers = carriers.collect();
-        let (bound, idle): (Vec<_>, Vec<_>) =
-            (0..self.accounts.len()).partition(|at| self.accounts.get(*at).is_some_and(|it| it.sessions() > 0));
+        let (bound, idle): (Vec<_>, Vec<_>) = (0..self.accounts.len())
+            .partition(|at| self.accounts.get(*at).is_some_and(|it| it.sessions() > 0));
         let listed = bound.into_iter().chain(idle).take(STATUS_ROWS_MAX);
         let is_carrier = |slot: &&LinkSlot| matches!(slot.side, Side::Carrier(..));
         let links = self.links.iter().flatten();

@@ -51,10 +51,8 @@ fn carrier(carrier: &CarrierStatus) -> Value {
             "bound_ms": slot.bound_ms,
         })
     });
-    let error = carrier
-        .last_error
-        .as_ref()
-        .map(|error| json!({ "reason": error.reason, "ago_ms": error.ago_ms }));
+    let error =
+        carrier.last_error.as_ref().map(|error| json!({ "reason": error.reason, "ago_ms": error.ago_ms }));
     json!({
         "name": carrier.name,
         "slots": slots.collect::<Vec<_>>(),

@@ -135,7 +135,10 @@ fn submits(page: &mut Page, named: &Named<'_>, counters: &ShardCounters) {
     for (name, cells, _) in &named.carriers {
         page.statuses("carrier", name, &cells.answers);
     }
-    page.counter("refusals_total", "Requests that were refused here, by reason; esme is empty before the bind.");
+    page.counter(
+        "refusals_total",
+        "Requests that were refused here, by reason; esme is empty before the bind.",
+    );
     for reason in Reason::ALL {
         let count = counters.refusals.at(*reason as usize).get();
         page.sample_if_any(&[("esme", ""), ("reason", reason.name())], count);
@@ -164,7 +167,8 @@ fn receipts(page: &mut Page, named: &Named<'_>) {
     for (name, cells, _) in &named.carriers {
         for (row, matched) in Match::ALL.iter().enumerate() {
             for state in MessageState::ALL {
-                let count = cells.receipts_by_state.at(row * MESSAGE_STATES + usize::from(state.octet())).get();
+                let count =
+                    cells.receipts_by_state.at(row * MESSAGE_STATES + usize::from(state.octet())).get();
                 let labels = [("carrier", *name), ("state", state.name()), ("match", matched.name())];
                 page.sample_if_any(&labels, count);
             }

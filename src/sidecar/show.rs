@@ -134,9 +134,8 @@ fn carriers(document: &Value) -> Vec<Row> {
     rows.extend(list(document, "carriers").iter().map(|carrier| {
         let slots = list(carrier, "slots");
         let error = carrier.get("last_error").filter(|error| !error.is_null());
-        let error = error.map(|error| {
-            format!("{} ({} ago)", text(error, "reason"), seconds(number(error, "ago_ms")))
-        });
+        let error = error
+            .map(|error| format!("{} ({} ago)", text(error, "reason"), seconds(number(error, "ago_ms"))));
         let oldest = carrier.get("queue_oldest_ms").and_then(Value::as_u64).map(seconds);
         vec![
             text(carrier, "name").to_owned(),
@@ -156,7 +155,8 @@ fn sessions(document: &Value) -> Vec<Row> {
     let names = ["side", "name", "peer", "state", "version", "window", "theirs", "age", "heard"];
     let mut rows = vec![heading(&names)];
     rows.extend(list(document, "sessions").iter().map(|session| {
-        let mut row: Row = ["side", "name", "peer", "state", "version"].map(|name| text(session, name).to_owned()).into();
+        let mut row: Row =
+            ["side", "name", "peer", "state", "version"].map(|name| text(session, name).to_owned()).into();
         row.extend([
             format!("{}/{}", number(session, "window_used"), number(session, "window_max")),
             number(session, "theirs").to_string(),
@@ -227,14 +227,17 @@ mod tests {
         let verdict = "OK 6/6 carrier sessions, 214 ESME sessions, 41.2k msg/s, oldest queued 0.8 s";
         assert_eq!(page.lines().next(), Some(verdict));
         assert_eq!(page.lines().nth(1), Some(""));
-        assert!(page.contains("  alpha    1/1    3/50    1/1000  0.8 s   -     hex      Connection refused (2.0 s ago)\n"));
+        assert!(page.contains(
+            "  alpha    1/1    3/50    1/1000  0.8 s   -     hex      Connection refused (2.0 s ago)\n"
+        ));
     }
 
     #[test]
     fn a_session_that_is_not_bound_is_an_exception_with_its_reason() {
         let page = text_of(&document("waiting"));
         assert!(page.starts_with("WARN "));
-        let exception = "  carrier alpha: 0/1 sessions bound, dials in 3.2 s, last error 2.0 s ago: Connection refused";
+        let exception =
+            "  carrier alpha: 0/1 sessions bound, dials in 3.2 s, last error 2.0 s ago: Connection refused";
         assert_eq!(page.lines().nth(1), Some(exception));
     }
 
