@@ -414,10 +414,20 @@ mod tests {
             "bindery load --account acme:secret --account bank:secret --bind tx+rx --for 10s",
             "bindery send --to 38267123456,38267123457 --hex 0102ff --address smsc.example:2775",
             "bindery check -c bindery.toml --json",
+            "bindery status",
+            "bindery status -a http://127.0.0.1:2780 --json",
         ] {
             Cli::try_parse_from(line.split(' ')).unwrap();
         }
         assert!(Cli::try_parse_from(["bindery", "send", "--text", "no number"]).is_err());
+    }
+
+    #[test]
+    fn a_node_that_cannot_be_reached_is_exit_code_4() {
+        for address in ["unix:/nonexistent/admin.sock", "http://127.0.0.1:1"] {
+            let args = StatusArgs { address: address.parse().unwrap(), json: false, watch: false };
+            assert_eq!(status(&args), UNREACHABLE, "{address}");
+        }
     }
 
     #[test]
