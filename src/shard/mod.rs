@@ -5,7 +5,8 @@
 //!
 //! `links` cuts streams into PDUs; `esmes` and `carriers` let sessions begin and end; `mt` takes a submit from an ESME
 //! to a carrier (`queue` while it waits, `failover` when it is refused or lost) and `answers` its answer back, `multi` the same for many destinations, `operations` for query, cancel and
-//! replace; `mo` takes receipts and MO from a carrier to an ESME and the answer back.
+//! replace; `mo` takes receipts and MO from a carrier to an ESME and the answer back. `status` tells how all of it is,
+//! `tally` counts it by status and state.
 
 mod answers;
 mod carriers;
