@@ -217,6 +217,7 @@ fn run_node(args: &Run) -> u8 {
     if !loaded.warnings.is_empty() {
         let _ = write!(std::io::stderr(), "{}", loaded.warnings.render(std::io::stderr().is_terminal()));
     }
+    raise_descriptor_limit();
     let node = match Node::start(loaded.config, log::to_stderr(LogForm::of_stderr())) {
         Ok(node) => node,
         Err(error) => {
@@ -231,6 +232,14 @@ fn run_node(args: &Run) -> u8 {
         complain(&format!("http address={address}"));
     }
     ended(stop_on_signals(node.stop()).and_then(|_| node.wait()))
+}
+
+/// As many sockets as the system allows us: services often start with a soft limit of 1024.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    // A limit that stays as it is bounds the links; connections over it are turned away.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
 }
 
 fn ended(result: std::io::Result<()>) -> u8 {

@@ -9,6 +9,7 @@ use super::table::join;
 use super::units::duration_text;
 use crate::carrier::settings::BindMode;
 use crate::ids::PoolId;
+use crate::limits::POOL_DEPTH;
 use crate::route::settings::{Member, PoolSettings};
 use crate::time::Duration;
 
@@ -23,6 +24,7 @@ pub(super) fn check(config: &Config, document: &Document<'_>, notes: &mut Notes)
     if check_cycles(&config.pools, document, notes) {
         return;
     }
+    check_depth(&config.pools, document, notes);
     check_binds(config, document, notes);
     check_reach(config, document, notes);
 }
@@ -102,6 +104,21 @@ fn check_cycles(pools: &[PoolSettings], document: &Document<'_>, notes: &mut Not
         notes.error(pool.place, path, message).help("take one of them out of the other's members");
     }
     found
+}
+
+/// Notes pools that are nested deeper than a choice goes.
+fn check_depth(pools: &[PoolSettings], document: &Document<'_>, notes: &mut Notes) {
+    let mut depths = vec![0; pools.len()];
+    for index in ordered(pools) {
+        let inside = inner(&pools[index]).map(|inner| depths[inner]).max().unwrap_or(0);
+        depths[index] = inside + 1;
+        // Those that contain it are too deep as well; one note is enough.
+        if inside == POOL_DEPTH {
+            let pool = &document.pools[index];
+            let message = format!("pools stand in pools {} deep here, {POOL_DEPTH} is the most", inside + 1);
+            notes.error(pool.place, join(&pool.table.path, "members"), message);
+        }
+    }
 }
 
 /// Notes carriers that are asked for what their binds cannot do.

@@ -8,7 +8,7 @@ use super::table::{Item, Table};
 use super::{TIMER_MAX, TIMER_MIN, keys};
 use crate::ids::{CarrierId, EsmeId, PoolId};
 use crate::limits::{
-    ADDRESS_MAX, CARRIERS_MAX, ESMES_MAX, MEMBERS_MAX, PATTERNS_MAX, POOLS_MAX, ROUTES_MAX, TIER_MAX,
+    ADDRESS_MAX, CARRIERS_MAX, ESMES_MAX, PATTERNS_MAX, POOL_MEMBERS_MAX, POOLS_MAX, ROUTES_MAX, TIER_MAX,
     WEIGHT_MAX,
 };
 use crate::route::settings::{
@@ -69,7 +69,7 @@ fn read_members(pool: &Named<'_>, directory: &Directory<'_>, notes: &mut Notes) 
     match table.get("members") {
         None => table.missing(notes, "members", allowed),
         Some(item) => {
-            for item in item.list(notes, MEMBERS_MAX, allowed) {
+            for item in item.list(notes, POOL_MEMBERS_MAX, allowed) {
                 let Some(member) = read_member(&item, directory, notes) else {
                     continue;
                 };

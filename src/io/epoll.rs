@@ -34,6 +34,8 @@ pub(super) struct Epoll {
     at: usize,
     written: bool,
     accepted: usize,
+    /// Given up for a moment when there is no descriptor left, to close what waits at the door.
+    reserve: Option<OwnedFd>,
     buffer: Vec<u8>,
 }
 
@@ -78,6 +80,7 @@ impl Epoll {
             at: 0,
             written: false,
             accepted: 0,
+            reserve: reserve(),
             buffer: vec![0; READ_BUFFER],
         })
     }
@@ -92,7 +95,15 @@ impl Epoll {
         while self.accepted < ACCEPTS_PER_TURN {
             self.accepted += 1;
             let (listener, socket) = self.listeners.get(index)?;
-            let (socket, peer) = socket.accept().ok()?;
+            let (socket, peer) = match socket.accept() {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    if is_out_of_descriptors(&error) {
+                        turn_away(&mut self.reserve, socket);
+                    }
+                    return None;
+                }
+            };
             if socket.set_nonblocking(true).is_ok() {
                 return Some(Happened::Accepted { listener: *listener, socket: socket.into(), peer });
             }
@@ -246,4 +257,21 @@ fn write(link: &mut Link<Line>, out: &mut Outbox) -> Result<usize, Errno> {
         line.sent = 0;
     }
     Ok(total)
+}
+
+fn reserve() -> Option<OwnedFd> {
+    rustix::event::eventfd(0, rustix::event::EventfdFlags::CLOEXEC).ok()
+}
+
+fn is_out_of_descriptors(error: &std::io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
+}
+
+/// Accepts one connection on the reserve descriptor and closes it: a peer that cannot be served is told so, and a
+/// listener that stays readable does not keep the loop busy.
+fn turn_away(reserve_held: &mut Option<OwnedFd>, listener: &TcpListener) {
+    *reserve_held = None;
+    // Whether somebody still waits does not matter: the descriptor is free again either way.
+    drop(listener.accept());
+    *reserve_held = reserve();
 }

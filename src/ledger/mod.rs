@@ -134,6 +134,8 @@ pub struct Entry {
     expires: Instant,
     key: IdKey,
     generation: u32,
+    /// Found by hash, not in the ascending list.
+    own_hashed: bool,
 }
 
 /// A stale-safe handle of an entry.
@@ -179,6 +181,10 @@ pub struct Ledger {
     places: Vec<Place>,
     free: Vec<u32>,
     by_id: HashTable<u32>,
+    /// Our ids, which we give in ascending order: no hash is needed to find one. Stale ones stay until they reach the
+    /// front or outnumber the others.
+    own: VecDeque<(u64, EntryKey)>,
+    /// Those that came later than they were given, and the short ones of 3.3 peers.
     by_own: HashTable<u32>,
     /// In order of arrival, since all are kept equally long. Done entries stay here as stale keys until they reach
     /// the front or outnumber the others.
@@ -232,11 +238,22 @@ impl Ledger {
             (self.places.len() - 1) as u32
         });
         let key = response_key(new.id);
-        let handle = self.fill(index, now, key, new);
+        let ascends = |own: u64| self.own.back().is_none_or(|(last, _)| *last < own);
+        let hashed = match new.given {
+            Given::Carrier => false,
+            Given::Own(own) => !ascends(own),
+            Given::Short(_) => true,
+        };
+        let handle = self.fill(index, now, key, new, hashed);
         let places = &self.places;
         let rehash = |&at: &u32| entry_at(places, at).map_or(0, |entry| id_hash(entry.carrier, entry.key));
         self.by_id.insert_unique(id_hash(new.carrier, key), index, rehash);
-        if new.given != Given::Carrier {
+        if let Given::Own(own) = new.given
+            && !hashed
+        {
+            self.own.push_back((own, handle));
+        }
+        if hashed {
             let rehash = |&at: &u32| entry_at(places, at).map_or(0, |entry| entry.given.hash());
             self.by_own.insert_unique(new.given.hash(), index, rehash);
         }
@@ -249,7 +266,7 @@ impl Ledger {
         handle
     }
 
-    fn fill(&mut self, index: u32, now: Instant, key: IdKey, new: &NewEntry<'_>) -> EntryKey {
+    fn fill(&mut self, index: u32, now: Instant, key: IdKey, new: &NewEntry<'_>, hashed: bool) -> EntryKey {
         let Some(place) = self.places.get_mut(index as usize) else {
             return EntryKey { index, generation: 0 };
         };
@@ -270,6 +287,7 @@ impl Ledger {
             expires: now.after(RECEIPT_KEEP),
             key,
             generation,
+            own_hashed: hashed,
         });
         EntryKey { index, generation }
     }
@@ -291,6 +309,15 @@ impl Ledger {
                 self.remove(oldest);
             }
         }
+        while self.own.front().is_some_and(|(_, key)| self.get(*key).is_none()) {
+            self.own.pop_front();
+        }
+        if self.own.len() > 2 * self.len() + LEDGER_RECENT_MAX {
+            let places = &self.places;
+            self.own.retain(|(_, key)| {
+                entry_at(places, key.index).is_some_and(|entry| entry.generation == key.generation)
+            });
+        }
         if self.awaiting.len() > 2 * self.awaited + LEDGER_RECENT_MAX {
             let places = &self.places;
             self.awaiting.retain(|key| {
@@ -311,7 +338,7 @@ impl Ledger {
         if let Ok(found) = self.by_id.find_entry(id_hash(entry.carrier, entry.key), |&at| at == key.index) {
             found.remove();
         }
-        if entry.given != Given::Carrier
+        if entry.own_hashed
             && let Ok(found) = self.by_own.find_entry(entry.given.hash(), |&at| at == key.index)
         {
             found.remove();
@@ -361,6 +388,13 @@ impl Ledger {
     /// The message that an account calls by this id: ours, or that of one of `carriers`.
     #[must_use]
     pub fn of_account(&self, esme: EsmeId, id: &[u8], carriers: u32) -> Option<(EntryKey, &Entry)> {
+        if let Some(Given::Own(own)) = Given::own_of(id)
+            && let Ok(at) = self.own.binary_search_by_key(&own, |(own, _)| *own)
+            && let Some((_, key)) = self.own.get(at)
+            && let Some(entry) = self.get(*key).filter(|entry| entry.esme == esme)
+        {
+            return Some((*key, entry));
+        }
         if let Some(own) = Given::own_of(id) {
             let mut same = self.by_own.iter_hash(own.hash());
             let found = same.find_map(|&index| {

@@ -36,6 +36,8 @@ pub struct Parked {
     by_key: HashTable<(u64, ParkedKey)>,
     /// In order of `until`, since all wait equally long.
     order: VecDeque<ParkedKey>,
+    /// How many are held, by `CarrierId`.
+    per_carrier: Vec<usize>,
 }
 
 fn hash(carrier: CarrierId, key: IdKey) -> u64 {
@@ -55,6 +57,12 @@ impl Parked {
         self.receipts.is_empty()
     }
 
+    /// Receipts of a carrier held.
+    #[must_use]
+    pub fn of(&self, carrier: CarrierId) -> usize {
+        self.per_carrier.get(carrier.index()).copied().unwrap_or(0)
+    }
+
     /// Holds a receipt with this id. `until` must not be earlier than that of any receipt held.
     pub fn park(&mut self, carrier: CarrierId, link: LinkId, id: &[u8], pdu: Vec<u8>, until: Instant) {
         let keys: SmallVec<[IdKey; 3]> = receipt_keys(id).map(|candidate| candidate.key).collect();
@@ -64,6 +72,12 @@ impl Parked {
             self.by_key.insert_unique(hash, (hash, at), |&(hash, _)| hash);
         }
         self.order.push_back(at);
+        if self.per_carrier.len() <= carrier.index() {
+            self.per_carrier.resize(carrier.index() + 1, 0);
+        }
+        if let Some(count) = self.per_carrier.get_mut(carrier.index()) {
+            *count += 1;
+        }
     }
 
     /// The receipts that may be of a message with this response key.
@@ -81,6 +95,9 @@ impl Parked {
     /// Takes one out.
     pub fn take(&mut self, at: ParkedKey) -> Option<ParkedReceipt> {
         let receipt = self.receipts.remove(at)?;
+        if let Some(count) = self.per_carrier.get_mut(receipt.carrier.index()) {
+            *count -= 1;
+        }
         for &key in &receipt.keys {
             if let Ok(found) = self.by_key.find_entry(hash(receipt.carrier, key), |&(_, held)| held == at) {
                 found.remove();
@@ -168,6 +185,16 @@ mod tests {
         assert_eq!(parked.take_expired(Instant::from_nanos(2)).map(|r| r.link), None);
         assert_eq!(parked.take_expired(Instant::from_nanos(3)).map(|r| r.link), Some(link(3)));
         assert!(parked.is_empty() && parked.deadline().is_none());
+    }
+
+    #[test]
+    fn each_carrier_has_its_own_count() {
+        let mut parked = Parked::default();
+        parked.park(A, link(1), b"1", Vec::new(), Instant::from_nanos(1));
+        parked.park(CarrierId(1), link(2), b"2", Vec::new(), Instant::from_nanos(2));
+        assert_eq!((parked.of(A), parked.of(CarrierId(1)), parked.of(CarrierId(7))), (1, 1, 0));
+        parked.take_expired(Instant::from_nanos(1));
+        assert_eq!((parked.of(A), parked.of(CarrierId(1))), (0, 1));
     }
 
     #[test]

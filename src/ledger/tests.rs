@@ -121,6 +121,29 @@ fn an_account_finds_its_own_messages_only() {
 }
 
 #[test]
+fn own_ids_are_found_in_whatever_order_their_messages_come() {
+    let mut ledger = Ledger::new();
+    let given = [5, 9, 7, 20, 12, 21, 6];
+    let keys: Vec<_> = given
+        .iter()
+        .map(|&own| (own, add_as(&mut ledger, A, &format!("c{own}"), Given::Own(own), 1, "1")))
+        .collect();
+    let found = |ledger: &Ledger, own: u64| {
+        ledger.of_account(EsmeId(1), own.to_string().as_bytes(), 1).map(|(key, _)| key)
+    };
+    for (own, key) in &keys {
+        assert_eq!(found(&ledger, *own), Some(*key), "{own}");
+    }
+    for (own, key) in &keys {
+        ledger.remove(*key);
+        assert_eq!(found(&ledger, *own), None, "{own}");
+    }
+    assert!(ledger.by_own.is_empty());
+    add_as(&mut ledger, A, "c", Given::Own(30), 1, "1");
+    assert_eq!(ledger.own.len(), 1, "stale ones have gone");
+}
+
+#[test]
 fn a_removed_entry_is_found_by_nobody() {
     let (mut ledger, learner) = (Ledger::new(), FormLearner::new(None));
     let key = add_as(&mut ledger, A, "5", Given::Own(9), 1, "1");

@@ -6,7 +6,7 @@ use super::Shard;
 use super::links::Side;
 use crate::carrier::SlotState;
 use crate::counters::{MESSAGE_STATES, Match, SLOT_STATES};
-use crate::ids::{CarrierId, EsmeId, LinkId};
+use crate::ids::{CarrierId, EsmeId};
 use crate::session::BindKind;
 use crate::smpp::command::CommandId;
 use crate::smpp::message_state::MessageState;
@@ -75,16 +75,10 @@ impl Shard {
         }
     }
 
-    /// Receipts of a carrier that are parked, over all its sessions.
-    pub(super) fn count_parked(&self, id: CarrierId) {
-        let Some(carrier) = self.carriers.get(id.index()) else { return };
-        let parked = |link: LinkId| self.link(link).map_or(0, |slot| slot.parked as u64);
-        let parked = carrier.slots.iter().map(|slot| match slot.state {
-            SlotState::Binding(link) | SlotState::Bound(link, _) => parked(link),
-            SlotState::Waiting(_) | SlotState::Connecting | SlotState::Retired => 0,
-        });
-        if let Some(cells) = self.counters.carriers.get(id.index()) {
-            cells.parked.set(parked.sum());
+    /// Receipts of a carrier that are parked now.
+    pub(super) fn count_parked(&self, carrier: CarrierId) {
+        if let Some(cells) = self.counters.carriers.get(carrier.index()) {
+            cells.parked.set(self.parked.of(carrier) as u64);
         }
     }
 

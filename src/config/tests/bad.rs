@@ -240,6 +240,28 @@ fn text_that_is_no_toml_does_not_make_other_things_missing() {
 }
 
 #[test]
+fn pools_nest_four_deep_and_have_64_members() {
+    let nested = |count: usize| -> String {
+        let pool = |n: usize| format!("[pool.p{n}]\nmembers = [{{ pool = \"p{}\" }}]\n", n + 1);
+        let first: String = (1..count).map(pool).collect();
+        format!("{first}[pool.p{count}]\nmembers = [{{ carrier = \"alpha\" }}]\n")
+    };
+    assert!(load_text(&with(&nested(4))).is_ok());
+    let deep = found(&with(&nested(5)));
+    assert!(deep[0].contains("pool.p1.members: pools stand in pools 5 deep here, 4 is the most"), "{deep:?}");
+    let carriers = |count: usize| -> String {
+        let carrier = |n: usize| {
+            format!("[carrier.c{n}]\naddresses = [\"c:1\"]\nsystem_id = \"b\"\npassword = \"p\"\n")
+        };
+        let members: Vec<_> = (0..count).map(|n| format!("{{ carrier = \"c{n}\" }}")).collect();
+        let carriers: String = (0..count).map(carrier).collect();
+        format!("{carriers}[pool.wide]\nmembers = [{}]\n", members.join(", "))
+    };
+    assert!(load_text(&with(&carriers(64))).is_ok());
+    assert!(load_text(&with(&carriers(65))).is_err());
+}
+
+#[test]
 fn pools_that_contain_themselves_are_told_with_the_way_round() {
     let pools = "[pool.a]\nmembers = [{ pool = \"b\" }]
 [pool.b]\nmembers = [{ carrier = \"alpha\" }, { pool = \"c\" }]
