@@ -8,6 +8,8 @@ use bindery::config::{self, Files};
 use bindery::io;
 use bindery::io::log::{self, LogForm};
 use bindery::node::Node;
+use bindery::sidecar::client::{self, Address};
+use bindery::sidecar::show;
 use bindery::time::Duration;
 use bindery::tools::load::{self, Load};
 use bindery::tools::run::{drive, stop_on_signals};
@@ -23,6 +25,7 @@ use std::sync::Arc;
 const FAILED: u8 = 1;
 const USAGE: u8 = 2;
 const CONFIGURATION: u8 = 3;
+const UNREACHABLE: u8 = 4;
 const UNFIT: u8 = 6;
 
 /// A thread-per-core SMPP proxy, load balancer and SMS gateway
@@ -52,6 +55,12 @@ enum Command {
         after_help = "Examples:\n  bindery check -c bindery.toml\n  bindery check -c bindery.toml --json"
     )]
     Check(Check),
+    /// How a running node is: the verdict, what is not as it should be, then accounts, carriers and sessions
+    #[command(after_help = "Examples:
+  bindery status
+  bindery status -a unix:data/admin.sock --watch
+  bindery status -a http://127.0.0.1:2780 --json")]
+    Status(StatusArgs),
     /// Send messages and wait for their receipts
     #[command(after_help = "Examples:
   bindery send --to 38267123456 --from ACME --text 'Hello'
@@ -80,6 +89,19 @@ struct Check {
     /// One JSON object per finding
     #[arg(long)]
     json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct StatusArgs {
+    /// The admin socket or HTTP address of the node: unix:PATH or http://HOST:PORT
+    #[arg(short = 'a', long = "address", value_name = "WHERE", default_value = "unix:data/admin.sock")]
+    address: Address,
+    /// The document of /v1/status as it is
+    #[arg(long)]
+    json: bool,
+    /// Again every second, until interrupted
+    #[arg(long)]
+    watch: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -116,6 +138,7 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         None => demo(),
         Some(Command::Run(args)) => run_node(&args),
         Some(Command::Check(args)) => check(&args),
+        Some(Command::Status(args)) => status(&args),
         Some(Command::Send(settings)) => send(*settings),
         Some(Command::Smsc(args)) => smsc(*args),
         Some(Command::Load(args)) => load(*args),
@@ -161,6 +184,28 @@ fn check(args: &Check) -> u8 {
     code
 }
 
+fn status(args: &StatusArgs) -> u8 {
+    let clear = args.watch && !args.json && std::io::stdout().is_terminal();
+    let (_wake, woken) = std::sync::mpsc::channel::<()>();
+    loop {
+        let document = match client::status(&args.address) {
+            Ok(document) => document,
+            Err(error) => {
+                complain(&format!("error: cannot reach the node at {}: {error}", args.address));
+                return UNREACHABLE;
+            }
+        };
+        let shown = if args.json { format!("{document}\n") } else { show::text_of(&document) };
+        let before = if clear { "\x1b[2J\x1b[H" } else { "" };
+        let written = write!(std::io::stdout(), "{before}{shown}").and_then(|()| std::io::stdout().flush());
+        if !args.watch || written.is_err() {
+            return 0;
+        }
+        // Nobody sends: this is one second.
+        let _ = woken.recv_timeout(Duration::from_secs(1));
+    }
+}
+
 fn run_node(args: &Run) -> u8 {
     let loaded = match load_config(&args.config) {
         Ok(loaded) => loaded,
@@ -182,6 +227,9 @@ fn run_node(args: &Run) -> u8 {
     };
     for address in node.addresses() {
         complain(&format!("listening address={address}"));
+    }
+    if let Some(address) = node.http_address() {
+        complain(&format!("http address={address}"));
     }
     ended(stop_on_signals(node.stop()).and_then(|_| node.wait()))
 }
@@ -375,10 +423,20 @@ mod tests {
             "bindery load --account acme:secret --account bank:secret --bind tx+rx --for 10s",
             "bindery send --to 38267123456,38267123457 --hex 0102ff --address smsc.example:2775",
             "bindery check -c bindery.toml --json",
+            "bindery status",
+            "bindery status -a http://127.0.0.1:2780 --json",
         ] {
             Cli::try_parse_from(line.split(' ')).unwrap();
         }
         assert!(Cli::try_parse_from(["bindery", "send", "--text", "no number"]).is_err());
+    }
+
+    #[test]
+    fn a_node_that_cannot_be_reached_is_exit_code_4() {
+        for address in ["unix:/nonexistent/admin.sock", "http://127.0.0.1:1"] {
+            let args = StatusArgs { address: address.parse().unwrap(), json: false, watch: false };
+            assert_eq!(status(&args), UNREACHABLE, "{address}");
+        }
     }
 
     #[test]

@@ -147,23 +147,81 @@ impl<const N: usize> Cells<N> {
 
 static NOWHERE: Counter = Counter(AtomicU64::new(0));
 
+/// The statuses of submits and MO that have a cell of their own, in ascending order (SMPP 5.0 §4.7.6).
+pub const STATUSES: [u32; 47] = [
+    0x00, 0x01, 0x02, 0x03, 0x04, 0x06, 0x07, 0x08, 0x0A, 0x0B, 0x0C, 0x14, 0x15, 0x33, 0x34, 0x40, 0x42,
+    0x43, 0x44, 0x45, 0x48, 0x49, 0x50, 0x51, 0x53, 0x54, 0x55, 0x58, 0x61, 0x62, 0x63, 0x64, 0x65, 0x66,
+    0x67, 0xC0, 0xC1, 0xC2, 0xC3, 0xC4, 0xFE, 0xFF, 0x100, 0x101, 0x102, 0x103, 0x104,
+];
+
+/// For each number the place of its cell; the one behind the last is everything else.
+const PLACES: [u8; 0x105] = {
+    let mut places = [STATUSES.len() as u8; 0x105];
+    let mut at = 0;
+    while at < STATUSES.len() {
+        places[STATUSES[at] as usize] = at as u8;
+        at += 1;
+    }
+    places
+};
+
+/// One cell per known status, and one for all others.
+#[derive(Debug, Default)]
+pub struct StatusCells(Cells<{ STATUSES.len() + 1 }>);
+
+impl StatusCells {
+    /// The cell of this command_status.
+    #[must_use]
+    pub fn of(&self, status: u32) -> &Counter {
+        let place = PLACES.get(status as usize).copied();
+        self.0.at(place.map_or(STATUSES.len(), usize::from))
+    }
+
+    /// Every cell with its status; `None`: all others.
+    pub fn all(&self) -> impl Iterator<Item = (Option<u32>, u64)> {
+        let known = STATUSES.iter().copied().map(Some);
+        known.chain([None]).enumerate().map(|(at, status)| (status, self.0.at(at).get()))
+    }
+
+    /// All cells together.
+    #[must_use]
+    pub fn sum(&self) -> u64 {
+        self.all().map(|(_, count)| count).sum()
+    }
+}
+
+/// How many states a message may have (`smpp::message_state`).
+pub const MESSAGE_STATES: usize = 10;
+/// How many modes a bind may have: tx, rx, trx.
+pub const BINDS: usize = 3;
+/// How many states one of a carrier's sockets may be in, as `SLOT_STATES` names them.
+pub const SLOT_STATES: [&str; 5] = ["waiting", "connecting", "binding", "bound", "retired"];
+
 /// What is counted per account.
 #[derive(Debug, Default)]
 pub struct EsmeCounters {
     /// Sessions bound now.
     pub sessions: Counter,
+    /// The same by mode: tx, rx, trx.
+    pub sessions_by_bind: Cells<BINDS>,
     /// Binds accepted.
     pub binds: Counter,
     /// Binds refused.
     pub binds_refused: Counter,
     /// Requests taken from it that reached a decision.
     pub submits: Counter,
+    /// Those of `submits` that are answered, or whose session has ended: the rest is in flight.
+    pub ended: Counter,
+    /// Submits answered, by what they were answered with.
+    pub answers: StatusCells,
     /// Answered ESME_ROK.
     pub accepted: Counter,
     /// Answered with a carrier's refusal.
     pub refused_by_carrier: Counter,
     /// Receipts it answered ESME_ROK.
     pub receipts: Counter,
+    /// The same by what became of the message.
+    pub receipts_by_state: Cells<MESSAGE_STATES>,
     /// MO it answered ESME_ROK.
     pub mo: Counter,
     /// Refused by us, by reason.
@@ -175,12 +233,16 @@ pub struct EsmeCounters {
 pub struct CarrierCounters {
     /// Sessions bound now.
     pub sessions: Counter,
+    /// Its sockets, bound or not: at `bind * SLOT_STATES.len() + state`.
+    pub slots: Cells<{ BINDS * SLOT_STATES.len() }>,
     /// Binds that succeeded.
     pub binds: Counter,
     /// Connects or binds that failed.
     pub binds_failed: Counter,
     /// Requests written to it.
     pub submits: Counter,
+    /// Submits it answered, by what it answered.
+    pub answers: StatusCells,
     /// Answered ESME_ROK.
     pub accepted: Counter,
     /// Answered anything else.
@@ -189,18 +251,39 @@ pub struct CarrierCounters {
     pub unknown: Counter,
     /// Accepted after their time was over.
     pub late: Counter,
-    /// In flight now.
-    pub window_used: Counter,
     /// Waiting now.
     pub queued: Counter,
     /// Receipts, by what became of them.
     pub receipts: Cells<{ Match::ALL.len() }>,
+    /// The same by the state they tell, too: at `match * MESSAGE_STATES + state`.
+    pub receipts_by_state: Cells<{ Match::ALL.len() * MESSAGE_STATES }>,
     /// Receipts parked now.
     pub parked: Counter,
     /// MO delivered.
     pub mo: Counter,
     /// MO refused because nobody could take it.
     pub mo_refused: Counter,
+    /// MO by what the carrier was answered.
+    pub mo_by_status: StatusCells,
+}
+
+impl CarrierCounters {
+    /// In flight now. What was written is counted before what became of it: reading the other way round never gives
+    /// less than nothing.
+    #[must_use]
+    pub fn window_used(&self) -> u64 {
+        let over = self.accepted.get() + self.refused.get() + self.unknown.get();
+        self.submits.get().saturating_sub(over)
+    }
+}
+
+impl EsmeCounters {
+    /// Requests taken and not yet answered.
+    #[must_use]
+    pub fn window_used(&self) -> u64 {
+        let ended = self.ended.get();
+        self.submits.get().saturating_sub(ended)
+    }
 }
 
 /// All counters of one shard.
@@ -214,6 +297,8 @@ pub struct ShardCounters {
     pub ignored: Cells<{ Ignored::ALL.len() }>,
     /// Refusals on links that are not bound, by reason.
     pub refusals: Cells<{ Reason::ALL.len() }>,
+    /// 1 while the node drains.
+    pub draining: Counter,
     /// Links open now.
     pub links: Counter,
     /// Links closed because framing was lost.
@@ -243,6 +328,22 @@ impl ShardCounters {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_known_status_has_its_own_cell_and_all_others_share_one() {
+        assert!(STATUSES.is_sorted());
+        let cells = StatusCells::default();
+        for (at, status) in STATUSES.iter().enumerate() {
+            cells.of(*status).add(at as u64 + 1);
+        }
+        for strange in [0x05, 0x105, 0x400, u32::MAX] {
+            cells.of(strange).bump();
+        }
+        let counts: Vec<u64> = cells.all().map(|(_, count)| count).collect();
+        assert!(counts.iter().take(STATUSES.len()).enumerate().all(|(at, count)| *count == at as u64 + 1));
+        assert_eq!(cells.all().last(), Some((None, 4)));
+        assert_eq!(cells.sum(), (1..=STATUSES.len() as u64).sum::<u64>() + 4);
+    }
 
     #[test]
     fn every_reason_has_its_own_name_and_cell() {

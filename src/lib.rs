@@ -17,6 +17,7 @@ pub mod prng;
 pub mod route;
 pub mod session;
 pub mod shard;
+pub mod sidecar;
 pub mod smpp;
 pub mod throttle;
 pub mod time;

@@ -149,3 +149,8 @@ pub const AFFINITY_MAX: usize = 100_000;
 pub const AFFINITY_TTL: Duration = Duration::from_secs(300);
 
 const _: () = assert!(POOL_MEMBERS_MAX <= u64::BITS as usize);
+
+/// Questions to a shard that wait for its next turn; one more is refused.
+pub const ASKS_MAX: usize = 64;
+/// Accounts, and sessions, that a status lists; the others are counted.
+pub const STATUS_ROWS_MAX: usize = 1000;

@@ -1,4 +1,4 @@
-//! A node: a configuration put to work. Owns: the shard's thread and its listeners. Takes: a checked configuration.
+//! A node: a configuration put to work. Owns: the shard's thread, its listeners, the sidecar. Takes: a checked configuration.
 //! Gives: the addresses it listens on, its counters, and its end. Never: a message.
 
 use crate::config::{Config, Io};
@@ -7,6 +7,7 @@ use crate::ids::ListenerId;
 use crate::io::{Driver, Options, Stop, StopHandle, listen};
 use crate::shard::Shard;
 use crate::shard::port::Event;
+use crate::sidecar::{Sidecar, Sockets};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -19,14 +20,16 @@ pub struct Node {
     addresses: Vec<SocketAddr>,
     counters: Arc<ShardCounters>,
     stop: StopHandle,
+    http: Option<SocketAddr>,
+    sidecar: Sidecar,
     thread: JoinHandle<std::io::Result<()>>,
 }
 
 impl Node {
-    /// Binds the listeners and starts the shard.
+    /// Binds the listeners and starts the shard and the sidecar.
     ///
     /// # Errors
-    /// A port is taken, or the system gives no descriptor or thread.
+    /// A port or the admin socket is taken, or the system gives no descriptor or thread.
     pub fn start(config: Config, log: Log) -> std::io::Result<Self> {
         let mut listeners = Vec::new();
         let mut addresses = Vec::new();
@@ -37,6 +40,9 @@ impl Node {
             addresses.push(listener.local_addr()?);
             listeners.push((ListenerId::new(index), listener));
         }
+        let web = Sockets::bind(&config)?;
+        let http = web.address();
+        let config = Arc::new(config);
         let counters = Arc::new(ShardCounters::new(config.esmes.len(), config.carriers.len()));
         let (stop, handle) = Stop::new()?;
         let most: u64 = config.listeners.iter().map(|listener| u64::from(listener.connections_max)).sum();
@@ -55,17 +61,24 @@ impl Node {
             log,
             stop,
         };
-        let shard = Shard::new(Arc::new(config), Arc::clone(&counters), seed());
+        let sidecar = Sidecar::start(web, Arc::clone(&config), Arc::clone(&counters), handle.clone())?;
+        let shard = Shard::new(config, Arc::clone(&counters), seed());
         let thread = std::thread::Builder::new()
             .name("shard0".into())
             .spawn(move || crate::io::run(shard, options).map(|_| ()))?;
-        Ok(Self { addresses, counters, stop: handle, thread })
+        Ok(Self { addresses, counters, stop: handle, http, sidecar, thread })
     }
 
     /// Where it listens, in the order of the configuration; ports that were 0 are known here.
     #[must_use]
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// Where HTTP is served, if it is.
+    #[must_use]
+    pub const fn http_address(&self) -> Option<SocketAddr> {
+        self.http
     }
 
     /// What it has counted; reading costs the shard nothing.
@@ -85,7 +98,9 @@ impl Node {
     /// # Errors
     /// The driver failed, or the shard's thread panicked.
     pub fn wait(self) -> std::io::Result<()> {
-        self.thread.join().map_err(|_| std::io::Error::other("the shard's thread panicked"))?
+        let ended = self.thread.join();
+        self.sidecar.stop();
+        ended.map_err(|_| std::io::Error::other("the shard's thread panicked"))?
     }
 
     /// True when the shard has ended.

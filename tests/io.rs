@@ -11,7 +11,8 @@ mod harness;
 use bindery::ids::LinkId;
 use bindery::io::Driver;
 use bindery::limits::{OUTPUT_SOFT, READ_BUFFER};
-use bindery::shard::port::{Action, CloseHow, Connect, Input, Ticket, Way};
+use bindery::shard::port::{Action, Answer, Ask, CloseHow, Connect, Input, Ticket, Way};
+use bindery::shard::status::Status;
 use bindery::time::{Duration, Instant};
 use harness::{Act, Echo, Running, eventually, octets, read_whole, recv};
 use std::io::{Read, Write};
@@ -311,5 +312,29 @@ fn a_connect_that_nobody_answers_times_out() {
         let reason = outcome(driver, address, Duration::from_millis(150)).unwrap_err();
         assert_eq!(reason, "connect timed out", "{driver:?}");
         drop(fillers);
+    }
+}
+
+#[test]
+fn a_core_that_sleeps_is_asked_and_each_answer_comes_to_who_asked() {
+    for driver in Driver::available() {
+        let running = Running::start(driver, |act: &mut Act<'_, '_>| {
+            if let Input::Ask { ticket, .. } = act.input {
+                let status = Status { sessions_unlisted: ticket.0, ..Status::default() };
+                act.out.act(Action::Answer { ticket, answer: Answer::Status(Box::new(status)) });
+            }
+        });
+        for asked in 1..=100 {
+            let Answer::Status(status) = recv(&running.stop.ask(Ask::Status).unwrap());
+            assert_eq!(status.sessions_unlisted, asked, "{driver:?}");
+        }
+        let together: Vec<_> = (0..20).map(|_| running.stop.ask(Ask::Status).unwrap()).collect();
+        for (asked, answer) in (101..).zip(together) {
+            let Answer::Status(status) = recv(&answer);
+            assert_eq!(status.sessions_unlisted, asked, "{driver:?}");
+        }
+        let stop = running.stop.clone();
+        running.drain();
+        assert!(stop.ask(Ask::Status).is_err());
     }
 }

@@ -64,8 +64,21 @@ pub struct Carrier<Queued> {
     pub queue: VecDeque<Queued>,
     /// How fast it is written to, over all sessions.
     pub pace: Pace,
+    /// What went wrong last.
+    pub last_error: Option<LastError>,
     /// Where the search for a sending session starts.
     turn: usize,
+}
+
+/// Why a socket of a carrier was lost or did not come up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LastError {
+    /// For people.
+    pub reason: String,
+    /// When.
+    pub at: Instant,
+    slot: usize,
+    attempt: u16,
 }
 
 /// A connect that is due.
@@ -96,7 +109,7 @@ impl<Queued> Carrier<Queued> {
         });
         let slots = slots.collect();
         let pace = Pace::new(now, &settings.pace, settings.rate, settings.burst);
-        Self { settings, slots, queue: VecDeque::new(), pace, turn: 0 }
+        Self { settings, slots, queue: VecDeque::new(), pace, last_error: None, turn: 0 }
     }
 
     /// When `take_dial` is wanted.
@@ -178,6 +191,15 @@ impl<Queued> Carrier<Queued> {
         slot.address = (slot.address + 1) % self.settings.addresses.len().max(1);
         slot.state = SlotState::Waiting(now.after(wait));
         wait
+    }
+
+    /// Something went wrong with this attempt. Of one attempt the first reason counts: the close that follows a
+    /// refused bind says less.
+    pub fn note_error(&mut self, slot: usize, attempt: u16, now: Instant, reason: &str) {
+        let same = self.last_error.as_ref().is_some_and(|last| last.slot == slot && last.attempt == attempt);
+        if !same {
+            self.last_error = Some(LastError { reason: reason.to_owned(), at: now, slot, attempt });
+        }
     }
 
     /// The node drains: nothing is dialled any more.
@@ -326,6 +348,17 @@ pub(crate) mod tests {
             let wait = carrier.failed(dial.slot, dial.attempt, at(0), &mut prng);
             assert!(wait >= Duration::from_secs(least), "{status}: {wait:?}");
         }
+    }
+
+    #[test]
+    fn the_first_reason_of_an_attempt_is_the_last_error_until_another_attempt_fails() {
+        let mut carrier = Carrier::<()>::new(settings("a"), at(0));
+        carrier.note_error(0, 1, at(1), "bind refused");
+        carrier.note_error(0, 1, at(2), "closed");
+        let kept = carrier.last_error.clone().unwrap();
+        assert_eq!((&*kept.reason, kept.at), ("bind refused", at(1)));
+        carrier.note_error(0, 2, at(3), "Connection refused");
+        assert!(carrier.last_error.is_some_and(|last| last.reason == "Connection refused"));
     }
 
     #[test]

@@ -78,6 +78,12 @@ impl<Waiting> Account<Waiting> {
         self.sessions.len()
     }
 
+    /// Sessions bound in this mode.
+    #[must_use]
+    pub fn sessions_of(&self, kind: BindKind) -> usize {
+        self.sessions.iter().filter(|(_, held)| *held == kind).count()
+    }
+
     /// Sessions that receive, bound.
     #[must_use]
     pub fn receivers(&self) -> usize {

@@ -15,7 +15,7 @@ mod turns;
 mod uring;
 
 pub use clock::Clock;
-pub use stop::{Stop, StopHandle};
+pub use stop::{AskRefused, Stop, StopHandle};
 
 use crate::ids::ListenerId;
 use crate::shard::port::{Core, Event, Level};

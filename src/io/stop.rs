@@ -1,9 +1,13 @@
-//! How a loop is told to stop. Owns: an eventfd and two flags. Takes: a signal or a call. Gives: a wake.
+//! How a loop is told to stop, and asked. Owns: an eventfd, two flags, the questions that wait. Takes: a signal or a
+//! call. Gives: a wake; the core's answers to who asked. Never: blocks the loop.
 
+use crate::limits::ASKS_MAX;
+use crate::shard::port::{Answer, Ask, Ticket};
 use rustix::event::{EventfdFlags, eventfd};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 #[derive(Debug)]
 struct Shared {
@@ -12,13 +16,34 @@ struct Shared {
     exit: AtomicBool,
 }
 
+/// A question with the place for its answer.
+type Asked = (Ask, SyncSender<Answer>);
+
 /// The loop's end.
 #[derive(Debug)]
-pub struct Stop(Arc<Shared>);
+pub struct Stop {
+    shared: Arc<Shared>,
+    asks: Receiver<Asked>,
+    /// Who waits for the answer with this ticket.
+    waiting: Vec<(Ticket, SyncSender<Answer>)>,
+    tickets: u64,
+}
 
 /// The end for everybody else; may be cloned and used from any thread.
 #[derive(Debug, Clone)]
-pub struct StopHandle(Arc<Shared>);
+pub struct StopHandle {
+    shared: Arc<Shared>,
+    asks: SyncSender<Asked>,
+}
+
+/// Why a loop cannot be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AskRefused {
+    /// Too many questions wait already; ask again.
+    Busy,
+    /// The loop has ended.
+    Over,
+}
 
 impl Stop {
     /// Both ends.
@@ -28,44 +53,110 @@ impl Stop {
     pub fn new() -> std::io::Result<(Self, StopHandle)> {
         let wake = eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?;
         let shared = Arc::new(Shared { wake, drain: AtomicBool::new(false), exit: AtomicBool::new(false) });
-        Ok((Self(Arc::clone(&shared)), StopHandle(shared)))
+        let (ask, asks) = sync_channel(ASKS_MAX);
+        let handle = StopHandle { shared: Arc::clone(&shared), asks: ask };
+        Ok((Self { shared, asks, waiting: Vec::new(), tickets: 0 }, handle))
     }
 
     pub(super) fn fd(&self) -> BorrowedFd<'_> {
-        self.0.wake.as_fd()
+        self.shared.wake.as_fd()
     }
 
     pub(super) fn clear(&self) {
         let mut count = [0; 8];
         // Nothing to read means that nobody has woken us; the flags decide.
-        let _ = rustix::io::read(&self.0.wake, &mut count);
+        let _ = rustix::io::read(&self.shared.wake, &mut count);
     }
 
     /// True once, when a drain was asked for.
     pub(super) fn take_drain(&self) -> bool {
-        self.0.drain.swap(false, Ordering::AcqRel)
+        self.shared.drain.swap(false, Ordering::AcqRel)
     }
 
     pub(super) fn must_exit(&self) -> bool {
-        self.0.exit.load(Ordering::Acquire)
+        self.shared.exit.load(Ordering::Acquire)
+    }
+
+    /// The next question; the core answers it with this ticket.
+    pub(super) fn take_ask(&mut self) -> Option<(Ticket, Ask)> {
+        let (ask, asker) = self.asks.try_recv().ok()?;
+        // A core answers within its turn; one that knows no questions leaves them, and they must not pile up.
+        if self.waiting.len() >= ASKS_MAX {
+            self.waiting.remove(0);
+        }
+        self.tickets += 1;
+        let ticket = Ticket(self.tickets);
+        self.waiting.push((ticket, asker));
+        Some((ticket, ask))
+    }
+
+    /// Brings an answer to who asked.
+    pub(super) fn answer(&mut self, ticket: Ticket, answer: Answer) {
+        let Some(at) = self.waiting.iter().position(|(waiting, _)| *waiting == ticket) else { return };
+        // Who asked may have given up; the channel has room for the one answer.
+        let _ = self.waiting.swap_remove(at).1.try_send(answer);
     }
 }
 
 impl StopHandle {
     fn wake(&self) {
         // A full counter means that a wake is already pending.
-        let _ = rustix::io::write(&self.0.wake, &1u64.to_ne_bytes());
+        let _ = rustix::io::write(&self.shared.wake, &1u64.to_ne_bytes());
     }
 
     /// Finish what is in flight, then stop.
     pub fn drain(&self) {
-        self.0.drain.store(true, Ordering::Release);
+        self.shared.drain.store(true, Ordering::Release);
         self.wake();
     }
 
     /// Stop at once.
     pub fn exit(&self) {
-        self.0.exit.store(true, Ordering::Release);
+        self.shared.exit.store(true, Ordering::Release);
         self.wake();
+    }
+
+    /// Asks the core. Its answer comes through what is given; that ends without one when the loop does.
+    ///
+    /// # Errors
+    /// Too many questions wait already, or the loop has ended.
+    pub fn ask(&self, ask: Ask) -> Result<Receiver<Answer>, AskRefused> {
+        let (asker, answer) = sync_channel(1);
+        self.asks.try_send((ask, asker)).map_err(|error| match error {
+            std::sync::mpsc::TrySendError::Full(_) => AskRefused::Busy,
+            std::sync::mpsc::TrySendError::Disconnected(_) => AskRefused::Over,
+        })?;
+        self.wake();
+        Ok(answer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shard::status::Status;
+
+    #[test]
+    fn an_answer_comes_to_who_asked_and_to_nobody_else() {
+        let (mut stop, handle) = Stop::new().unwrap();
+        let (first, second) = (handle.ask(Ask::Status).unwrap(), handle.ask(Ask::Status).unwrap());
+        let (one, _) = stop.take_ask().unwrap();
+        let (two, _) = stop.take_ask().unwrap();
+        assert!(stop.take_ask().is_none());
+        let of = |draining: bool| Answer::Status(Box::new(Status { draining, ..Status::default() }));
+        stop.answer(two, of(true));
+        stop.answer(Ticket(99), of(true));
+        stop.answer(one, of(false));
+        assert_eq!((first.recv(), second.recv()), (Ok(of(false)), Ok(of(true))));
+    }
+
+    #[test]
+    fn questions_are_bounded_and_end_with_the_loop() {
+        let (stop, handle) = Stop::new().unwrap();
+        let asked: Vec<_> = (0..ASKS_MAX).map(|_| handle.ask(Ask::Status).unwrap()).collect();
+        assert_eq!(handle.ask(Ask::Status).unwrap_err(), AskRefused::Busy);
+        drop(stop);
+        assert_eq!(handle.ask(Ask::Status).unwrap_err(), AskRefused::Over);
+        assert!(asked.iter().all(|answer| answer.recv().is_err()));
     }
 }

@@ -135,6 +135,9 @@ impl<C: Core, M: Mover> Turns<C, M> {
                     if self.options.stop.take_drain() {
                         self.input(Input::Drain);
                     }
+                    while let Some((ticket, ask)) = self.options.stop.take_ask() {
+                        self.input(Input::Ask { ticket, ask });
+                    }
                 }
                 Happened::Resolved => self.take_resolved(),
             }
@@ -357,6 +360,7 @@ impl<C: Core, M: Mover> Turns<C, M> {
                 }
             }
             Action::Log(event) => (self.options.log)(&event),
+            Action::Answer { ticket, answer } => self.options.stop.answer(ticket, answer),
             Action::Exit => self.exit = true,
         }
     }

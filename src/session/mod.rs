@@ -192,6 +192,18 @@ impl Session {
         self.theirs
     }
 
+    /// When its link came up.
+    #[must_use]
+    pub const fn born(&self) -> Instant {
+        self.timers.born()
+    }
+
+    /// When the peer was last heard.
+    #[must_use]
+    pub const fn heard_at(&self) -> Instant {
+        self.timers.heard_at()
+    }
+
     /// True when the owner may send one more request of the direction that the bind allows.
     #[must_use]
     pub fn may_send(&self) -> bool {

@@ -86,6 +86,16 @@ impl Timers {
         self.active_at = now;
     }
 
+    /// When the link came up.
+    pub(super) const fn born(&self) -> Instant {
+        self.born
+    }
+
+    /// When the peer was last heard.
+    pub(super) const fn heard_at(&self) -> Instant {
+        self.heard_at
+    }
+
     /// Any PDU is a sign of life.
     #[inline]
     pub(super) fn heard(&mut self, now: Instant, command: CommandId) {

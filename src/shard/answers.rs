@@ -30,6 +30,7 @@ impl Shard {
         let Some(slot) = self.link(message.link) else { return self.ignored(Ignored::ResponseEsmeGone) };
         let status = status.for_version(slot.session.version());
         write_header_only(out.to(message.link), message.command.response(), status, message.sequence);
+        self.count_answer(message.esme, message.command, status);
         self.answered(now, message.link, out);
     }
 
@@ -38,9 +39,11 @@ impl Shard {
     pub(super) fn answered(&mut self, now: Now, link: LinkId, out: &mut Outbox) {
         let Some(slot) = self.link_mut(link) else { return };
         slot.session.answered();
-        if slot.paused {
+        let (side, paused, ending) = (slot.side, slot.paused, slot.session.is_ending());
+        self.count_ended(side, 1);
+        if paused {
             self.wake.push(link);
-        } else if slot.session.is_ending() {
+        } else if ending {
             self.progress(now, link, out);
         }
     }
@@ -61,6 +64,7 @@ impl Shard {
         if let Some(cells) = self.counters.carriers.get(carrier.index()) {
             if ok { cells.accepted.bump() } else { cells.refused.bump() }
         }
+        self.count_carrier_answer(carrier, message.command, status);
         self.learn_from(now, link, &message, status, out);
         let mut message = Some(message);
         if ok || !self.retry(now, &mut message, status, out) {
@@ -125,6 +129,7 @@ impl Shard {
                     let (command, status) = (message.command.response(), CommandStatus::OK);
                     let to = out.to(message.link);
                     write_response(pdu, Some(&id), v33, command, status, message.sequence, to);
+                    self.count_answer(message.esme, message.command, status);
                 }
                 self.answered_or_gone(now, message.link, out);
             }
@@ -187,6 +192,7 @@ impl Shard {
         } else {
             write_response(pdu, None, v33, command, status, message.sequence, to);
         }
+        self.count_answer(message.esme, message.command, status);
         self.answered(now, message.link, out);
     }
 

@@ -5,7 +5,7 @@ use super::Shard;
 use super::links::{Flow, LinkSlot, Side};
 use super::port::{Action, CloseHow, Connect, Level, Outbox, Ticket, Way};
 use super::timers::Timer;
-use crate::carrier::Settings;
+use crate::carrier::{Settings, SlotState};
 use crate::counters::Reason;
 use crate::ids::{CarrierId, LinkId};
 use crate::limits::{CONNECT_TIMEOUT, PDU_MAX_DEFAULT};
@@ -37,6 +37,7 @@ impl Shard {
                 }));
             }
         }
+        self.count_slots(id);
         self.pump(now, id, out);
         self.expire_queue(now, id, out);
         self.wake_carrier_later(id);
@@ -109,6 +110,7 @@ impl Shard {
             PDU_MAX_DEFAULT as u32,
         ));
         self.arm(link);
+        self.count_slots(id);
     }
 
     pub(super) fn on_connect_failed(&mut self, now: Now, ticket: Ticket, reason: &str, out: &mut Outbox) {
@@ -128,12 +130,16 @@ impl Shard {
     ) {
         let Self { carriers, prng, .. } = self;
         let Some(carrier) = carriers.get_mut(id.index()) else { return };
+        carrier.note_error(index, attempt, now.mono, reason);
+        let was_bound =
+            carrier.slots.get(index).is_some_and(|slot| matches!(slot.state, SlotState::Bound(..)));
         let wait = carrier.failed(index, attempt, now.mono, prng);
+        self.count_slots(id);
         if self.draining {
             return;
         }
         self.tick_later(now.mono.after(wait), Timer::Carrier(id));
-        if let Some(cells) = self.counters.carriers.get(id.index()) {
+        if !was_bound && let Some(cells) = self.counters.carriers.get(id.index()) {
             cells.binds_failed.bump();
         }
         self.log(now, out, Level::Warn, "carrier_down", |shard| {
@@ -160,7 +166,7 @@ impl Shard {
         if let Some(carrier) = self.carriers.get_mut(id.index()) {
             carrier.bound(usize::from(index), now.mono);
         }
-        self.count_sessions(id);
+        self.count_slots(id);
         if let Some(cells) = self.counters.carriers.get(id.index()) {
             cells.binds.bump();
         }
@@ -193,13 +199,6 @@ impl Shard {
         }
     }
 
-    fn count_sessions(&self, id: CarrierId) {
-        let bound = self.carriers.get(id.index()).map_or(0, |carrier| carrier.sessions().count());
-        if let Some(cells) = self.counters.carriers.get(id.index()) {
-            cells.sessions.set(bound as u64);
-        }
-    }
-
     pub(super) fn on_carrier_bind_refused(
         &mut self,
         now: Now,
@@ -207,9 +206,11 @@ impl Shard {
         status: CommandStatus,
         out: &mut Outbox,
     ) -> Flow {
-        let Some((id, index, _)) = self.carrier_side(link) else { return Flow::Stop };
+        let Some((id, index, attempt)) = self.carrier_side(link) else { return Flow::Stop };
         if let Some(carrier) = self.carriers.get_mut(id.index()) {
             carrier.bind_refused(usize::from(index), status);
+            let reason = format!("bind refused: {status}");
+            carrier.note_error(usize::from(index), attempt, now.mono, &reason);
         }
         self.log(now, out, Level::Error, "carrier_bind_refused", |shard| {
             let mut fields = shard.peer_fields(link);
@@ -230,7 +231,7 @@ impl Shard {
         out: &mut Outbox,
     ) {
         self.retry_later(now, id, usize::from(index), attempt, reason, out);
-        self.count_sessions(id);
+        self.count_slots(id);
         if slot.parked > 0 {
             for held in self.parked.take_link(slot.id) {
                 self.retained.release(held.pdu);

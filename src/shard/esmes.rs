@@ -193,11 +193,10 @@ impl Shard {
         }
         let response = BindResp { system_id: Some(&settings.system_id_reply), tlvs: Tlvs::lenient(&tlvs) };
         response.write(out.to(id), pdu.command_id().response(), CommandStatus::OK, pdu.sequence_number());
-        let sessions = account.sessions() as u64;
         if let Some(cells) = self.counters.esmes.get(esme.index()) {
             cells.binds.bump();
-            cells.sessions.set(sessions);
         }
+        self.count_bound(esme);
         if let Some(slot) = self.link_mut(id) {
             slot.side = Side::Esme(esme);
             slot.session.accept_bind(now.mono, kind, version, window_max, timers);
@@ -223,11 +222,9 @@ impl Shard {
     ) {
         if let Some(account) = self.accounts.get_mut(esme.index()) {
             account.remove_session(slot.id);
-            let sessions = account.sessions() as u64;
-            if let Some(cells) = self.counters.esmes.get(esme.index()) {
-                cells.sessions.set(sessions);
-            }
         }
+        self.count_bound(esme);
+        self.count_ended(slot.side, u64::from(slot.session.theirs()));
         self.forget_quanta_of(esme);
         let (peer, why) = (slot.peer.map(|(_, peer)| peer.to_string()), reason.to_owned());
         self.log(now, out, Level::Info, "unbound", |shard| {

@@ -478,6 +478,7 @@ impl Shard {
         let version = self.link(id).map_or(0x34, |slot| slot.session.version());
         let status = status.for_version(version);
         write_header_only(out.to(id), pdu.command_id().response(), status, pdu.sequence_number());
+        self.count_answer(esme, pdu.command_id(), status);
     }
 
     /// Who a link is, for the log.

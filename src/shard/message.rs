@@ -7,6 +7,7 @@ use crate::limits::{LATE_MAX, RETAINED_BUFFER_MAX, RETAINED_BUFFERS_KEPT, RETAIN
 use crate::route::affinity::Key as PartsKey;
 use crate::session::Owner;
 use crate::smpp::command::CommandId;
+use crate::smpp::message_state::MessageState;
 use crate::smpp::status::CommandStatus;
 use crate::time::Instant;
 use slotmap::{Key, KeyData, SlotMap, new_key_type};
@@ -159,6 +160,8 @@ pub(super) struct Delivery {
     pub(super) other_id: bool,
     /// A receipt that ends its message.
     pub(super) is_final: bool,
+    /// What a receipt says.
+    pub(super) state: MessageState,
     /// The PDU, while another session may have to be tried.
     pub(super) frame: Vec<u8>,
     /// While it waits for a session with room: at most until then.

@@ -15,6 +15,7 @@ use crate::smpp::command::CommandId;
 use crate::smpp::cursor::PduError;
 use crate::smpp::data::{AlertNotification, DataSm};
 use crate::smpp::frame::{Pdu, copy_with_sequence, write_header_only};
+use crate::smpp::message_state::MessageState;
 use crate::smpp::receipt::Receipt;
 use crate::smpp::sm::Sm;
 use crate::smpp::status::CommandStatus;
@@ -123,6 +124,7 @@ impl Shard {
         if let Some(cells) = self.counters.carriers.get(carrier.index()) {
             cells.mo_refused.bump();
         }
+        self.count_mo(carrier, status);
         self.answer_delivery(now, id, pdu.command_id(), pdu.sequence_number(), status, out);
     }
 
@@ -218,6 +220,7 @@ pub(super) fn delivery_of(link: LinkId, carrier: CarrierId, esme: EsmeId, pdu: &
         entry: None,
         other_id: false,
         is_final: false,
+        state: MessageState::Unknown,
         frame: Vec::new(),
         until: Instant::ZERO,
     }

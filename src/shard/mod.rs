@@ -5,7 +5,8 @@
 //!
 //! `links` cuts streams into PDUs; `esmes` and `carriers` let sessions begin and end; `mt` takes a submit from an ESME
 //! to a carrier (`queue` while it waits, `failover` when it is refused or lost) and `answers` its answer back, `multi` the same for many destinations, `operations` for query, cancel and
-//! replace; `mo` takes receipts and MO from a carrier to an ESME and the answer back.
+//! replace; `mo` takes receipts and MO from a carrier to an ESME and the answer back. `status` tells how all of it is,
+//! `tally` counts it by status and state.
 
 mod answers;
 mod carriers;
@@ -23,6 +24,8 @@ mod own_id;
 pub mod port;
 mod queue;
 mod receipts;
+pub mod status;
+mod tally;
 #[cfg(test)]
 mod tests;
 mod timers;
@@ -185,10 +188,12 @@ impl Shard {
             return;
         }
         self.draining = true;
+        self.counters.draining.set(1);
         self.timers.push_once(now.mono.after(self.config.node.drain_deadline), Timer::Drained);
         for carrier in &mut self.carriers {
             carrier.retire();
         }
+        (0..self.carriers.len()).for_each(|index| self.count_slots(CarrierId::new(index)));
         let ids: Vec<LinkId> = self.links.iter().flatten().map(|slot| slot.id).collect();
         for id in ids {
             let Some(slot) = self.link_mut(id) else { continue };
@@ -249,6 +254,7 @@ impl Core for Shard {
             Input::Closed { link, reason } => self.on_closed(now, link, reason, out),
             Input::Time => self.on_time(now, out),
             Input::Drain => self.on_drain(now, out),
+            Input::Ask { ticket, ask } => self.on_ask(now, ticket, ask, out),
         }
         while let Some(link) = self.wake.pop() {
             self.resume(now, link, out);

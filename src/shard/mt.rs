@@ -4,7 +4,7 @@
 //! Never: decodes or re-encodes a body; copies it once, into the output of the link it leaves by.
 
 use super::Shard;
-use super::links::Flow;
+use super::links::{Flow, Side};
 use super::message::{IdFrom, Kind, Message, MessageKey, owner_of};
 use super::port::Outbox;
 use super::queue::needs_frame;
@@ -165,6 +165,7 @@ impl Shard {
             if let Some(slot) = self.link_mut(id) {
                 slot.session.answered();
             }
+            self.count_ended(Side::Esme(esme), 1);
         }
         Flow::Next
     }

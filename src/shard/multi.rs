@@ -226,6 +226,7 @@ impl Shard {
         if let Some(cells) = self.counters.esmes.get(multi.esme.index()) {
             if multi.accepted { cells.accepted.bump() } else { cells.refused_by_carrier.bump() }
         }
+        self.count_answer(multi.esme, CommandId::SUBMIT_MULTI, status);
         self.answered(now, multi.link, out);
         self.index_parts(now, multi, out);
     }

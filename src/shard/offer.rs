@@ -154,7 +154,15 @@ impl Shard {
             pdu.header().command_status == CommandStatus::OK && pdu.command_id() != CommandId::GENERIC_NACK;
         self.settle_entry(&delivery, ok);
         if ok && let Some(cells) = self.counters.esmes.get(esme.index()) {
-            if delivery.entry.is_some() { cells.receipts.bump() } else { cells.mo.bump() }
+            if delivery.entry.is_some() {
+                cells.receipts.bump();
+                cells.receipts_by_state.at(usize::from(delivery.state.octet())).bump();
+            } else {
+                cells.mo.bump();
+            }
+        }
+        if delivery.entry.is_none() {
+            self.count_mo(delivery.carrier, pdu.header().command_status);
         }
         if ok
             && delivery.entry.is_none()
@@ -222,6 +230,9 @@ impl Shard {
         self.retained.release(delivery.frame);
         if self.link(delivery.carrier_link).is_none() {
             return self.ignored(Ignored::DeliveryCarrierGone);
+        }
+        if delivery.entry.is_none() {
+            self.count_mo(delivery.carrier, CommandStatus::RECEIVER_TEMPORARY);
         }
         self.refuse_delivery(now, delivery.carrier_link, delivery.command, delivery.carrier_sequence, out);
     }

@@ -4,6 +4,7 @@
 //! A core is a state machine: one input in, all its outputs out, then the next (style rule 1). The same core runs
 //! under the drivers of `io` and under the simulator.
 
+use super::status::Status;
 use crate::ids::{LinkId, ListenerId};
 use crate::limits::{OUTPUT_BUFFER_KEPT_MAX, OUTPUT_BUFFERS_KEPT, OUTPUT_SOFT};
 use crate::time::{Duration, Instant, Now};
@@ -71,6 +72,27 @@ pub enum Input<'a> {
     Time,
     /// Finish what is in flight, take nothing new, then say `Action::Exit`.
     Drain,
+    /// Somebody outside wants to know something: `Action::Answer` with the same ticket, in the same turn.
+    Ask {
+        /// Comes back with the answer.
+        ticket: Ticket,
+        /// What is asked.
+        ask: Ask,
+    },
+}
+
+/// What a core is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ask {
+    /// How it is.
+    Status,
+}
+
+/// What a core answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// How it is.
+    Status(Box<Status>),
 }
 
 /// How a link ends.
@@ -143,6 +165,13 @@ pub enum Action {
     Resume(LinkId),
     /// Write a log line.
     Log(Event),
+    /// Tell who asked.
+    Answer {
+        /// As it was asked.
+        ticket: Ticket,
+        /// For who asked.
+        answer: Answer,
+    },
     /// Stop the driver; every link is closed.
     Exit,
 }

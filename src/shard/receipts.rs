@@ -14,23 +14,12 @@ use crate::ledger::{AddressTail, EntryKey, Given};
 use crate::limits::{MESSAGE_ID_MAX, PARKED_MAX, RECEIPT_PARK};
 use crate::smpp::frame::Pdu;
 use crate::smpp::id_form::response_key;
+use crate::smpp::message_state::MessageState;
 use crate::smpp::receipt::Receipt;
 use crate::smpp::status::CommandStatus;
 use crate::time::Now;
 
 impl Shard {
-    fn count_receipt(&self, carrier: CarrierId, what: Match) {
-        if let Some(cells) = self.counters.carriers.get(carrier.index()) {
-            cells.receipts.at(what as usize).bump();
-        }
-    }
-
-    pub(super) fn count_parked(&self, carrier: CarrierId) {
-        if let Some(cells) = self.counters.carriers.get(carrier.index()) {
-            cells.parked.set(self.parked.of(carrier) as u64);
-        }
-    }
-
     #[expect(clippy::too_many_arguments, reason = "one call")]
     pub(super) fn on_receipt(
         &mut self,
@@ -83,13 +72,13 @@ impl Shard {
         let is_final = !receipt.intermediate;
         if entry.done {
             // State only goes forward: after the final receipt nothing more is news.
-            self.count_receipt(carrier, Match::Duplicate);
+            self.count_receipt(carrier, Match::Duplicate, receipt.state);
             let (command, sequence) = (pdu.command_id(), pdu.sequence_number());
             return self.answer_delivery(now, link, command, sequence, CommandStatus::OK, out);
         }
         if is_final && entry.with_esme && entry.awaited <= 1 {
             // The ESME has not answered it yet: whether this one is needed is not known.
-            self.count_receipt(carrier, Match::Duplicate);
+            self.count_receipt(carrier, Match::Duplicate, receipt.state);
             return self.refuse_delivery(now, link, pdu.command_id(), pdu.sequence_number(), out);
         }
         let esme = entry.esme;
@@ -102,8 +91,9 @@ impl Shard {
         delivery.entry = Some(key);
         delivery.other_id = other_id;
         delivery.is_final = is_final;
+        delivery.state = receipt.state.unwrap_or(MessageState::Unknown);
         let Err(status) = self.offer(now, delivery, pdu, out) else {
-            return self.count_receipt(carrier, Match::Matched);
+            return self.count_receipt(carrier, Match::Matched, receipt.state);
         };
         if let Some(entry) = self.ledger.get_mut(key)
             && is_final
@@ -126,7 +116,7 @@ impl Shard {
         let room = self.link(link).is_some_and(|slot: &LinkSlot| slot.parked < PARKED_MAX);
         let copy = receipt.id().filter(|_| room).and_then(|id| Some((id, self.retained.copy(pdu.bytes())?)));
         let Some((id, frame)) = copy else {
-            self.count_receipt(carrier, Match::Orphan);
+            self.count_receipt(carrier, Match::Orphan, receipt.state);
             return self.refuse_delivery(now, link, pdu.command_id(), pdu.sequence_number(), out);
         };
         let first = self.parked.is_empty();
@@ -135,7 +125,7 @@ impl Shard {
         if let Some(slot) = self.link_mut(link) {
             slot.parked += 1;
         }
-        self.count_receipt(carrier, Match::Parked);
+        self.count_receipt(carrier, Match::Parked, receipt.state);
         self.count_parked(carrier);
         if first {
             self.tick_later(until, Timer::Parked);
@@ -170,8 +160,13 @@ impl Shard {
             if let Some(slot) = self.link_mut(held.link) {
                 slot.parked -= 1;
             }
-            self.count_receipt(held.carrier, Match::Orphan);
-            if let Some(pdu) = Pdu::whole(&held.pdu) {
+            let v33 = self.carriers.get(held.carrier.index()).is_some_and(super::mt::is_v33);
+            let pdu = Pdu::whole(&held.pdu);
+            let delivered = pdu.and_then(|pdu| Delivered::parse(&pdu).ok());
+            let receipt = delivered.and_then(|delivered| delivered.receipt(v33));
+            let state = receipt.and_then(|receipt| receipt.state);
+            self.count_receipt(held.carrier, Match::Orphan, state);
+            if let Some(pdu) = pdu {
                 self.refuse_delivery(now, held.link, pdu.command_id(), pdu.sequence_number(), out);
             }
             self.count_parked(held.carrier);

@@ -26,7 +26,7 @@ pub(crate) const ROOMS: [(&str, &[&str]); 23] = [
     ("io", &["limits", "time", "prng", "ids", "counters", "shard"]),
     ("tools", OUTSIDE),
     ("sidecar", OUTSIDE),
-    ("node", OUTSIDE),
+    ("node", NODE),
     ("lib", &[]),
     ("main", EVERYTHING),
 ];
@@ -40,6 +40,10 @@ const CORE: &[&str] = &[
 const OUTSIDE: &[&str] = &[
     "limits", "time", "prng", "ids", "throttle", "counters", "smpp", "session", "esme", "carrier", "route",
     "policy", "purse", "journal", "ledger", "config", "shard", "io",
+];
+const NODE: &[&str] = &[
+    "limits", "time", "prng", "ids", "throttle", "counters", "smpp", "session", "esme", "carrier", "route",
+    "policy", "purse", "journal", "ledger", "config", "shard", "io", "sidecar",
 ];
 const EVERYTHING: &[&str] = &[
     "limits", "time", "prng", "ids", "throttle", "counters", "smpp", "session", "esme", "carrier", "route",

@@ -11,5 +11,6 @@ mod receipts;
 mod rig;
 mod shares;
 mod soak;
+mod status;
 mod windows;
 mod world;

@@ -4,7 +4,7 @@
 //! Never: a socket. It checks at every step that a carrier has no more sockets than its `sessions`.
 
 use super::super::Shard;
-use super::super::port::{Action, CloseHow, Connect, Core, Event, Input, Outbox, Ticket};
+use super::super::port::{Action, Answer, CloseHow, Connect, Core, Event, Input, Outbox, Ticket};
 use super::pdus::{Heard, bind, header};
 use crate::carrier::tests::settings as carrier_settings;
 use crate::config::{Config, Io, Listener, Node};
@@ -99,6 +99,7 @@ pub(super) struct Rig {
     pub(super) dials: Vec<Dial>,
     pub(super) exit: bool,
     pub(super) events: Vec<Event>,
+    pub(super) answers: Vec<(Ticket, Answer)>,
     resumed: Vec<LinkId>,
     free: Vec<u32>,
     generations: Vec<u32>,
@@ -124,6 +125,7 @@ impl Rig {
             dials: Vec::new(),
             exit: false,
             events: Vec::new(),
+            answers: Vec::new(),
             resumed: Vec::new(),
             free: Vec::new(),
             generations: Vec::new(),
@@ -236,6 +238,7 @@ impl Rig {
                 }
             }
             Action::Log(event) => self.events.push(event),
+            Action::Answer { ticket, answer } => self.answers.push((ticket, answer)),
             Action::Exit => self.exit = true,
         }
     }
@@ -425,5 +428,8 @@ impl Rig {
         assert_eq!(self.shard.deliveries.len(), 0, "deliveries");
         assert!(self.shard.parked.is_empty(), "parked");
         assert_eq!(self.shard.retained.bytes(), 0, "retained");
+        assert!(self.counters.esmes.iter().all(|cells| cells.window_used() == 0), "requests in flight");
+        assert!(self.counters.carriers.iter().all(|cells| cells.window_used() == 0), "windows in use");
+        assert!(self.counters.carriers.iter().all(|cells| cells.parked.get() == 0), "receipts parked");
     }
 }

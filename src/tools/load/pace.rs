@@ -202,6 +202,7 @@ impl Core for Load {
             }
             Input::Closed { link, reason } => self.on_closed(now, link, reason),
             Input::Drain => self.stopping = true,
+            Input::Ask { .. } => {}
             Input::Accepted { .. } => debug_assert!(false, "nobody connects to it"),
         }
         self.advance(now, out);

@@ -284,6 +284,7 @@ impl Core for Sender {
             Input::Closed { reason, .. } => self.on_closed(reason, out),
             Input::Drain => self.unbind(now, out),
             Input::Room { .. } => {}
+            Input::Ask { .. } => {}
             Input::Accepted { .. } => debug_assert!(false, "nobody connects to it"),
         }
     }

@@ -1,0 +1,241 @@
+//! How a shard is: what an operator wants to see at once, and no counter tells.
+//!
+//! Owns: nothing. Takes: `Ask::Status`. Gives: a `Status`, bounded, whatever the number of sessions. Never: changes
+//! anything, names a number or an id of a message.
+
+use super::Shard;
+use super::links::{LinkSlot, Side};
+use super::message::MessageKey;
+use super::port::{Action, Answer, Ask, Outbox, Ticket};
+use super::tally::name_of;
+use crate::carrier::{Carrier, SlotState};
+use crate::ids::{CarrierId, EsmeId};
+use crate::limits::STATUS_ROWS_MAX;
+use crate::session::State;
+use crate::time::{Instant, Now};
+use core::net::SocketAddr;
+
+/// A shard at one moment. Spans are milliseconds.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Status {
+    /// It finishes what is in flight and takes nothing new.
+    pub draining: bool,
+    /// Accounts; those with sessions first.
+    pub accounts: Vec<AccountStatus>,
+    /// Accounts that are not listed because the list is full.
+    pub accounts_unlisted: u64,
+    /// Every carrier.
+    pub carriers: Vec<CarrierStatus>,
+    /// Sessions, bound or not; those of carriers first.
+    pub sessions: Vec<SessionStatus>,
+    /// Sessions that are not listed because the list is full.
+    pub sessions_unlisted: u64,
+}
+
+/// An account that binds to us.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountStatus {
+    /// As the configuration names it.
+    pub name: String,
+    /// Sessions bound.
+    pub sessions: u64,
+    /// Those of them that receive.
+    pub receivers: u64,
+    /// Requests of it that are not answered yet.
+    pub in_flight: u64,
+    /// Receipts and MO that wait for a session with room.
+    pub waiting: u64,
+}
+
+/// A carrier.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CarrierStatus {
+    /// As the configuration names it.
+    pub name: String,
+    /// Its sockets.
+    pub slots: Vec<SlotStatus>,
+    /// Requests in flight over all its sessions.
+    pub window_used: u64,
+    /// Most that its bound sessions allow.
+    pub window_max: u64,
+    /// Messages that wait for it.
+    pub queued: u64,
+    /// Most that may.
+    pub queue_max: u64,
+    /// How long ago the one at the head of the queue came.
+    pub oldest_ms: Option<u64>,
+    /// PDUs a second that it is written to at most, in thousandths; `None`: no limit.
+    pub pace_milli: Option<u64>,
+    /// The pace is below the configured one because the carrier throttles.
+    pub pace_cut: bool,
+    /// How it writes ids, set or learnt; `None`: not known yet.
+    pub id_form: Option<&'static str>,
+    /// What went wrong last.
+    pub last_error: Option<ErrorStatus>,
+}
+
+/// Something that went wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ErrorStatus {
+    /// For people.
+    pub reason: String,
+    /// How long ago.
+    pub ago_ms: u64,
+}
+
+/// One of a carrier's sockets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SlotStatus {
+    /// waiting, connecting, binding, bound or retired.
+    pub state: &'static str,
+    /// tx, rx or trx.
+    pub bind: &'static str,
+    /// While waiting: when it dials.
+    pub dial_in_ms: Option<u64>,
+    /// While bound: since when.
+    pub bound_ms: Option<u64>,
+}
+
+/// One session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionStatus {
+    /// esme, carrier or unbound.
+    pub side: &'static str,
+    /// The account or carrier; empty while unbound.
+    pub name: String,
+    /// Where an ESME comes from.
+    pub peer: Option<SocketAddr>,
+    /// open, tx, rx, trx, unbinding or closed.
+    pub state: &'static str,
+    /// The peer's interface_version.
+    pub version: u8,
+    /// Requests of ours that it has not answered.
+    pub window_used: u32,
+    /// Most of them.
+    pub window_max: u32,
+    /// Requests of its own that we have not answered.
+    pub theirs: u32,
+    /// Nothing is read from it until there is room.
+    pub paused: bool,
+    /// How long its link has been up.
+    pub age_ms: u64,
+    /// How long ago it was last heard.
+    pub heard_ms: u64,
+}
+
+impl Shard {
+    pub(super) fn on_ask(&mut self, now: Now, ticket: Ticket, ask: Ask, out: &mut Outbox) {
+        let answer = match ask {
+            Ask::Status => Answer::Status(Box::new(self.status(now.mono))),
+        };
+        out.act(Action::Answer { ticket, answer });
+    }
+
+    fn status(&mut self, now: Instant) -> Status {
+        let carriers = (0..self.carriers.len()).filter_map(|index| self.carrier_status(now, index));
+        let carriers = carriers.collect();
+        let (bound, idle): (Vec<_>, Vec<_>) = (0..self.accounts.len())
+            .partition(|at| self.accounts.get(*at).is_some_and(|it| it.sessions() > 0));
+        let listed = bound.into_iter().chain(idle).take(STATUS_ROWS_MAX);
+        let is_carrier = |slot: &&LinkSlot| matches!(slot.side, Side::Carrier(..));
+        let links = self.links.iter().flatten();
+        let ordered = links.clone().filter(is_carrier).chain(links.filter(|slot| !is_carrier(slot)));
+        Status {
+            draining: self.draining,
+            accounts: listed.filter_map(|at| self.account_status(EsmeId::new(at))).collect(),
+            accounts_unlisted: self.accounts.len().saturating_sub(STATUS_ROWS_MAX) as u64,
+            carriers,
+            sessions: ordered.take(STATUS_ROWS_MAX).map(|slot| self.session_status(now, slot)).collect(),
+            sessions_unlisted: self.links_open.saturating_sub(STATUS_ROWS_MAX) as u64,
+        }
+    }
+
+    fn account_status(&self, esme: EsmeId) -> Option<AccountStatus> {
+        let account = self.accounts.get(esme.index())?;
+        Some(AccountStatus {
+            name: account.settings.name.clone(),
+            sessions: account.sessions() as u64,
+            receivers: account.receivers() as u64,
+            in_flight: self.counters.esmes.get(esme.index()).map_or(0, |cells| cells.window_used()),
+            waiting: account.waiting.len() as u64,
+        })
+    }
+
+    fn carrier_status(&mut self, now: Instant, index: usize) -> Option<CarrierStatus> {
+        let id = CarrierId::new(index);
+        let pace = self.carriers.get_mut(index).and_then(|carrier| carrier.pace.rate(now));
+        let carrier = self.carriers.get(index)?;
+        let senders = carrier.sessions().filter(|(_, kind)| kind.transmits());
+        let windows = senders.filter_map(|(link, _)| self.link(link)).map(|slot| slot.session.window());
+        let (used, max) = windows.fold((0, 0), |(used, max), window| {
+            (used + u64::from(window.used()), max + u64::from(window.max()))
+        });
+        let ago = |at: Instant| millis(now.since(at));
+        Some(CarrierStatus {
+            name: carrier.settings.name.clone(),
+            slots: carrier.slots.iter().map(|slot| slot_status(now, slot.state, slot.kind.name())).collect(),
+            window_used: used,
+            window_max: max,
+            queued: carrier.queue.len() as u64,
+            queue_max: u64::from(carrier.settings.queue_max),
+            oldest_ms: self.oldest(now, carrier),
+            pace_milli: pace.map(|rate| (rate * 1000.0) as u64),
+            pace_cut: carrier.pace.is_cut(),
+            id_form: self.forms.get(id.index()).and_then(|form| form.locked()).map(|form| form.name()),
+            last_error: carrier
+                .last_error
+                .as_ref()
+                .map(|last| ErrorStatus { reason: last.reason.clone(), ago_ms: ago(last.at) }),
+        })
+    }
+
+    /// How long the message at the head of a queue has been here: it came `answer_timeout` before its deadline.
+    fn oldest(&self, now: Instant, carrier: &Carrier<MessageKey>) -> Option<u64> {
+        let message = carrier.queue.front().and_then(|key| self.messages.get(*key))?;
+        let timeout = self.accounts.get(message.esme.index())?.settings.answer_timeout;
+        Some(millis(timeout.saturating_sub(message.deadline.since(now))))
+    }
+
+    fn session_status(&self, now: Instant, slot: &LinkSlot) -> SessionStatus {
+        let (side, name) = match slot.side {
+            Side::Unbound(_) => ("unbound", None),
+            Side::Esme(esme) => ("esme", self.account_name(esme)),
+            Side::Carrier(carrier, ..) => ("carrier", self.carrier_name(carrier)),
+        };
+        let session = &slot.session;
+        SessionStatus {
+            side,
+            name: name.unwrap_or_default(),
+            peer: slot.peer.map(|(_, peer)| peer),
+            state: match session.state() {
+                State::Open | State::Outbound => "open",
+                State::Bound(kind) => kind.name(),
+                State::Unbinding => "unbinding",
+                State::Closed => "closed",
+            },
+            version: session.version(),
+            window_used: session.window().used(),
+            window_max: session.window().max(),
+            theirs: session.theirs(),
+            paused: slot.paused,
+            age_ms: millis(now.since(session.born())),
+            heard_ms: millis(now.since(session.heard_at())),
+        }
+    }
+}
+
+fn slot_status(now: Instant, state: SlotState, bind: &'static str) -> SlotStatus {
+    let dial_in_ms = match state {
+        SlotState::Waiting(at) => Some(millis(at.since(now))),
+        SlotState::Connecting | SlotState::Binding(_) | SlotState::Bound(..) | SlotState::Retired => None,
+    };
+    let bound_ms = match state {
+        SlotState::Bound(_, since) => Some(millis(now.since(since))),
+        SlotState::Waiting(_) | SlotState::Connecting | SlotState::Binding(_) | SlotState::Retired => None,
+    };
+    SlotStatus { state: name_of(state), bind, dial_in_ms, bound_ms }
+}
+
+fn millis(span: core::time::Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,85 @@
+//! `/v1/status` as JSON. Owns: the names in it. Takes: a shard's status, the cells. Gives: the document. Never: leaves
+//! a name out because its value is missing: that is null.
+
+use super::{View, ready};
+use crate::shard::status::{AccountStatus, CarrierStatus, SessionStatus, Status};
+use serde_json::{Value, json};
+use std::sync::atomic::Ordering;
+
+/// The document.
+pub(super) fn of(view: &View, status: &Status) -> Value {
+    let failing = ready::failing(view);
+    let slots = |bound: bool| {
+        let all = status.carriers.iter().flat_map(|carrier| &carrier.slots);
+        all.filter(|slot| !bound || slot.state == "bound").count()
+    };
+    let esme_sessions: u64 = view.counters.esmes.iter().map(|esme| esme.sessions.get()).sum();
+    json!({
+        "node": view.config.node.name,
+        "version": env!("CARGO_PKG_VERSION"),
+        "ready": failing.is_empty(),
+        "failing": failing,
+        "draining": status.draining,
+        "carrier_sessions": { "bound": slots(true), "configured": slots(false) },
+        "esme_sessions": esme_sessions,
+        "messages_per_second": view.rate.load(Ordering::Relaxed),
+        "queue_oldest_ms": status.carriers.iter().filter_map(|carrier| carrier.oldest_ms).max(),
+        "accounts": status.accounts.iter().map(account).collect::<Vec<_>>(),
+        "accounts_unlisted": status.accounts_unlisted,
+        "carriers": status.carriers.iter().map(carrier).collect::<Vec<_>>(),
+        "sessions": status.sessions.iter().map(session).collect::<Vec<_>>(),
+        "sessions_unlisted": status.sessions_unlisted,
+    })
+}
+
+fn account(account: &AccountStatus) -> Value {
+    json!({
+        "name": account.name,
+        "sessions": account.sessions,
+        "receivers": account.receivers,
+        "in_flight": account.in_flight,
+        "waiting": account.waiting,
+    })
+}
+
+fn carrier(carrier: &CarrierStatus) -> Value {
+    let slots = carrier.slots.iter().map(|slot| {
+        json!({
+            "bind": slot.bind,
+            "state": slot.state,
+            "dial_in_ms": slot.dial_in_ms,
+            "bound_ms": slot.bound_ms,
+        })
+    });
+    let error =
+        carrier.last_error.as_ref().map(|error| json!({ "reason": error.reason, "ago_ms": error.ago_ms }));
+    json!({
+        "name": carrier.name,
+        "slots": slots.collect::<Vec<_>>(),
+        "window_used": carrier.window_used,
+        "window_max": carrier.window_max,
+        "queue": carrier.queued,
+        "queue_max": carrier.queue_max,
+        "queue_oldest_ms": carrier.oldest_ms,
+        "pace_per_second": carrier.pace_milli.map(|milli| milli as f64 / 1000.0),
+        "pace_cut": carrier.pace_cut,
+        "message_id_form": carrier.id_form,
+        "last_error": error,
+    })
+}
+
+fn session(session: &SessionStatus) -> Value {
+    json!({
+        "side": session.side,
+        "name": session.name,
+        "peer": session.peer.map(|peer| peer.to_string()),
+        "state": session.state,
+        "version": format!("{}.{}", session.version >> 4, session.version & 0x0F),
+        "window_used": session.window_used,
+        "window_max": session.window_max,
+        "theirs": session.theirs,
+        "paused": session.paused,
+        "age_ms": session.age_ms,
+        "heard_ms": session.heard_ms,
+    })
+}

@@ -1,0 +1,110 @@
+//! HTTP. Owns: the routes. Takes: requests. Gives: answers. Never: a blocking call on its thread but with a bound.
+
+use super::sockets::{AdminSocket, Bounded};
+use super::{Sockets, View, document, metrics, ready};
+use crate::shard::port::{Answer, Ask};
+use crate::shard::status::Status;
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use serde_json::json;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::oneshot;
+use tokio::time::{Instant, MissedTickBehavior};
+
+/// A shard that has not answered by then is not well.
+const ANSWER_TIME: Duration = Duration::from_secs(2);
+/// The rate is taken over so many seconds.
+const RATE_OVER: usize = 5;
+
+type Shared = State<Arc<View>>;
+
+/// Serves until `ended`, which may also be dropped.
+pub(super) async fn serve(view: Arc<View>, sockets: Sockets, ended: oneshot::Receiver<()>) {
+    let router = Router::new()
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics_page))
+        .route("/v1/status", get(status))
+        .with_state(Arc::clone(&view));
+    if let Some(listener) = sockets.tcp.and_then(|listener| TcpListener::from_std(listener).ok()) {
+        tokio::spawn(axum::serve(Bounded::new(listener), router.clone()).into_future());
+    }
+    // Its file lives as long as this function.
+    let admin = sockets.admin;
+    let listener: Option<UnixListener> = admin.as_ref().and_then(|admin: &AdminSocket| admin.listener().ok());
+    if let Some(listener) = listener {
+        tokio::spawn(axum::serve(Bounded::new(listener), router).into_future());
+    }
+    tokio::spawn(measure(view));
+    // Told, or the other end is gone: both are the end.
+    let _ = ended.await;
+}
+
+/// Keeps the rate of submits up to date.
+async fn measure(view: Arc<View>) {
+    let mut every = tokio::time::interval(Duration::from_secs(1));
+    every.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut seen: VecDeque<(Instant, u64)> = VecDeque::new();
+    loop {
+        let now = every.tick().await;
+        let submits: u64 = view.counters.esmes.iter().map(|esme| esme.submits.get()).sum();
+        if let Some((then, before)) = seen.front() {
+            let millis = u64::try_from(now.duration_since(*then).as_millis()).unwrap_or(u64::MAX).max(1);
+            let rate = submits.saturating_sub(*before).saturating_mul(1000) / millis;
+            view.rate.store(rate, Ordering::Relaxed);
+        }
+        seen.push_back((now, submits));
+        if seen.len() > RATE_OVER {
+            seen.pop_front();
+        }
+    }
+}
+
+async fn healthz() -> &'static str {
+    "ok"
+}
+
+async fn readyz(State(view): Shared) -> Response {
+    let failing = ready::failing(&view);
+    if failing.is_empty() {
+        return "ready\n".into_response();
+    }
+    (StatusCode::SERVICE_UNAVAILABLE, failing.join("\n") + "\n").into_response()
+}
+
+async fn metrics_page(State(view): Shared) -> Response {
+    let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
+    (kind, metrics::render(&view.config, &view.counters)).into_response()
+}
+
+async fn status(State(view): Shared) -> Response {
+    match ask(&view).await {
+        Ok(status) => {
+            let kind = [(header::CONTENT_TYPE, "application/json")];
+            (kind, document::of(&view, &status).to_string()).into_response()
+        }
+        Err(why) => problem(StatusCode::SERVICE_UNAVAILABLE, why),
+    }
+}
+
+async fn ask(view: &View) -> Result<Box<Status>, &'static str> {
+    const SILENT: &str = "the shard does not answer";
+    let answer = view.shard.ask(Ask::Status).map_err(|_| "the shard takes no questions")?;
+    let waiting = tokio::task::spawn_blocking(move || answer.recv_timeout(ANSWER_TIME));
+    match waiting.await {
+        Ok(Ok(Answer::Status(status))) => Ok(status),
+        Ok(Err(_)) | Err(_) => Err(SILENT),
+    }
+}
+
+fn problem(status: StatusCode, detail: &str) -> Response {
+    let body = json!({ "type": "about:blank", "status": status.as_u16(), "detail": detail });
+    (status, [(header::CONTENT_TYPE, "application/problem+json")], body.to_string()).into_response()
+}

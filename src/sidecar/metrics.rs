@@ -1,0 +1,242 @@
+//! `/metrics`: the cells of the shards in the text format 0.0.4 of Prometheus. Owns: the names. Takes: the
+//! configuration's names, the cells. Gives: the page. Never: an account and a carrier on one metric, a number or an id.
+
+use crate::config::Config;
+use crate::counters::{
+    BINDS, CarrierCounters, EsmeCounters, Ignored, MESSAGE_STATES, Match, Reason, SLOT_STATES, ShardCounters,
+    StatusCells,
+};
+use crate::limits::{RECEIPTS_AWAITED_MAX, RETAINED_MAX};
+use crate::smpp::message_state::MessageState;
+use crate::smpp::status::CommandStatus;
+use std::borrow::Cow;
+use std::fmt::Write;
+
+const BIND_NAMES: [&str; BINDS] = ["tx", "rx", "trx"];
+
+type Labels<'a> = &'a [(&'a str, &'a str)];
+
+/// The page as it grows.
+#[derive(Default)]
+struct Page {
+    text: String,
+    name: &'static str,
+}
+
+impl Page {
+    /// Begins a metric; its samples follow.
+    fn metric(&mut self, name: &'static str, kind: &str, help: &str) {
+        self.name = name;
+        // Writing to a String cannot fail.
+        let _ = writeln!(self.text, "# HELP bindery_{name} {help}\n# TYPE bindery_{name} {kind}");
+    }
+
+    fn counter(&mut self, name: &'static str, help: &str) {
+        debug_assert!(name.ends_with("_total"));
+        self.metric(name, "counter", help);
+    }
+
+    fn gauge(&mut self, name: &'static str, help: &str) {
+        self.metric(name, "gauge", help);
+    }
+
+    fn sample(&mut self, labels: Labels<'_>, value: u64) {
+        let _ = write!(self.text, "bindery_{}", self.name);
+        for (at, (label, text)) in labels.iter().enumerate() {
+            let before = if at == 0 { '{' } else { ',' };
+            let _ = write!(self.text, "{before}{label}=\"{}\"", escaped(text));
+        }
+        let after = if labels.is_empty() { "" } else { "}" };
+        let _ = writeln!(self.text, "{after} {value}");
+    }
+
+    /// A sample that says nothing while it is zero: there are too many such cells.
+    fn sample_if_any(&mut self, labels: Labels<'_>, value: u64) {
+        if value > 0 {
+            self.sample(labels, value);
+        }
+    }
+
+    fn statuses(&mut self, label: &str, name: &str, cells: &StatusCells) {
+        for (status, count) in cells.all() {
+            let status = status.map_or("other", |status| CommandStatus(status).name().unwrap_or("other"));
+            self.sample_if_any(&[(label, name), ("status", status)], count);
+        }
+    }
+}
+
+/// A label's value: the format escapes these three.
+fn escaped(text: &str) -> Cow<'_, str> {
+    if !text.contains(['\\', '"', '\n']) {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n"))
+}
+
+/// The names beside the cells.
+struct Named<'a> {
+    esmes: Vec<(&'a str, &'a EsmeCounters, u64)>,
+    carriers: Vec<(&'a str, &'a CarrierCounters, u64)>,
+}
+
+/// The whole page.
+pub(super) fn render(config: &Config, counters: &ShardCounters) -> String {
+    let esmes = config.esmes.iter().zip(&counters.esmes);
+    let carriers = config.carriers.iter().zip(&counters.carriers);
+    let named = Named {
+        esmes: esmes.map(|(it, cells)| (&*it.name, cells, u64::from(it.window_max))).collect(),
+        carriers: carriers.map(|(it, cells)| (&*it.name, cells, u64::from(it.window_max))).collect(),
+    };
+    let mut page = Page::default();
+    sessions(&mut page, &named);
+    submits(&mut page, &named, counters);
+    receipts(&mut page, &named);
+    windows(&mut page, &named);
+    node(&mut page, config, counters);
+    page.text
+}
+
+fn sessions(page: &mut Page, named: &Named<'_>) {
+    page.gauge("sessions", "Sessions, by side, account or carrier, bind and state.");
+    for (name, cells, _) in &named.esmes {
+        for (place, bind) in BIND_NAMES.iter().enumerate() {
+            let labels = [("side", "esme"), ("name", name), ("bind", bind), ("state", "bound")];
+            page.sample(&labels, cells.sessions_by_bind.at(place).get());
+        }
+    }
+    for (name, cells, _) in &named.carriers {
+        for (row, bind) in BIND_NAMES.iter().enumerate() {
+            for (column, state) in SLOT_STATES.iter().enumerate() {
+                let labels = [("side", "carrier"), ("name", name), ("bind", bind), ("state", state)];
+                let count = cells.slots.at(row * SLOT_STATES.len() + column).get();
+                if count > 0 || *state == "bound" {
+                    page.sample(&labels, count);
+                }
+            }
+        }
+    }
+    page.counter("binds_total", "Binds, by how they ended.");
+    for (name, cells, _) in &named.esmes {
+        page.sample(&[("side", "esme"), ("name", name), ("result", "ok")], cells.binds.get());
+        page.sample(&[("side", "esme"), ("name", name), ("result", "refused")], cells.binds_refused.get());
+    }
+    for (name, cells, _) in &named.carriers {
+        page.sample(&[("side", "carrier"), ("name", name), ("result", "ok")], cells.binds.get());
+        page.sample(&[("side", "carrier"), ("name", name), ("result", "failed")], cells.binds_failed.get());
+    }
+}
+
+fn submits(page: &mut Page, named: &Named<'_>, counters: &ShardCounters) {
+    page.counter("esme_submits_total", "Submits of an account, by what they were answered with.");
+    for (name, cells, _) in &named.esmes {
+        page.statuses("esme", name, &cells.answers);
+    }
+    page.counter("carrier_submits_total", "Submits that a carrier answered, by what it answered.");
+    for (name, cells, _) in &named.carriers {
+        page.statuses("carrier", name, &cells.answers);
+    }
+    page.counter(
+        "refusals_total",
+        "Requests that were refused here, by reason; esme is empty before the bind.",
+    );
+    for reason in Reason::ALL {
+        let count = counters.refusals.at(*reason as usize).get();
+        page.sample_if_any(&[("esme", ""), ("reason", reason.name())], count);
+    }
+    for (name, cells, _) in &named.esmes {
+        for reason in Reason::ALL {
+            let count = cells.refusals.at(*reason as usize).get();
+            page.sample_if_any(&[("esme", name), ("reason", reason.name())], count);
+        }
+    }
+    page.counter("unknown_total", "Requests that were written to a carrier and never answered.");
+    for (name, cells, _) in &named.carriers {
+        page.sample(&[("carrier", name)], cells.unknown.get());
+    }
+}
+
+fn receipts(page: &mut Page, named: &Named<'_>) {
+    page.counter("esme_receipts_total", "Receipts that an account took, by what became of the message.");
+    for (name, cells, _) in &named.esmes {
+        for state in MessageState::ALL {
+            let count = cells.receipts_by_state.at(usize::from(state.octet())).get();
+            page.sample_if_any(&[("esme", name), ("state", state.name())], count);
+        }
+    }
+    page.counter("carrier_receipts_total", "Receipts of a carrier, by state and by what became of them.");
+    for (name, cells, _) in &named.carriers {
+        for (row, matched) in Match::ALL.iter().enumerate() {
+            for state in MessageState::ALL {
+                let count =
+                    cells.receipts_by_state.at(row * MESSAGE_STATES + usize::from(state.octet())).get();
+                let labels = [("carrier", *name), ("state", state.name()), ("match", matched.name())];
+                page.sample_if_any(&labels, count);
+            }
+        }
+    }
+    page.gauge("receipts_parked", "Receipts that wait for their message to become known.");
+    for (name, cells, _) in &named.carriers {
+        page.sample(&[("carrier", name)], cells.parked.get());
+    }
+    page.counter("mo_total", "MO of a carrier, by target and by what the carrier was answered.");
+    for (name, cells, _) in &named.carriers {
+        for (status, count) in cells.mo_by_status.all() {
+            let status = status.map_or("other", |status| CommandStatus(status).name().unwrap_or("other"));
+            page.sample_if_any(&[("carrier", name), ("target", "esme"), ("status", status)], count);
+        }
+    }
+}
+
+fn windows(page: &mut Page, named: &Named<'_>) {
+    page.gauge("window_used", "Requests in flight: of an account to here, from here to a carrier.");
+    for (name, cells, _) in &named.esmes {
+        page.sample(&[("side", "esme"), ("name", name)], cells.window_used());
+    }
+    for (name, cells, _) in &named.carriers {
+        page.sample(&[("side", "carrier"), ("name", name)], cells.window_used());
+    }
+    page.gauge("window_max", "Most requests in flight over the sessions that are bound and send.");
+    let sending = |row: &[u64; BINDS]| row[0] + row[2];
+    for (name, cells, window) in &named.esmes {
+        let bound = core::array::from_fn(|bind| cells.sessions_by_bind.at(bind).get());
+        page.sample(&[("side", "esme"), ("name", name)], sending(&bound) * window);
+    }
+    for (name, cells, window) in &named.carriers {
+        let bound = core::array::from_fn(|bind| cells.slots.at(bind * SLOT_STATES.len() + 3).get());
+        page.sample(&[("side", "carrier"), ("name", name)], sending(&bound) * window);
+    }
+    page.gauge("queue_messages", "Messages that wait for a carrier.");
+    for (name, cells, _) in &named.carriers {
+        page.sample(&[("carrier", name)], cells.queued.get());
+    }
+}
+
+fn node(page: &mut Page, config: &Config, counters: &ShardCounters) {
+    let links: u64 = config.listeners.iter().map(|it| u64::from(it.connections_max)).sum();
+    let sockets: u64 = config.carriers.iter().map(|it| u64::from(it.sessions)).sum();
+    let tables = [
+        ("links", counters.links.get(), links + sockets),
+        ("receipt_index", counters.indexed.get(), RECEIPTS_AWAITED_MAX as u64),
+        ("retained_octets", counters.retained.get(), RETAINED_MAX as u64),
+    ];
+    page.gauge("table_used", "Entries in a bounded table.");
+    for (table, used, _) in tables {
+        page.sample(&[("table", table)], used);
+    }
+    page.gauge("table_max", "Most entries of a bounded table.");
+    for (table, _, max) in tables {
+        page.sample(&[("table", table)], max);
+    }
+    page.counter("ignored_total", "What no answer is possible or due for, by reason.");
+    for reason in Ignored::ALL {
+        page.sample(&[("reason", reason.name())], counters.ignored.at(*reason as usize).get());
+    }
+    page.counter("log_dropped_total", "Log lines not written because their event was over its bound.");
+    page.sample(&[], counters.log_dropped.get());
+    page.gauge("build_info", "Always 1; the version is a label.");
+    page.sample(&[("version", env!("CARGO_PKG_VERSION"))], 1);
+}
+
+#[cfg(test)]
+#[path = "metrics/tests.rs"]
+mod tests;

@@ -1,0 +1,256 @@
+//! A status for people: the verdict, what is not as it should be, then everything. Owns: the words. Takes: the document
+//! of `/v1/status`. Gives: lines. Never: hides what is wrong below what is well.
+
+use serde_json::Value;
+use std::fmt::Write;
+
+/// A message that waits longer for its carrier is worth a line.
+const OLDEST_MS_MAX: u64 = 5_000;
+/// A queue fuller than this share of its limit is worth a line, percent.
+const QUEUE_PERCENT_MAX: u64 = 80;
+
+fn number(value: &Value, name: &str) -> u64 {
+    value.get(name).and_then(Value::as_u64).unwrap_or(0)
+}
+
+fn text<'a>(value: &'a Value, name: &str) -> &'a str {
+    value.get(name).and_then(Value::as_str).unwrap_or("-")
+}
+
+fn list<'a>(value: &'a Value, name: &str) -> &'a [Value] {
+    value.get(name).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
+
+/// Everything, the verdict first.
+#[must_use]
+pub fn text_of(document: &Value) -> String {
+    let exceptions = exceptions(document);
+    let mut page = verdict(document, exceptions.is_empty()) + "\n";
+    for exception in &exceptions {
+        let _ = writeln!(page, "  {exception}");
+    }
+    for (title, rows) in
+        [("ACCOUNTS", accounts(document)), ("CARRIERS", carriers(document)), ("SESSIONS", sessions(document))]
+    {
+        let _ = write!(page, "\n{title}\n{}", table(&rows));
+    }
+    for (what, name) in [("accounts", "accounts_unlisted"), ("sessions", "sessions_unlisted")] {
+        let unlisted = number(document, name);
+        if unlisted > 0 {
+            let _ = writeln!(page, "and {unlisted} more {what}");
+        }
+    }
+    page
+}
+
+fn verdict(document: &Value, well: bool) -> String {
+    let carriers = document.get("carrier_sessions").unwrap_or(&Value::Null);
+    let mut line = format!(
+        "{} {}/{} carrier sessions, {} ESME sessions, {} msg/s",
+        if well { "OK" } else { "WARN" },
+        number(carriers, "bound"),
+        number(carriers, "configured"),
+        number(document, "esme_sessions"),
+        thousands(number(document, "messages_per_second")),
+    );
+    if let Some(oldest) = document.get("queue_oldest_ms").and_then(Value::as_u64) {
+        let _ = write!(line, ", oldest queued {}", seconds(oldest));
+    }
+    line
+}
+
+/// What is not as it should be, a line each.
+fn exceptions(document: &Value) -> Vec<String> {
+    let mut lines: Vec<String> =
+        list(document, "failing").iter().filter_map(Value::as_str).map(str::to_owned).collect();
+    lines.extend(list(document, "carriers").iter().flat_map(carrier_exceptions));
+    for session in list(document, "sessions") {
+        if session.get("paused").and_then(Value::as_bool) == Some(true) {
+            let (name, theirs) = (text(session, "name"), number(session, "theirs"));
+            lines.push(format!("session of {name} ({}): paused, {theirs} in flight", text(session, "peer")));
+        }
+    }
+    lines
+}
+
+fn carrier_exceptions(carrier: &Value) -> Vec<String> {
+    let mut lines = Vec::new();
+    let name = text(carrier, "name");
+    let slots = list(carrier, "slots");
+    let bound = bound(slots);
+    if bound < slots.len() {
+        let mut line = format!("carrier {name}: {bound}/{} sessions bound", slots.len());
+        if let Some(next) = slots.iter().filter_map(|slot| slot.get("dial_in_ms")?.as_u64()).min() {
+            let _ = write!(line, ", dials in {}", seconds(next));
+        }
+        if let Some(error) = carrier.get("last_error").filter(|error| !error.is_null()) {
+            let ago = seconds(number(error, "ago_ms"));
+            let _ = write!(line, ", last error {ago} ago: {}", text(error, "reason"));
+        }
+        lines.push(line);
+    }
+    let (queue, most) = (number(carrier, "queue"), number(carrier, "queue_max"));
+    if queue * 100 > most * QUEUE_PERCENT_MAX {
+        lines.push(format!("carrier {name}: {queue} of at most {most} messages wait"));
+    }
+    let oldest = number(carrier, "queue_oldest_ms");
+    if oldest > OLDEST_MS_MAX {
+        lines.push(format!("carrier {name}: a message has waited {}", seconds(oldest)));
+    }
+    if carrier.get("pace_cut").and_then(Value::as_bool) == Some(true) {
+        lines.push(format!("carrier {name}: it throttles, the pace is cut to {}", pace(carrier)));
+    }
+    lines
+}
+
+fn bound(slots: &[Value]) -> usize {
+    slots.iter().filter(|slot| text(slot, "state") == "bound").count()
+}
+
+fn pace(carrier: &Value) -> String {
+    let pace = carrier.get("pace_per_second").and_then(Value::as_f64);
+    pace.map_or("-".to_owned(), |pace| format!("{pace:.0}/s"))
+}
+
+type Row = Vec<String>;
+
+fn heading(names: &[&str]) -> Row {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+fn accounts(document: &Value) -> Vec<Row> {
+    let mut rows = vec![heading(&["account", "sessions", "receiving", "in flight", "waiting"])];
+    rows.extend(list(document, "accounts").iter().map(|account| {
+        let numbers = ["sessions", "receivers", "in_flight", "waiting"];
+        let name = text(account, "name").to_owned();
+        [name].into_iter().chain(numbers.map(|name| number(account, name).to_string())).collect()
+    }));
+    rows
+}
+
+fn carriers(document: &Value) -> Vec<Row> {
+    let names = ["carrier", "bound", "window", "queue", "oldest", "pace", "id form", "last error"];
+    let mut rows = vec![heading(&names)];
+    rows.extend(list(document, "carriers").iter().map(|carrier| {
+        let slots = list(carrier, "slots");
+        let error = carrier.get("last_error").filter(|error| !error.is_null());
+        let error = error
+            .map(|error| format!("{} ({} ago)", text(error, "reason"), seconds(number(error, "ago_ms"))));
+        let oldest = carrier.get("queue_oldest_ms").and_then(Value::as_u64).map(seconds);
+        vec![
+            text(carrier, "name").to_owned(),
+            format!("{}/{}", bound(slots), slots.len()),
+            format!("{}/{}", number(carrier, "window_used"), number(carrier, "window_max")),
+            format!("{}/{}", number(carrier, "queue"), number(carrier, "queue_max")),
+            oldest.unwrap_or_else(|| "-".to_owned()),
+            pace(carrier),
+            text(carrier, "message_id_form").to_owned(),
+            error.unwrap_or_else(|| "-".to_owned()),
+        ]
+    }));
+    rows
+}
+
+fn sessions(document: &Value) -> Vec<Row> {
+    let names = ["side", "name", "peer", "state", "version", "window", "theirs", "age", "heard"];
+    let mut rows = vec![heading(&names)];
+    rows.extend(list(document, "sessions").iter().map(|session| {
+        let mut row: Row =
+            ["side", "name", "peer", "state", "version"].map(|name| text(session, name).to_owned()).into();
+        row.extend([
+            format!("{}/{}", number(session, "window_used"), number(session, "window_max")),
+            number(session, "theirs").to_string(),
+            seconds(number(session, "age_ms")),
+            seconds(number(session, "heard_ms")),
+        ]);
+        row
+    }));
+    rows
+}
+
+/// Columns as wide as their widest cell.
+fn table(rows: &[Row]) -> String {
+    let columns = rows.first().map_or(0, Vec::len);
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column));
+        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let mut page = String::new();
+    for row in rows {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
+        let line = cells.collect::<Vec<_>>().join("  ");
+        page.push_str("  ");
+        page.push_str(line.trim_end());
+        page.push('\n');
+    }
+    page
+}
+
+fn seconds(millis: u64) -> String {
+    match millis {
+        0..60_000 => format!("{}.{} s", millis / 1000, millis % 1000 / 100),
+        60_000..3_600_000 => format!("{} min", millis / 60_000),
+        _ => format!("{} h", millis / 3_600_000),
+    }
+}
+
+fn thousands(count: u64) -> String {
+    if count < 10_000 { count.to_string() } else { format!("{}.{}k", count / 1000, count % 1000 / 100) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn document(state: &str) -> Value {
+        json!({
+            "ready": true, "failing": [], "draining": false,
+            "carrier_sessions": { "bound": 6, "configured": 6 },
+            "esme_sessions": 214, "messages_per_second": 41_234, "queue_oldest_ms": 820,
+            "accounts": [{ "name": "acme", "sessions": 2, "receivers": 1, "in_flight": 7, "waiting": 0 }],
+            "carriers": [{
+                "name": "alpha",
+                "slots": [{ "bind": "trx", "state": state, "dial_in_ms": 3_200 }],
+                "window_used": 3, "window_max": 50, "queue": 1, "queue_max": 1000, "queue_oldest_ms": 820,
+                "pace_per_second": null, "pace_cut": false, "message_id_form": "hex",
+                "last_error": { "reason": "Connection refused", "ago_ms": 2_000 },
+            }],
+            "sessions": [],
+        })
+    }
+
+    #[test]
+    fn the_verdict_comes_first_and_all_is_well_without_an_exception() {
+        let page = text_of(&document("bound"));
+        let verdict = "OK 6/6 carrier sessions, 214 ESME sessions, 41.2k msg/s, oldest queued 0.8 s";
+        assert_eq!(page.lines().next(), Some(verdict));
+        assert_eq!(page.lines().nth(1), Some(""));
+        assert!(page.contains(
+            "  alpha    1/1    3/50    1/1000  0.8 s   -     hex      Connection refused (2.0 s ago)\n"
+        ));
+    }
+
+    #[test]
+    fn a_session_that_is_not_bound_is_an_exception_with_its_reason() {
+        let page = text_of(&document("waiting"));
+        assert!(page.starts_with("WARN "));
+        let exception =
+            "  carrier alpha: 0/1 sessions bound, dials in 3.2 s, last error 2.0 s ago: Connection refused";
+        assert_eq!(page.lines().nth(1), Some(exception));
+    }
+
+    #[test]
+    fn a_full_queue_an_old_message_and_a_cut_pace_are_exceptions() {
+        let mut document = document("bound");
+        let carrier = &mut document["carriers"][0];
+        carrier["queue"] = json!(801);
+        carrier["queue_oldest_ms"] = json!(5_001);
+        carrier["pace_cut"] = json!(true);
+        carrier["pace_per_second"] = json!(12.5);
+        let page = text_of(&document);
+        assert!(page.starts_with("WARN ") && page.contains("801 of at most 1000 messages wait"));
+        assert!(page.contains("a message has waited 5.0 s") && page.contains("the pace is cut to 12/s"));
+    }
+}
