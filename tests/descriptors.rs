@@ -1,5 +1,7 @@
 //! A node that has no descriptor left turns connections away, and serves again when it has.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where something fails")]
+
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};

@@ -1,5 +1,7 @@
 //! The way that a carrier's links leave by: our address, the interface, the mark.
 
+#![allow(clippy::unwrap_used, reason = "a test ends where something fails")]
+
 use bindery::config::{self, Config, Files};
 use bindery::io::Driver;
 use bindery::node::Node;

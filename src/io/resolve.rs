@@ -1,7 +1,7 @@
 //! Names to addresses, off the shard. Owns: one thread while there is work. Takes: `host:port`. Gives: socket
 //! addresses and a wake. Never: blocks the loop. At most 64 look-ups wait; one more fails at once.
 
-use crate::shard::port::Connect;
+use crate::shard::port::{Connect, Ticket};
 use rustix::event::{EventfdFlags, eventfd};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -47,15 +47,15 @@ impl Resolver {
         Ok(asks)
     }
 
-    /// Asks; gives the connect back with the reason when it cannot be asked.
-    pub(super) fn ask(&mut self, connect: Connect) -> Result<(), (Connect, &'static str)> {
+    /// Asks; gives the connect's ticket back with the reason when it cannot be asked.
+    pub(super) fn ask(&mut self, connect: Connect) -> Result<(), (Ticket, &'static str)> {
         if self.asks.is_none() {
             self.asks = self.start().ok();
         }
-        let Some(asks) = &self.asks else { return Err((connect, "no thread for name look-ups")) };
+        let Some(asks) = &self.asks else { return Err((connect.ticket, "no thread for name look-ups")) };
         asks.try_send(connect).map_err(|refused| match refused {
-            TrySendError::Full(connect) => (connect, "too many name look-ups wait"),
-            TrySendError::Disconnected(connect) => (connect, "name look-ups have stopped"),
+            TrySendError::Full(connect) => (connect.ticket, "too many name look-ups wait"),
+            TrySendError::Disconnected(connect) => (connect.ticket, "name look-ups have stopped"),
         })
     }
 

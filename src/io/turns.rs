@@ -266,8 +266,8 @@ impl<C: Core, M: Mover> Turns<C, M> {
         if let Ok(address) = connect.address.parse() {
             return self.connect_to(&connect, address);
         }
-        if let Err((connect, reason)) = self.resolver.ask(connect) {
-            self.input(Input::ConnectFailed { ticket: connect.ticket, reason });
+        if let Err((ticket, reason)) = self.resolver.ask(connect) {
+            self.input(Input::ConnectFailed { ticket, reason });
         }
     }
 
