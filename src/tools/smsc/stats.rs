@@ -1,6 +1,7 @@
 //! What a simulated carrier counts. Owns: the counters, one writer. Takes: what happened. Gives: a line for people
 //! and an object for programs, from any thread. Never: waits.
 
+pub use crate::counters::Counter;
 use crate::smpp::status::CommandStatus;
 use crate::tools::json::Object;
 use std::sync::OnceLock;
@@ -10,27 +11,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 const STATUSES: usize = 32;
 /// Accounts that are counted apart; the others count together.
 const ACCOUNTS: usize = 64;
-
-/// A counter or gauge with one writer.
-#[derive(Debug, Default)]
-pub struct Counter(AtomicU64);
-
-impl Counter {
-    /// The value.
-    #[must_use]
-    pub fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-
-    pub(in crate::tools) fn add(&self, count: u64) {
-        // One writer: no locked instruction is needed.
-        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(count), Ordering::Relaxed);
-    }
-
-    fn set(&self, value: u64) {
-        self.0.store(value, Ordering::Relaxed);
-    }
-}
 
 /// A gauge that remembers its greatest value.
 #[derive(Debug, Default)]
