@@ -2,6 +2,8 @@
 //! Gives: numbers to whoever reads. Never: a lock, a read-modify-write on a shared line.
 
 use core::sync::atomic::{AtomicU64, Ordering};
+use crossbeam_utils::CachePadded;
+use std::sync::Arc;
 
 /// A number that one thread writes and any thread reads.
 #[derive(Debug, Default)]
@@ -286,13 +288,47 @@ impl EsmeCounters {
     }
 }
 
-/// All counters of one shard.
+/// What the home of a carrier says of it to the other shards: a hint, true a moment ago (design decision 7). In a cache
+/// line of its own.
+#[derive(Debug, Default)]
+pub struct CarrierHint {
+    /// Messages that it would write at once.
+    pub room: Counter,
+    /// Messages that it would let wait besides.
+    pub queue: Counter,
+    /// Requests in flight over all its sessions.
+    pub used: Counter,
+    /// 1 while a session that sends is bound.
+    pub sends: Counter,
+    /// Goes up when the others change.
+    pub version: Counter,
+}
+
+/// The hints of all carriers of a node, by `CarrierId`.
+#[derive(Debug, Default)]
+pub struct Hints(Vec<CachePadded<CarrierHint>>);
+
+impl Hints {
+    /// For so many carriers: no room yet.
+    #[must_use]
+    pub fn new(carriers: usize) -> Self {
+        Self(core::iter::repeat_with(CachePadded::default).take(carriers).collect())
+    }
+
+    /// That of one carrier.
+    #[must_use]
+    pub fn of(&self, carrier: usize) -> Option<&CarrierHint> {
+        self.0.get(carrier).map(|hint| &**hint)
+    }
+}
+
+/// All counters of one shard. Those of accounts and carriers are the node's: each is written by its home only.
 #[derive(Debug, Default)]
 pub struct ShardCounters {
     /// By `EsmeId`.
-    pub esmes: Vec<EsmeCounters>,
+    pub esmes: Arc<Vec<EsmeCounters>>,
     /// By `CarrierId`.
-    pub carriers: Vec<CarrierCounters>,
+    pub carriers: Arc<Vec<CarrierCounters>>,
     /// By reason.
     pub ignored: Cells<{ Ignored::ALL.len() }>,
     /// Refusals on links that are not bound, by reason.
@@ -318,10 +354,16 @@ impl ShardCounters {
     #[must_use]
     pub fn new(esmes: usize, carriers: usize) -> Self {
         Self {
-            esmes: core::iter::repeat_with(EsmeCounters::default).take(esmes).collect(),
-            carriers: core::iter::repeat_with(CarrierCounters::default).take(carriers).collect(),
+            esmes: Arc::new(core::iter::repeat_with(EsmeCounters::default).take(esmes).collect()),
+            carriers: Arc::new(core::iter::repeat_with(CarrierCounters::default).take(carriers).collect()),
             ..Self::default()
         }
+    }
+
+    /// The counters of another shard of the same node.
+    #[must_use]
+    pub fn beside(&self) -> Self {
+        Self { esmes: Arc::clone(&self.esmes), carriers: Arc::clone(&self.carriers), ..Self::default() }
     }
 }
 

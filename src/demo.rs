@@ -123,7 +123,7 @@ impl Demo {
         use std::fmt::Write as _;
         let counters = self.node.counters();
         let mut line = String::new();
-        for esme in &counters.esmes {
+        for esme in counters.esmes.iter() {
             let _ = write!(
                 line,
                 "demo: {} sessions, {} submits, {} accepted, {} receipts, {} MO",
@@ -134,7 +134,7 @@ impl Demo {
                 esme.mo.get()
             );
         }
-        for (carrier, cells) in self.carriers.iter().zip(&counters.carriers) {
+        for (carrier, cells) in self.carriers.iter().zip(counters.carriers.iter()) {
             let _ = write!(
                 line,
                 " | {}: {} sessions, {} submits",

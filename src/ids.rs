@@ -44,6 +44,11 @@ id!(
     ListenerId
 );
 
+id!(
+    /// A shard of the node, from 0.
+    ShardId
+);
+
 /// A link of this shard's driver: a slot and the generation that holds it now, so that a late event of the
 /// former holder is recognised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]

@@ -8,6 +8,7 @@ mod accounts;
 mod carriers;
 mod document;
 mod files;
+mod homes;
 mod http;
 mod keys;
 mod names;
@@ -22,6 +23,7 @@ mod tests;
 mod units;
 
 pub use files::Files;
+pub use homes::Homes;
 pub use report::{Other, Problem, Report, Severity};
 
 use crate::time::Duration;

@@ -359,6 +359,7 @@ impl<C: Core, M: Mover> Turns<C, M> {
                     self.links.mark_ready(id);
                 }
             }
+            Action::HandOver { link, .. } => self.drop_link(link, "nowhere to go"),
             Action::Log(event) => (self.options.log)(&event),
             Action::Answer { ticket, answer } => self.options.stop.answer(ticket, answer),
             Action::Exit => self.exit = true,

@@ -14,6 +14,7 @@ mod esmes;
 mod failover;
 mod links;
 mod log;
+pub mod mail;
 mod message;
 mod mo;
 mod mt;
@@ -31,10 +32,10 @@ mod tests;
 mod timers;
 
 use crate::carrier::Carrier;
-use crate::config::Config;
-use crate::counters::{Ignored, Reason, ShardCounters};
+use crate::config::{Config, Homes};
+use crate::counters::{Hints, Ignored, Reason, ShardCounters};
 use crate::esme::Account;
-use crate::ids::{CarrierId, EsmeId, LinkId};
+use crate::ids::{CarrierId, EsmeId, LinkId, ShardId};
 use crate::ledger::{FormLearner, Ledger, Parked};
 use crate::prng::Prng;
 use crate::route::{Affinity, Balance, RouteTable, only_carriers};
@@ -51,8 +52,22 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use timers::{Timer, TimerQueue};
 
+/// Which of a node's shards this is, and what it shares with the others.
+#[derive(Debug, Clone)]
+pub struct Position {
+    /// This one.
+    pub shard: ShardId,
+    /// Who is at home where.
+    pub homes: Arc<Homes>,
+    /// What homes say of their carriers.
+    pub hints: Arc<Hints>,
+    /// Requests that may be under way to each other shard.
+    pub credits: u32,
+}
+
 /// One shard.
 pub struct Shard {
+    position: Position,
     config: Arc<Config>,
     counters: Arc<ShardCounters>,
     links: Vec<Option<LinkSlot>>,
@@ -94,6 +109,18 @@ impl Shard {
     /// for the same configuration.
     #[must_use]
     pub fn new(config: Arc<Config>, counters: Arc<ShardCounters>, seed: u64) -> Self {
+        let position = Position {
+            shard: ShardId(0),
+            homes: Arc::new(Homes::one(&config)),
+            hints: Arc::new(Hints::new(config.carriers.len())),
+            credits: 0,
+        };
+        Self::placed(config, counters, position, seed)
+    }
+
+    /// One shard of several. Its counters must be beside those of the others.
+    #[must_use]
+    pub fn placed(config: Arc<Config>, counters: Arc<ShardCounters>, position: Position, seed: u64) -> Self {
         let defaults: Vec<_> = config.esmes.iter().map(|esme| esme.pool).collect();
         let only = only_carriers(&config.routes, &config.pools, &defaults);
         let accounts = config.esmes.iter().zip(only).map(|(esme, only)| Account::new(esme.clone(), only));
@@ -133,7 +160,8 @@ impl Shard {
             windows: WindowPool::default(),
             tails: Vec::new(),
             timers,
-            own_ids: OwnIds::new(0),
+            own_ids: OwnIds::new(u64::from(position.shard.0)),
+            position,
             prng: Prng::new(seed),
             log_limit: LogLimit::default(),
             wake: Vec::new(),
@@ -252,6 +280,7 @@ impl Core for Shard {
             Input::ConnectFailed { ticket, reason } => self.on_connect_failed(now, ticket, reason, out),
             Input::Room { link } => self.on_room(now, link, out),
             Input::Closed { link, reason } => self.on_closed(now, link, reason, out),
+            Input::HandedOver { .. } | Input::Mail { .. } => {}
             Input::Time => self.on_time(now, out),
             Input::Drain => self.on_drain(now, out),
             Input::Ask { ticket, ask } => self.on_ask(now, ticket, ask, out),

@@ -4,8 +4,9 @@
 //! A core is a state machine: one input in, all its outputs out, then the next (style rule 1). The same core runs
 //! under the drivers of `io` and under the simulator.
 
+use super::mail::{Mail, Parcel};
 use super::status::Status;
-use crate::ids::{LinkId, ListenerId};
+use crate::ids::{LinkId, ListenerId, ShardId};
 use crate::limits::{OUTPUT_BUFFER_KEPT_MAX, OUTPUT_BUFFERS_KEPT, OUTPUT_SOFT};
 use crate::time::{Duration, Instant, Now};
 use core::net::{IpAddr, SocketAddr};
@@ -67,6 +68,20 @@ pub enum Input<'a> {
         link: LinkId,
         /// Why, for people.
         reason: &'a str,
+    },
+    /// Another shard has accepted a link whose ESME is at home here. The parcel holds all that was read of it.
+    HandedOver {
+        /// Its link from now on.
+        link: LinkId,
+        /// What is known of it.
+        parcel: Parcel,
+    },
+    /// A letter of another shard.
+    Mail {
+        /// Who sent it.
+        from: ShardId,
+        /// What it says.
+        mail: Mail,
     },
     /// The deadline has come.
     Time,
@@ -163,6 +178,16 @@ pub enum Action {
     Pause(LinkId),
     /// Read again.
     Resume(LinkId),
+    /// Give a link to another shard: it is gone here, without `Input::Closed`. What is still read of it goes behind the
+    /// parcel's unread octets; what is still to be written is written first.
+    HandOver {
+        /// Which.
+        link: LinkId,
+        /// To whom.
+        to: ShardId,
+        /// What is known of it.
+        parcel: Parcel,
+    },
     /// Write a log line.
     Log(Event),
     /// Tell who asked.
@@ -195,6 +220,7 @@ pub struct Outbox {
     links: Vec<LinkOutput>,
     dirty: Vec<LinkId>,
     actions: Vec<Action>,
+    mails: Vec<(ShardId, Mail)>,
     spare: Vec<Vec<u8>>,
     /// Takes what is written to links that are gone.
     sink: Vec<u8>,
@@ -233,6 +259,11 @@ impl Outbox {
     /// Asks the driver for something.
     pub fn act(&mut self, action: Action) {
         self.actions.push(action);
+    }
+
+    /// Writes a letter to another shard. Letters to the same shard arrive in this order.
+    pub fn mail(&mut self, to: ShardId, mail: Mail) {
+        self.mails.push((to, mail));
     }
 
     /// Asks for the end of a link.
@@ -343,6 +374,12 @@ impl Outbox {
     pub fn take_actions(&mut self, into: &mut Vec<Action>) {
         into.clear();
         core::mem::swap(into, &mut self.actions);
+    }
+
+    /// For the driver: the letters that were written, in order; the list is empty afterwards.
+    pub fn take_mails(&mut self, into: &mut Vec<(ShardId, Mail)>) {
+        into.clear();
+        core::mem::swap(into, &mut self.mails);
     }
 }
 

@@ -81,8 +81,8 @@ struct Named<'a> {
 
 /// The whole page.
 pub(super) fn render(config: &Config, counters: &ShardCounters) -> String {
-    let esmes = config.esmes.iter().zip(&counters.esmes);
-    let carriers = config.carriers.iter().zip(&counters.carriers);
+    let esmes = config.esmes.iter().zip(counters.esmes.iter());
+    let carriers = config.carriers.iter().zip(counters.carriers.iter());
     let named = Named {
         esmes: esmes.map(|(it, cells)| (&*it.name, cells, u64::from(it.window_max))).collect(),
         carriers: carriers.map(|(it, cells)| (&*it.name, cells, u64::from(it.window_max))).collect(),

@@ -78,7 +78,7 @@ impl<N: Core, F: Core> Wire<N, F> {
             Action::Close(link, _) => self.close(link),
             Action::Pause(link) => self.paused.push(link),
             Action::Exit => self.exited = true,
-            Action::Resume(_) | Action::Log(_) | Action::Answer { .. } => {}
+            Action::Resume(_) | Action::Log(_) | Action::Answer { .. } | Action::HandOver { .. } => {}
         }
     }
 

@@ -88,7 +88,11 @@ impl<A: Acts> Core for Script<A> {
                 self.draining = true;
                 self.links.iter().for_each(|link| out.close(*link, CloseHow::AfterFlush));
             }
-            Input::Time | Input::ConnectFailed { .. } | Input::Ask { .. } => {}
+            Input::Time
+            | Input::ConnectFailed { .. }
+            | Input::Ask { .. }
+            | Input::HandedOver { .. }
+            | Input::Mail { .. } => {}
         }
         self.acts.act(&mut Act { now, input, out, deadline: &mut self.deadline });
         if self.draining && self.links.is_empty() {

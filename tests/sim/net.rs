@@ -401,7 +401,7 @@ impl<P> Net<P> {
             }
             Action::Pause(link) => self.pause(node, link, true),
             Action::Resume(link) => self.pause(node, link, false),
-            Action::Log(_) | Action::Answer { .. } => {}
+            Action::Log(_) | Action::Answer { .. } | Action::HandOver { .. } => {}
             Action::Exit => self.nodes[node].exit = true,
         }
     }

@@ -239,6 +239,7 @@ impl Rig {
             }
             Action::Log(event) => self.events.push(event),
             Action::Answer { ticket, answer } => self.answers.push((ticket, answer)),
+            Action::HandOver { .. } => panic!("there is one shard"),
             Action::Exit => self.exit = true,
         }
     }

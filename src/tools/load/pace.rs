@@ -202,7 +202,8 @@ impl Core for Load {
             }
             Input::Closed { link, reason } => self.on_closed(now, link, reason),
             Input::Drain => self.stopping = true,
-            Input::Ask { .. } => {}
+            // It is alone.
+            Input::Ask { .. } | Input::HandedOver { .. } | Input::Mail { .. } => {}
             Input::Accepted { .. } => debug_assert!(false, "nobody connects to it"),
         }
         self.advance(now, out);

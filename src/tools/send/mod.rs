@@ -284,7 +284,8 @@ impl Core for Sender {
             Input::Closed { reason, .. } => self.on_closed(reason, out),
             Input::Drain => self.unbind(now, out),
             Input::Room { .. } => {}
-            Input::Ask { .. } => {}
+            // It is alone.
+            Input::Ask { .. } | Input::HandedOver { .. } | Input::Mail { .. } => {}
             Input::Accepted { .. } => debug_assert!(false, "nobody connects to it"),
         }
     }

@@ -352,7 +352,8 @@ impl Core for Smsc {
             Input::Room { link } => self.pump(now, link, out),
             Input::Closed { link, .. } => self.on_closed(now, link, out),
             Input::Drain => self.on_drain(now, out),
-            Input::Ask { .. } => {}
+            // It is alone.
+            Input::Ask { .. } | Input::HandedOver { .. } | Input::Mail { .. } => {}
             Input::Connected { .. } | Input::ConnectFailed { .. } => {
                 debug_assert!(false, "it connects to nobody");
             }
