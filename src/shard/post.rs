@@ -5,9 +5,11 @@
 
 use super::mail::{Mail, Tag};
 use super::port::Outbox;
+use super::timers::Timer;
 use super::{Position, Shard};
 use crate::config::Config;
 use crate::ids::{CarrierId, ShardId};
+use crate::limits::HINT_AGE;
 use crate::time::{Instant, Now};
 
 /// What this shard knows of the others.
@@ -41,6 +43,13 @@ impl Post {
             esmes_gone: 0,
             links_gone: 0,
         }
+    }
+}
+
+#[cfg(test)]
+impl Post {
+    pub(super) fn all_credits(&self, each: u32) -> bool {
+        self.credits.len() == 1 || self.credits.iter().all(|credits| *credits == each)
     }
 }
 
@@ -215,8 +224,10 @@ impl Shard {
                 free += u64::from(window.max().saturating_sub(window.used()));
             }
         }
-        let room =
-            if carrier.queue.is_empty() { free.min(u64::from(carrier.pace.available(now))) } else { 0 };
+        let pace = carrier.pace.available(now);
+        // While its pace holds it back, its room grows though nothing happens.
+        let grows = u64::from(pace) < free && pace < carrier.pace.most();
+        let room = if carrier.queue.is_empty() { free.min(u64::from(pace)) } else { 0 };
         let waiting = carrier.queue.len() as u64;
         let queue = if carrier.may_ever_send() { u64::from(carrier.settings.queue_max) } else { 0 };
         hint.room.set(room);
@@ -224,5 +235,8 @@ impl Shard {
         hint.used.set(used);
         hint.sends.set(u64::from(carrier.can_send()));
         hint.version.bump();
+        if grows {
+            self.timers.push_once(now.after(HINT_AGE), Timer::Carrier(id));
+        }
     }
 }

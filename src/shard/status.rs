@@ -32,6 +32,29 @@ pub struct Status {
     pub sessions_unlisted: u64,
 }
 
+impl Status {
+    /// That of two shards of a node.
+    #[must_use]
+    pub fn join(mut self, other: Self) -> Self {
+        self.draining |= other.draining;
+        self.accounts.extend(other.accounts);
+        self.accounts.sort_by_key(|account| account.sessions == 0);
+        self.accounts_unlisted += other.accounts_unlisted + cut(&mut self.accounts);
+        self.carriers.extend(other.carriers);
+        self.sessions.extend(other.sessions);
+        self.sessions.sort_by_key(|session| session.side != "carrier");
+        self.sessions_unlisted += other.sessions_unlisted + cut(&mut self.sessions);
+        self
+    }
+}
+
+/// Leaves as many rows as a list may have; gives how many are not among them.
+fn cut<T>(rows: &mut Vec<T>) -> u64 {
+    let over = rows.len().saturating_sub(STATUS_ROWS_MAX);
+    rows.truncate(STATUS_ROWS_MAX);
+    over as u64
+}
+
 /// An account that binds to us.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AccountStatus {
