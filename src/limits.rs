@@ -98,6 +98,9 @@ pub const POOL_MEMBERS_MAX: usize = 64;
 pub const RECEIPTS_AWAITED_MAX: usize = 4_000_000;
 /// Messages of a shard that are remembered though no receipt is awaited, to answer query_sm and know duplicates.
 pub const LEDGER_RECENT_MAX: usize = 65_536;
+/// Of messages whose receipt nobody asked for, how many are kept unsorted while nobody looks for one (sorting them in
+/// takes about 100 ns each).
+pub const LEDGER_UNSORTED_MAX: usize = 16_384;
 /// How long a receipt is awaited.
 pub const RECEIPT_KEEP: Duration = Duration::from_secs(72 * 3600);
 /// Matches that must agree before a carrier's id form is taken for known (design decision 13).
