@@ -5,6 +5,8 @@
 
 mod clock;
 mod epoll;
+mod lanes;
+
 mod link;
 pub mod log;
 mod mover;
@@ -15,6 +17,7 @@ mod turns;
 mod uring;
 
 pub use clock::Clock;
+pub use lanes::Lanes;
 pub use stop::{AskRefused, Stop, StopHandle};
 
 use crate::ids::ListenerId;

@@ -99,7 +99,7 @@ impl Stop {
 }
 
 impl StopHandle {
-    fn wake(&self) {
+    pub(super) fn wake(&self) {
         // A full counter means that a wake is already pending.
         let _ = rustix::io::write(&self.shared.wake, &1u64.to_ne_bytes());
     }
