@@ -135,6 +135,11 @@ impl Lanes {
         &self.cells.busy_ns
     }
 
+    /// True when there is such another shard.
+    pub(super) fn leads_to(&self, shard: ShardId) -> bool {
+        self.sending.get(shard.index()).is_some_and(Option::is_some)
+    }
+
     /// Leaves a post for the next `flush`.
     pub(super) fn send(&mut self, to: ShardId, post: Post) {
         let Some(Some(lane)) = self.sending.get_mut(to.index()) else {

@@ -1,8 +1,10 @@
 //! How a loop is told to stop, and asked. Owns: an eventfd, two flags, the questions that wait. Takes: a signal or a
 //! call. Gives: a wake; the core's answers to who asked. Never: blocks the loop.
 
-use crate::limits::ASKS_MAX;
+use crate::limits::{ASKS_MAX, STATUS_ROWS_MAX};
 use crate::shard::port::{Answer, Ask, Ticket};
+use crate::shard::status::Status;
+use crate::time::Duration;
 use rustix::event::{EventfdFlags, eventfd};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
@@ -131,10 +133,135 @@ impl StopHandle {
     }
 }
 
+/// The handles of all loops of a node.
+#[derive(Debug, Clone)]
+pub struct Stops(Arc<[StopHandle]>);
+
+/// The answers that are on their way.
+#[derive(Debug)]
+pub struct Answers(Vec<Receiver<Answer>>);
+
+impl From<StopHandle> for Stops {
+    fn from(handle: StopHandle) -> Self {
+        Self(Arc::new([handle]))
+    }
+}
+
+impl From<Vec<StopHandle>> for Stops {
+    fn from(handles: Vec<StopHandle>) -> Self {
+        Self(handles.into())
+    }
+}
+
+impl Stops {
+    /// Finish what is in flight, then stop.
+    pub fn drain(&self) {
+        self.0.iter().for_each(StopHandle::drain);
+    }
+
+    /// Stop at once.
+    pub fn exit(&self) {
+        self.0.iter().for_each(StopHandle::exit);
+    }
+
+    /// Asks every core.
+    ///
+    /// # Errors
+    /// At one of them too many questions wait already, or it has ended.
+    pub fn ask(&self, ask: Ask) -> Result<Answers, AskRefused> {
+        self.0.iter().map(|handle| handle.ask(ask)).collect::<Result<_, _>>().map(Answers)
+    }
+}
+
+impl Answers {
+    /// Waits for all of them, no longer than this; `None` when one does not come.
+    #[must_use]
+    pub fn wait(self, at_most: Duration) -> Option<Answer> {
+        let clock = super::Clock::start();
+        let end = clock.mono().after(at_most);
+        let mut together: Option<Answer> = None;
+        for answer in self.0 {
+            let Answer::Status(status) = answer.recv_timeout(end.since(clock.mono())).ok()?;
+            match &mut together {
+                Some(Answer::Status(whole)) => join(whole, *status),
+                None => together = Some(Answer::Status(status)),
+            }
+        }
+        together
+    }
+}
+
+/// Adds what one more shard says of itself.
+fn join(whole: &mut Status, part: Status) {
+    whole.draining |= part.draining;
+    whole.carriers.extend(part.carriers);
+    whole.accounts.extend(part.accounts);
+    whole.accounts.sort_by_key(|account| account.sessions == 0); // stable: those with sessions first
+    whole.sessions.extend(part.sessions);
+    let rank = |side: &str| side != "carrier";
+    whole.sessions.sort_by_key(|session| rank(session.side));
+    whole.accounts_unlisted += part.accounts_unlisted + over(whole.accounts.len());
+    whole.sessions_unlisted += part.sessions_unlisted + over(whole.sessions.len());
+    whole.accounts.truncate(STATUS_ROWS_MAX);
+    whole.sessions.truncate(STATUS_ROWS_MAX);
+}
+
+fn over(rows: usize) -> u64 {
+    rows.saturating_sub(STATUS_ROWS_MAX) as u64
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::shard::status::Status;
+    use crate::shard::status::{AccountStatus, SessionStatus};
+
+    fn account(name: String, sessions: u64) -> AccountStatus {
+        AccountStatus { name, sessions, receivers: 0, in_flight: 0, waiting: 0 }
+    }
+
+    fn session(side: &'static str) -> SessionStatus {
+        SessionStatus {
+            side,
+            name: String::new(),
+            peer: None,
+            state: "open",
+            version: 0x34,
+            window_used: 0,
+            window_max: 1,
+            theirs: 0,
+            paused: false,
+            age_ms: 0,
+            heard_ms: 0,
+        }
+    }
+
+    #[test]
+    fn the_answers_of_all_loops_are_one_and_bounded() {
+        let (mut stops, handles): (Vec<Stop>, Vec<StopHandle>) = (0..2).map(|_| Stop::new().unwrap()).unzip();
+        let all = Stops::from(handles);
+        let asked = all.ask(Ask::Status).unwrap();
+        for (at, stop) in stops.iter_mut().enumerate() {
+            let (ticket, _) = stop.take_ask().unwrap();
+            let status = Status {
+                draining: at == 1,
+                accounts: (0..600).map(|row| account(format!("{at}-{row}"), u64::from(at == 1))).collect(),
+                accounts_unlisted: 5,
+                sessions: vec![session("carrier"), session("esme")],
+                ..Status::default()
+            };
+            stop.answer(ticket, Answer::Status(Box::new(status)));
+        }
+        let Answer::Status(whole) = asked.wait(Duration::from_secs(20)).unwrap();
+        assert!(whole.draining);
+        assert_eq!((whole.accounts.len(), whole.accounts_unlisted), (STATUS_ROWS_MAX, 210));
+        assert_eq!((&*whole.accounts[0].name, &*whole.accounts[600].name), ("1-0", "0-0"));
+        let sides: Vec<&str> = whole.sessions.iter().map(|session| session.side).collect();
+        assert_eq!(sides, ["carrier", "carrier", "esme", "esme"]);
+        let silent = all.ask(Ask::Status).unwrap();
+        stops.pop();
+        assert_eq!(silent.wait(Duration::from_millis(1)), None);
+        assert_eq!(all.ask(Ask::Status).unwrap_err(), AskRefused::Over);
+    }
 
     #[test]
     fn an_answer_comes_to_who_asked_and_to_nobody_else() {
