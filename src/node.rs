@@ -58,15 +58,16 @@ impl Node {
         let stops: Vec<(Stop, StopHandle)> = (0..shards).map(|_| Stop::new()).collect::<Result<_, _>>()?;
         let (stops, handles): (Vec<Stop>, Vec<StopHandle>) = stops.into_iter().unzip();
         let lanes = Lanes::between(&handles);
+        let homes = Arc::new(Homes::of(&config, shards));
         let counters = counters_of(&config, &lanes);
         let stops_all = Stops::from(handles);
         let sidecar = Sidecar::start(web, Arc::clone(&config), Arc::clone(&counters), stops_all.clone())?;
-        let mut options = options_of(&config, driver, listeners, stops, lanes);
+        let mut options = options_of(&config, &homes, driver, listeners, stops, lanes);
         for (options, cells) in options.iter_mut().zip(&counters.shards) {
             options.log = log_of(lines.clone(), Arc::clone(cells));
         }
         drop(lines);
-        let shards = shards_of(&config, &counters);
+        let shards = shards_of(&config, &homes, &counters);
         let mut node =
             Self { addresses, counters, stops: stops_all, http, sidecar, threads: Vec::new(), logging };
         let mut each = options.into_iter().zip(shards).zip(0..).map(|((options, shard), index)| {
@@ -222,6 +223,7 @@ fn counters_of(config: &Config, lanes: &[Lanes]) -> Arc<NodeCounters> {
 /// One for each shard. The listeners are dealt out in turn: each has one owner, and so have its limits.
 fn options_of(
     config: &Config,
+    homes: &Homes,
     driver: Driver,
     listeners: Vec<TcpListener>,
     stops: Vec<Stop>,
@@ -229,7 +231,6 @@ fn options_of(
 ) -> Vec<Options> {
     let most: u64 = config.listeners.iter().map(|listener| u64::from(listener.connections_max)).sum();
     let sockets: u64 = config.carriers.iter().map(|carrier| u64::from(carrier.sessions)).sum();
-    let shards = lanes.len().max(1);
     let mut options: Vec<Options> = stops
         .into_iter()
         .zip(lanes)
@@ -245,22 +246,21 @@ fn options_of(
         })
         .collect();
     for (index, listener) in listeners.into_iter().enumerate() {
-        if let Some(options) = options.get_mut(index % shards) {
-            options.listeners.push((ListenerId::new(index), listener));
+        let id = ListenerId::new(index);
+        if let Some(options) = options.get_mut(homes.of_listener(id).index()) {
+            options.listeners.push((id, listener));
         }
     }
     options
 }
 
-fn shards_of(config: &Arc<Config>, counters: &NodeCounters) -> Vec<Shard> {
-    let shards = counters.shards.len();
-    let homes = Arc::new(Homes::of(config, shards));
+fn shards_of(config: &Arc<Config>, homes: &Arc<Homes>, counters: &NodeCounters) -> Vec<Shard> {
     let hints = Arc::new(Hints::new(config.carriers.len()));
-    let others = u32::try_from(shards.saturating_sub(1)).unwrap_or(u32::MAX);
+    let others = u32::try_from(homes.shards().saturating_sub(1)).unwrap_or(u32::MAX);
     let credits = LANE_CREDITS.checked_div(others).unwrap_or_default();
     let cells = counters.shards.iter().enumerate();
     let placed = cells.map(|(index, cells)| {
-        let (homes, hints) = (Arc::clone(&homes), Arc::clone(&hints));
+        let (homes, hints) = (Arc::clone(homes), Arc::clone(&hints));
         let position = Position { shard: ShardId::new(index), homes, hints, credits };
         Shard::placed(Arc::clone(config), Arc::clone(cells), position, seed())
     });

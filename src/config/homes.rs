@@ -3,7 +3,7 @@
 
 use super::Config;
 use crate::carrier;
-use crate::ids::{CarrierId, EsmeId, PoolId, ShardId};
+use crate::ids::{CarrierId, EsmeId, ListenerId, PoolId, ShardId};
 use crate::route::carriers_of;
 use std::cmp::Reverse;
 
@@ -46,6 +46,12 @@ impl Homes {
     #[must_use]
     pub const fn shards(&self) -> usize {
         self.shards
+    }
+
+    /// The shard that accepts the links of a listener, so that its limits have one owner.
+    #[must_use]
+    pub const fn of_listener(&self, listener: ListenerId) -> ShardId {
+        ShardId::new(listener.index() % if self.shards == 0 { 1 } else { self.shards })
     }
 
     /// The home of an account.

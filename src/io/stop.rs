@@ -1,7 +1,7 @@
 //! How a loop is told to stop, and asked. Owns: an eventfd, two flags, the questions that wait. Takes: a signal or a
 //! call. Gives: a wake; the core's answers to who asked. Never: blocks the loop.
 
-use crate::limits::{ASKS_MAX, STATUS_ROWS_MAX};
+use crate::limits::ASKS_MAX;
 use crate::shard::port::{Answer, Ask, Ticket};
 use crate::shard::status::Status;
 use crate::time::Duration;
@@ -179,44 +179,26 @@ impl Answers {
     pub fn wait(self, at_most: Duration) -> Option<Answer> {
         let clock = super::Clock::start();
         let end = clock.mono().after(at_most);
-        let mut together: Option<Answer> = None;
+        let mut together: Option<Status> = None;
         for answer in self.0 {
             let Answer::Status(status) = answer.recv_timeout(end.since(clock.mono())).ok()?;
-            match &mut together {
-                Some(Answer::Status(whole)) => join(whole, *status),
-                None => together = Some(Answer::Status(status)),
-            }
+            together = Some(match together {
+                Some(whole) => whole.join(*status),
+                None => *status,
+            });
         }
-        together
+        together.map(|status| Answer::Status(Box::new(status)))
     }
-}
-
-/// Adds what one more shard says of itself.
-fn join(whole: &mut Status, part: Status) {
-    whole.draining |= part.draining;
-    whole.carriers.extend(part.carriers);
-    whole.accounts.extend(part.accounts);
-    whole.accounts.sort_by_key(|account| account.sessions == 0); // stable: those with sessions first
-    whole.sessions.extend(part.sessions);
-    let rank = |side: &str| side != "carrier";
-    whole.sessions.sort_by_key(|session| rank(session.side));
-    whole.accounts_unlisted += part.accounts_unlisted + over(whole.accounts.len());
-    whole.sessions_unlisted += part.sessions_unlisted + over(whole.sessions.len());
-    whole.accounts.truncate(STATUS_ROWS_MAX);
-    whole.sessions.truncate(STATUS_ROWS_MAX);
-}
-
-fn over(rows: usize) -> u64 {
-    rows.saturating_sub(STATUS_ROWS_MAX) as u64
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::STATUS_ROWS_MAX;
     use crate::shard::status::{AccountStatus, SessionStatus};
 
     fn account(name: String, sessions: u64) -> AccountStatus {
-        AccountStatus { name, sessions, receivers: 0, in_flight: 0, waiting: 0 }
+        AccountStatus { name, sessions, receivers: 0, in_flight: 0, waiting: 0, waiting_oldest_ms: None }
     }
 
     fn session(side: &'static str) -> SessionStatus {
