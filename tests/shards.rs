@@ -19,6 +19,7 @@ use bindery::tools::smsc::{self, Smsc};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
+use std::sync::mpsc::channel;
 use std::thread::JoinHandle;
 
 /// Longer than anything that a test waits for.
@@ -276,18 +277,23 @@ fn a_node_takes_as_many_shards_as_there_are_cpus_or_those_that_are_named() {
              pool = \"main\"\n[carrier.c]\naddresses = [\"127.0.0.1:1\"]\nsystem_id = \"b\"\npassword = \"p\"\n\
              [pool.main]\nmembers = [{{ carrier = \"c\" }}]\n"
         );
-        Node::start(load_text(&text), Box::new(|_| ()))
+        let (say, said) = channel();
+        let log = Box::new(move |event: &Event| drop(say.send(event.clone())));
+        Node::start(load_text(&text), log).map(|node| (node, said))
     };
     let usable = std::thread::available_parallelism().unwrap().get();
-    let node = start("\"auto\"").unwrap();
+    let (node, _) = start("\"auto\"").unwrap();
     assert!(node.counters().shards.len() >= usable.min(64));
     node.stop().drain();
     node.wait().unwrap();
     let refused = start("\"1023\"").err().unwrap();
     assert_eq!(refused.kind(), ErrorKind::InvalidInput);
     assert!(refused.to_string().contains("may not use CPU 1023"), "{refused}");
-    let over = start("5").unwrap();
+    let (over, said) = start("5").unwrap();
     assert_eq!(over.counters().shards.len(), 5);
-    over.stop().exit();
+    over.stop().drain();
     over.wait().unwrap();
+    let drivers: Vec<Event> = said.iter().filter(|event| event.name == "io").collect();
+    assert_eq!(drivers.len(), 1, "said once: {drivers:?}");
+    assert_eq!(drivers[0].fields[1], ("shards", "5".to_owned()));
 }
