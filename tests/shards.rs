@@ -264,6 +264,9 @@ fn load_over_all_shards_loses_nothing_and_the_node_shows_all_of_it() {
             assert_eq!(status["shards"].to_string(), shards);
             assert_eq!(world.metric("window_used"), 0.0);
             assert!(world.metric("shard_mail_total") > MESSAGES as f64);
+            let busy: Vec<u64> =
+                world.node.counters().loops.iter().map(|cells| cells.busy_ns.get()).collect();
+            assert!(busy.iter().all(|nanos| *nanos > 0), "every shard has worked: {busy:?}");
             world.end();
         }
     }
