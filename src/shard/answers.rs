@@ -58,7 +58,7 @@ impl Shard {
         out: &mut Outbox,
     ) {
         let key: MessageKey = key_of(owner);
-        let Some(message) = self.messages.remove(key) else { return };
+        let Some(mut message) = self.messages.remove(key) else { return };
         self.changed(carrier);
         let status = status_of(pdu);
         let ok = status == CommandStatus::OK;
@@ -76,7 +76,11 @@ impl Shard {
             self.answer_guest(now, guest, message, status, pdu, out);
         } else {
             self.judge(now, carrier, message.esme, status);
-            self.settle(now, message, pdu, out);
+            if ok {
+                self.answer(now, &mut message, ok, pdu, out);
+            } else {
+                self.settle(now, message, pdu, out);
+            }
         }
         if self.carriers.get(carrier.index()).is_some_and(|carrier| !carrier.queue.is_empty()) {
             self.pump(now, carrier, out);
@@ -91,13 +95,13 @@ impl Shard {
         if !ok && self.retry(now, &mut message, status, out) {
             return;
         }
-        if let Some(message) = message {
-            self.answer(now, message, ok, pdu, out);
+        if let Some(mut message) = message {
+            self.answer(now, &mut message, ok, pdu, out);
         }
     }
 
     /// The carrier's answer is the answer.
-    fn answer(&mut self, now: Now, message: Message, ok: bool, pdu: &Pdu<'_>, out: &mut Outbox) {
+    fn answer(&mut self, now: Now, message: &mut Message, ok: bool, pdu: &Pdu<'_>, out: &mut Outbox) {
         // A part is no answer of its own.
         if !matches!(message.kind, Kind::Part(_))
             && let Some(cells) = self.counters.esmes.get(message.esme.index())
@@ -112,13 +116,13 @@ impl Shard {
             }
         }
         match message.kind {
-            Kind::Submit => self.answer_submit(now, &message, ok, pdu, out),
-            Kind::Part(multi) => self.on_part_answered(now, multi, &message, ok, pdu, out),
-            Kind::Operation(_) => self.answer_operation(now, &message, pdu, out),
-            Kind::Plain => self.answer_copy(now, &message, pdu, out),
+            Kind::Submit => self.answer_submit(now, message, ok, pdu, out),
+            Kind::Part(multi) => self.on_part_answered(now, multi, message, ok, pdu, out),
+            Kind::Operation(_) => self.answer_operation(now, message, pdu, out),
+            Kind::Plain => self.answer_copy(now, message, pdu, out),
             Kind::Guest(_) => debug_assert!(false, "answered by its owner"),
         }
-        self.retained.release(message.frame);
+        self.retained.release(core::mem::take(&mut message.frame));
     }
 
     pub(super) fn answer_submit(
