@@ -166,6 +166,8 @@ class Carrier:
             return self.submit(session, sequence, octets, out)
         if command in BIND:
             self.figures["binds"] += 1
+            if self.chosen.cut_after is None:
+                self.say()
             out.append(pdu(command | RESPONSE, sequence, b"SMSC\0"))
         elif command in (ENQUIRE, UNBIND):
             out.append(pdu(command | RESPONSE, sequence))
