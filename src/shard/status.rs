@@ -32,6 +32,29 @@ pub struct Status {
     pub sessions_unlisted: u64,
 }
 
+impl Status {
+    /// That of two shards of a node.
+    #[must_use]
+    pub fn join(mut self, other: Self) -> Self {
+        self.draining |= other.draining;
+        self.accounts.extend(other.accounts);
+        self.accounts.sort_by_key(|account| account.sessions == 0);
+        self.accounts_unlisted += other.accounts_unlisted + cut(&mut self.accounts);
+        self.carriers.extend(other.carriers);
+        self.sessions.extend(other.sessions);
+        self.sessions.sort_by_key(|session| session.side != "carrier");
+        self.sessions_unlisted += other.sessions_unlisted + cut(&mut self.sessions);
+        self
+    }
+}
+
+/// Leaves as many rows as a list may have; gives how many are not among them.
+fn cut<T>(rows: &mut Vec<T>) -> u64 {
+    let over = rows.len().saturating_sub(STATUS_ROWS_MAX);
+    rows.truncate(STATUS_ROWS_MAX);
+    over as u64
+}
+
 /// An account that binds to us.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AccountStatus {
@@ -132,10 +155,15 @@ impl Shard {
     }
 
     fn status(&mut self, now: Instant) -> Status {
-        let carriers = (0..self.carriers.len()).filter_map(|index| self.carrier_status(now, index));
+        let here = |id: &usize| self.is_here(CarrierId::new(*id));
+        let here: Vec<usize> = (0..self.carriers.len()).filter(here).collect();
+        let carriers = here.into_iter().filter_map(|index| self.carrier_status(now, index));
         let carriers = carriers.collect();
-        let (bound, idle): (Vec<_>, Vec<_>) = (0..self.accounts.len())
-            .partition(|at| self.accounts.get(*at).is_some_and(|it| it.sessions() > 0));
+        let own = |at: &usize| self.position.homes.of_esme(EsmeId::new(*at)) == self.position.shard;
+        let own: Vec<usize> = (0..self.accounts.len()).filter(own).collect();
+        let accounts = own.len();
+        let (bound, idle): (Vec<_>, Vec<_>) =
+            own.into_iter().partition(|at| self.accounts.get(*at).is_some_and(|it| it.sessions() > 0));
         let listed = bound.into_iter().chain(idle).take(STATUS_ROWS_MAX);
         let is_carrier = |slot: &&LinkSlot| matches!(slot.side, Side::Carrier(..));
         let links = self.links.iter().flatten();
@@ -143,7 +171,7 @@ impl Shard {
         Status {
             draining: self.draining,
             accounts: listed.filter_map(|at| self.account_status(EsmeId::new(at))).collect(),
-            accounts_unlisted: self.accounts.len().saturating_sub(STATUS_ROWS_MAX) as u64,
+            accounts_unlisted: accounts.saturating_sub(STATUS_ROWS_MAX) as u64,
             carriers,
             sessions: ordered.take(STATUS_ROWS_MAX).map(|slot| self.session_status(now, slot)).collect(),
             sessions_unlisted: self.links_open.saturating_sub(STATUS_ROWS_MAX) as u64,
