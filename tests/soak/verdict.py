@@ -37,8 +37,8 @@ class Run:
         return self.taken[number][0].split("-")[0]
 
 
-def of_messages(table, run, window):
-    """Answers, losses, doubles, shares."""
+def of_messages(table, run, window, windows):
+    """Answers, losses, doubles, shares. So many windows of a carrier may be lost."""
     total = run.plan.messages
     table.equal("submitted", run.report["submitted"], total)
     table.equal("without an answer", total - len(run.heard.answers), 0)
@@ -51,9 +51,7 @@ def of_messages(table, run, window):
     table.equal("doubled, but for unknown ones", sum(number not in run.unknown for number in doubled), 0)
     table.equal("doubled among the unknown", sum(number in run.unknown for number in doubled), 0)
     table.equal("refused, and yet a carrier has it", sum(bool(run.taken.get(one)) for one in run.refused), 0)
-    lost_links = 2 * window
-    table.line("unknown: written, never answered", f"{len(run.unknown):,}", f"<= {lost_links:,}, two carriers' windows",
-               len(run.unknown) <= lost_links)
+    table.most("unknown: written, never answered", len(run.unknown), windows * window, f", {windows} windows of {window}")
     table.figure("of these accepted by a carrier", f"{sum(bool(run.taken.get(one)) for one in run.unknown):,}")
     before = [number for number in run.ok if run.heard.answers[number][0] / 1e6 < run.faults["beta is killed"] - 0.1]
     shares = collections.Counter(run.carrier_of(number) for number in before)
