@@ -63,7 +63,12 @@ impl Shard {
         let status = status_of(pdu);
         let ok = status == CommandStatus::OK;
         if let Some(cells) = self.counters.carriers.get(carrier.index()) {
-            if ok { cells.accepted.bump() } else { cells.refused.bump() }
+            if ok {
+                cells.accepted.bump()
+            } else {
+                cells.refused.bump()
+            }
+            cells.submit_spans.add(now.mono.since(message.sent_at));
         }
         self.count_carrier_answer(carrier, message.command, status);
         self.learn_from(now, link, &message, status, out);

@@ -83,6 +83,9 @@ impl Shard {
         }
         let esme = entry.esme;
         entry.with_esme |= is_final;
+        if is_final && let Some(cells) = self.counters.carriers.get(carrier.index()) {
+            cells.receipt_spans.add(now.mono.since(entry.accepted()));
+        }
         // Also with the carrier's own id: it may write it in hexadecimal here and in decimal there.
         let short = entry.id.len() <= MESSAGE_ID_MAX;
         let differs = |id: Option<&[u8]>| short && id.is_some_and(|id| id != entry.id.as_slice());

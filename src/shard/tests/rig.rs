@@ -6,7 +6,7 @@
 //! Owns: the streams between the shards and their peers, the letters, the clock. Takes: what peers send. Gives: what they hear.
 //! Never: a socket. It checks at every step that a carrier has no more sockets than its `sessions`.
 
-use super::super::mail::Parcel;
+use super::super::mail::{Mail, Parcel};
 use super::super::port::{Action, Answer, CloseHow, Connect, Core, Event, Input, Outbox, Ticket};
 use super::super::{Position, Shard};
 use super::pdus::{Heard, bind, header};
@@ -66,6 +66,9 @@ pub(super) fn member(carrier: usize, weight: u32) -> MemberSettings {
     MemberSettings { member: Member::Carrier(CarrierId::new(carrier)), weight, tier: 1 }
 }
 
+/// Requests that may be under way between two shards.
+const CREDITS: u32 = 1000;
+
 /// Who is at home where, as `RIG_SHARDS` says.
 fn homes(config: &Config) -> Homes {
     let (esmes, carriers) = (config.esmes.len(), config.carriers.len());
@@ -110,6 +113,10 @@ pub(super) struct Rig {
     /// The shard that has each link.
     at: BTreeMap<LinkId, usize>,
     exits: usize,
+    credits: u32,
+    /// Letters stay where they were written.
+    pub(super) holds_mail: bool,
+    held: Vec<(usize, ShardId, Mail)>,
     pub(super) now: Now,
     pub(super) counters: Arc<ShardCounters>,
     all_counters: Vec<Arc<ShardCounters>>,
@@ -132,7 +139,13 @@ impl Rig {
     }
 
     pub(super) fn seeded(config: Config, seed: u64) -> Self {
-        let homes = Arc::new(homes(&config));
+        let homes = homes(&config);
+        Self::placed(config, seed, homes, CREDITS)
+    }
+
+    /// With everybody at home where they are said to be, and so many requests under way between two shards.
+    pub(super) fn placed(config: Config, seed: u64, homes: Homes, credits: u32) -> Self {
+        let homes = Arc::new(homes);
         let config = Arc::new(config);
         let hints = Arc::new(Hints::new(config.carriers.len()));
         let first = Arc::new(ShardCounters::new(config.esmes.len(), config.carriers.len()));
@@ -142,7 +155,7 @@ impl Rig {
         }
         let shard = |(index, counters): (usize, &Arc<ShardCounters>)| {
             let (homes, hints) = (Arc::clone(&homes), Arc::clone(&hints));
-            let position = Position { shard: ShardId::new(index), homes, hints, credits: 1000 };
+            let position = Position { shard: ShardId::new(index), homes, hints, credits };
             Shard::placed(Arc::clone(&config), Arc::clone(counters), position, seed + index as u64)
         };
         let shards: Vec<Shard> = all_counters.iter().enumerate().map(shard).collect();
@@ -153,6 +166,9 @@ impl Rig {
             shards,
             at: BTreeMap::new(),
             exits: 0,
+            credits,
+            holds_mail: false,
+            held: Vec::new(),
             now: start,
             counters: Arc::clone(&all_counters[0]),
             all_counters,
@@ -173,11 +189,14 @@ impl Rig {
 
     /// All carriers bound.
     pub(super) fn up(config: Config) -> Self {
-        let mut rig = Self::new(config);
-        for carrier in 0..rig.sessions.len() {
-            rig.carrier_up(carrier);
+        Self::new(config).with_carriers()
+    }
+
+    pub(super) fn with_carriers(mut self) -> Self {
+        for carrier in 0..self.sessions.len() {
+            self.carrier_up(carrier);
         }
-        rig
+        self
     }
 
     fn open(&mut self, shard: usize, carrier: Option<usize>) -> LinkId {
@@ -232,12 +251,22 @@ impl Rig {
         let (mut mails, mut any) = (Vec::new(), false);
         for from in 0..self.shards.len() {
             self.outs[from].take_mails(&mut mails);
-            for (to, mail) in mails.drain(..) {
-                any = true;
-                self.handle_at(to.index(), Input::Mail { from: ShardId::new(from), mail });
-            }
+            self.held.extend(mails.drain(..).map(|(to, mail)| (from, to, mail)));
+        }
+        if self.holds_mail {
+            return false;
+        }
+        for (from, to, mail) in core::mem::take(&mut self.held) {
+            any = true;
+            self.handle_at(to.index(), Input::Mail { from: ShardId::new(from), mail });
         }
         any
+    }
+
+    /// The letters that were held arrive.
+    pub(super) fn deliver_mail(&mut self) {
+        self.holds_mail = false;
+        self.turn();
     }
 
     fn take_dirty(&mut self) -> Option<(LinkId, Vec<u8>)> {
@@ -529,7 +558,7 @@ impl Rig {
             assert_eq!(shard.deliveries.len(), 0, "deliveries");
             assert!(shard.parked.is_empty(), "parked");
             assert_eq!(shard.retained.bytes(), 0, "retained");
-            assert!(shard.post.all_credits(1000), "credits");
+            assert!(shard.post.all_credits(self.credits), "credits");
         }
         assert!(self.counters.esmes.iter().all(|cells| cells.window_used() == 0), "requests in flight");
         assert!(self.counters.carriers.iter().all(|cells| cells.window_used() == 0), "windows in use");
