@@ -26,7 +26,7 @@ def page(url):
             labels = ",".join(f"{label}={value}" for label, value in sorted(sample.labels.items()))
             name = f"{sample.name}{{{labels}}}"
             samples[name] = sample.value
-            if family.type == "counter":
+            if family.type in ("counter", "histogram"):
                 counters.add(name)
     return samples, counters
 

@@ -97,12 +97,18 @@ def of_faults(table, run):
     def accepted_from(at):
         return sum(bins[one] for one in range(at, at + width))
 
+    unknown = sorted(run.heard.answers[number][0] / 1e6 for number in run.unknown)
+    ends = sorted(run.faults.values()) + [float("inf")]
     for name, at in run.faults.items():
-        first = int(at * 20)
+        first, end = int(at * 20), next(end for end in ends if end > at)
         least = min(accepted_from(one) for one in range(first, first + 100)) / MOVED_SPAN
         span = next((step / 20 for step in range(400) if accepted_from(first + step) >= wanted), 20.0)
         table.line(f"{name}: until traffic has moved", f"{span:.2f} s",
                    f"<= {MOVED_MAX_SECONDS:.0f} s, least {least:,.0f}/s over {MOVED_SPAN} s", span <= MOVED_MAX_SECONDS)
+        told = [one - at for one in unknown if at <= one < end]
+        if told:
+            table.figure(f"{name}: unknown told to the accounts", f"{len(told):,}",
+                         f"from {told[0]:.2f} s to {told[-1]:.2f} s after the fault")
     throttled = run.lives["gamma-1"].statuses.get("ESME_RTHROTTLED", 0)
     table.line("submits that gamma throttled", f"{throttled:,}", "> 0", throttled > 0)
 
@@ -115,7 +121,7 @@ def of_memory(table, memory, peak):
     table.line("memory: peak over start", f"{growth:.1f} MiB", f"<= {GROWTH_MAX_MIB:.0f} MiB", growth <= GROWTH_MAX_MIB)
 
 
-def expected_samples(run, binds):
+def expected_samples(run, samples, binds):
     """What /metrics must say at the end, by the names of the samples; a family that stands here stands here whole."""
     wanted = collections.Counter()
     for _, account, status, _ in run.heard.answers.values():
@@ -131,6 +137,14 @@ def expected_samples(run, binds):
         for status, count in carried.statuses.items():
             if status != records.OK:
                 wanted[f"bindery_carrier_submits_total{{carrier={life.split('-')[0]},status={status}}}"] += count
+    for name in run.carriers:
+        # Every answer has its time: where the page has histograms, their counts are the sums of the counters.
+        answers = sum(count for key, count in wanted.items()
+                      if key.startswith(f"bindery_carrier_submits_total{{carrier={name},"))
+        receipts = wanted[f"bindery_carrier_receipts_total{{carrier={name},match=matched,state=delivered}}"]
+        for key, count in (("submit", answers), ("receipt", receipts)):
+            if f"bindery_{key}_seconds_count{{carrier={name}}}" in samples:
+                wanted[f"bindery_{key}_seconds_count{{carrier={name}}}"] = count
     wanted["bindery_unknown_total{carrier=gamma}"] = 0
     wanted[f"bindery_binds_total{{name=gamma,result=ok,side=carrier}}"] = run.gamma["binds_max"]
     return wanted
@@ -143,7 +157,7 @@ IDLE_FAMILIES = ("bindery_window_used", "bindery_queue_messages")
 def disagreements(run, watched, binds, sessions):
     """Each figure of the proxy that is not what both ends counted, by its name."""
     samples, status = watched["samples"], watched["status"]
-    wanted = expected_samples(run, binds)
+    wanted = expected_samples(run, samples, binds)
     for name, value in samples.items():
         family = name.split("{")[0]
         if family in IDLE_FAMILIES or family in WHOLE_FAMILIES:
