@@ -104,7 +104,7 @@ impl World {
         let mut prng = Prng::new(plan.seed);
         let start = Instant::from_nanos(1_000_000_000);
         let now = Now { mono: start, wall: Wall(1_790_000_000_000_000) };
-        let counters: Vec<_> = (0..config.node.shards)
+        let counters: Vec<_> = (0..config.node.shards.count(1))
             .map(|_| Arc::new(ShardCounters::new(config.esmes.len(), config.carriers.len())))
             .collect();
         let shards = counters
