@@ -170,6 +170,12 @@ def start_proxy(binary, text, listen, folder, processes):
     return proxy
 
 
+def esmes(count, sessions, window, more=""):
+    """Accounts in a configuration; more than one, so that they live on all shards."""
+    return "\n".join(f'[esme.acc{number}]\npassword = "secret{number}"\npool = "main"\nsessions_max = {sessions}\n'
+                     f'window_max = {window}\n{more}' for number in range(1, count + 1)) + "\n"
+
+
 def accounts(count):
     """Options of `bindery load` for so many accounts."""
     return [part for number in range(1, count + 1) for part in ("--account", f"acc{number}:secret{number}")]
@@ -224,7 +230,7 @@ def parser(description):
     """The options that every run has."""
     made = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument("--io", choices=DRIVERS, default="both", help="what moves the octets (default: both, in turn)")
-    made.add_argument("--shards", type=int, default=1, help="shards of the proxy (default: 1)")
+    made.add_argument("--shards", type=int, default=2, help="shards of the proxy (default: 2)")
     made.add_argument("--short", action="store_true", help="the form of at most a minute")
     made.add_argument("--seed", type=int, default=1, help="the same seed makes the same faults")
     target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", TOP / "target"))
