@@ -12,6 +12,7 @@ use bindery::sidecar::client::{self, Address};
 use bindery::sidecar::show;
 use bindery::time::Duration;
 use bindery::tools::load::{self, Load};
+use bindery::tools::record::Record;
 use bindery::tools::run::{drive, stop_on_signals};
 use bindery::tools::send::{self, Messages, Outcome, Parts, Sender};
 use bindery::tools::smsc::{self, Smsc};
@@ -350,7 +351,12 @@ fn smsc(args: SmscArgs) -> u8 {
     if let Ok(address) = listener.local_addr() {
         complain(&format!("listening address={address}"));
     }
-    let core = Smsc::new(args.settings);
+    let record = match record_to(args.settings.record.as_deref()) {
+        Ok(record) => record,
+        Err(error) => return unfit(&error),
+    };
+    let mut core = Smsc::new(args.settings);
+    core.record_to(record);
     let stats = core.stats();
     let show = |stats: &smsc::Stats| say(&if args.json { stats.json() } else { stats.line() });
     let log = log::to_stderr(LogForm::of_stderr());
@@ -364,16 +370,30 @@ fn smsc(args: SmscArgs) -> u8 {
         }
     });
     match result {
-        Ok(_) => {
+        Ok(core) => {
             show(&stats);
-            0
+            core.record().error().map_or(0, unfit)
         }
         Err(error) => unfit(&error),
     }
 }
 
+/// A record that goes on where the file ends.
+fn record_to(path: Option<&Path>) -> std::io::Result<Record> {
+    let Some(path) = path else { return Ok(Record::default()) };
+    let file = std::fs::File::options().create(true).append(true).open(path);
+    let named =
+        |error: std::io::Error| std::io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+    Ok(Record::new(Box::new(file.map_err(named)?)))
+}
+
 fn load(args: LoadArgs) -> u8 {
-    let core = Load::new(args.settings);
+    let record = match record_to(args.settings.record.as_deref()) {
+        Ok(record) => record,
+        Err(error) => return unfit(&error),
+    };
+    let mut core = Load::new(args.settings);
+    core.record_to(record);
     let counts = core.counts();
     let terminal = std::io::stderr().is_terminal();
     let mut before = 0;
@@ -394,7 +414,7 @@ fn load(args: LoadArgs) -> u8 {
         Ok(core) => {
             let report = core.report();
             say(if args.json { report.json() } else { report.text() }.trim_end());
-            report.exit_code()
+            core.record().error().map_or(report.exit_code(), unfit)
         }
         Err(error) => unfit(&error),
     }

@@ -5,6 +5,7 @@
 
 pub mod json;
 pub mod load;
+pub mod record;
 pub mod run;
 pub mod send;
 pub mod smsc;

@@ -13,15 +13,18 @@ import urllib.request
 from prometheus_client.parser import text_string_to_metric_families
 
 
+SUFFIXES = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_sum", "_count")}
+
+
 def findings(kind, page, accepted):
     if not kind.startswith("text/plain; version=0.0.4"):
         yield f"content type {kind}"
     families = {family.name: family for family in text_string_to_metric_families(page)}
     for family in families.values():
-        if family.type not in ("counter", "gauge") or not family.documentation:
+        if family.type not in SUFFIXES or not family.documentation:
             yield f"{family.name} is a {family.type}: {family.documentation!r}"
         for sample in family.samples:
-            if sample.name != family.name + ("_total" if family.type == "counter" else ""):
+            if sample.name.removeprefix(family.name) not in SUFFIXES.get(family.type, ()):
                 yield f"{sample.name} stands in {family.name}"
     submits = families["bindery_esme_submits"].samples
     for esme, count in accepted.items():

@@ -24,6 +24,7 @@ use crate::smpp::response::MessageIdResp;
 use crate::smpp::sm::Sm;
 use crate::smpp::status::CommandStatus;
 use crate::time::{Duration, Instant, Now};
+use crate::tools::record::{Printable, Record};
 use crate::tools::stream::Next;
 use crate::tools::units::Credentials;
 use report::Latency;
@@ -99,6 +100,7 @@ pub struct Load {
     last_tick: Instant,
     stopping: bool,
     failure: Option<Failure>,
+    record: Record,
 }
 
 impl Load {
@@ -138,6 +140,7 @@ impl Load {
             last_tick: Instant::ZERO,
             stopping: false,
             failure: None,
+            record: Record::default(),
             settings,
         }
     }
@@ -146,6 +149,17 @@ impl Load {
     #[must_use]
     pub fn counts(&self) -> Arc<Counts> {
         Arc::clone(&self.counts)
+    }
+
+    /// What happens is recorded here from now on.
+    pub fn record_to(&mut self, record: Record) {
+        self.record = record;
+    }
+
+    /// The record, to see whether it is whole.
+    #[must_use]
+    pub const fn record(&self) -> &Record {
+        &self.record
     }
 
     /// What it found.
@@ -325,6 +339,10 @@ impl Load {
         self.counts.responses.add(status);
         self.last_answer = now.mono;
         self.response.record(now.mono.since(slot.intended));
+        let id = Printable(if status.is_ok() { MessageIdResp::parse(pdu).id } else { b"" });
+        let name = self.accounts.get(account).map_or("", |account| &account.system_id);
+        let micros = now.mono.since(self.started).as_micros();
+        self.record.line("answer", &[&micros, &name, &slot.number, &status, &id]);
         if !self.settings.receipts || !status.is_ok() {
             return;
         }
@@ -356,8 +374,14 @@ impl Load {
     fn on_deliver(&mut self, now: Now, index: usize, pdu: &Pdu<'_>) {
         let Some(account) = self.sessions.get(index).map(|session| session.account) else { return };
         match Sm::parse_deliver(pdu).map(|sm| (sm, Receipt::parse(&sm, false))) {
-            Ok((sm, Some(receipt))) => self.on_receipt(now, account, &receipt, sm.source.digits),
-            Ok((_, None)) => self.counts.mo.add(1),
+            Ok((sm, Some(receipt))) => {
+                if self.is_for(account, sm.destination.digits) {
+                    self.on_receipt(now, account, &receipt, sm.source.digits);
+                } else {
+                    self.counts.receipts_misdirected.add(1);
+                }
+            }
+            Ok((sm, None)) => self.on_mo(now, account, sm.destination.digits),
             Err(_) => self.counts.receipts_unknown.add(1),
         }
     }
@@ -367,8 +391,21 @@ impl Load {
         let Ok(data) = DataSm::parse(pdu) else { return self.counts.receipts_unknown.add(1) };
         match Receipt::from_fields(data.esm_class, data.text(), &data.tlvs, false) {
             Some(receipt) => self.on_receipt(now, account, &receipt, data.source.digits),
-            None => self.counts.mo.add(1),
+            None => self.on_mo(now, account, data.destination.digits),
         }
+    }
+
+    /// True unless these are not the digits of the account's own number.
+    fn is_for(&self, account: usize, digits: &[u8]) -> bool {
+        let number = core::str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok());
+        self.settings.number_of(account).is_none_or(|own| number == Some(own))
+    }
+
+    fn on_mo(&mut self, now: Now, account: usize, to: &[u8]) {
+        self.counts.mo.add(1);
+        self.counts.mo_misdirected.add(u64::from(!self.is_for(account, to)));
+        let name = self.accounts.get(account).map_or("", |account| &account.system_id);
+        self.record.line("mo", &[&now.mono.since(self.started).as_micros(), &name, &Printable(to)]);
     }
 
     fn on_receipt(&mut self, now: Now, account: usize, receipt: &Receipt<'_>, source: &[u8]) {
@@ -376,6 +413,11 @@ impl Load {
             return;
         }
         let Some(id) = receipt.id() else { return self.counts.receipts_unknown.add(1) };
+        let name = self.accounts.get(account).map_or("", |account| &account.system_id);
+        let stat = receipt.state.map_or("-", |state| state.stat());
+        let text = Printable(receipt.text.text.unwrap_or_default());
+        let micros = now.mono.since(self.started).as_micros();
+        self.record.line("receipt", &[&micros, &name, &Printable(id), &stat, &text]);
         let (key, check) = (table::key(account, id), template::check(source));
         if self.table.holds(key) {
             return self.on_receipt_key(now.mono, key, check);

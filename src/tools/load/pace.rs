@@ -1,7 +1,7 @@
 //! When the load generator sends, and when it is done. Owns: nothing of its own. Takes: time, room in windows. Gives:
 //! submits on schedule or as windows allow, then the end of the run. Never: more than was asked for.
 
-use super::session::State;
+use super::session::{Slot, State};
 use super::{Load, Phase, RECONNECT, SETTLE, TICK, TICK_RATE, UNBIND_MAX};
 use crate::shard::port::{Action, CloseHow, Core, Input, Outbox};
 use crate::smpp::command::CommandId;
@@ -63,8 +63,9 @@ impl Load {
         }
         let sequence = session.free_sequence();
         self.sent += 1;
-        let check = self.template.write(out.to(link), self.sent, sequence);
-        session.take_off(sequence, check, intended);
+        let source = self.settings.number_of(session.account);
+        let check = self.template.write(out.to(link), self.sent, source, sequence);
+        session.take_off(Slot { sequence, check, number: self.sent, intended, ..Slot::default() });
         self.counts.submitted.add(1);
         true
     }
@@ -123,6 +124,7 @@ impl Load {
             session.state = State::Connecting(Some(now.mono.after(RECONNECT)));
         }
         self.started = now.mono;
+        self.record.line("start", &[&now.wall.0]);
         self.last_answer = now.mono;
         self.end_at = self.settings.span.map(|span| now.mono.after(span));
         self.phase = Phase::Sending;
@@ -207,6 +209,7 @@ impl Core for Load {
             Input::Accepted { .. } => debug_assert!(false, "nobody connects to it"),
         }
         self.advance(now, out);
+        self.record.flush();
     }
 
     fn deadline(&self) -> Option<Instant> {

@@ -35,6 +35,8 @@ pub struct Counts {
     pub receipts_missing: Counter,
     /// MO messages that came.
     pub mo: Counter,
+    /// MO messages for the number of another account.
+    pub mo_misdirected: Counter,
     /// Links that ended before their time.
     pub links_lost: Counter,
     /// Binds that were refused.
@@ -42,7 +44,7 @@ pub struct Counts {
 }
 
 impl Counts {
-    fn numbers(&self) -> [(&'static str, u64); 13] {
+    fn numbers(&self) -> [(&'static str, u64); 14] {
         [
             ("submitted", self.submitted.get()),
             ("answered", self.answered.get()),
@@ -55,6 +57,7 @@ impl Counts {
             ("receipts_misdirected", self.receipts_misdirected.get()),
             ("receipts_missing", self.receipts_missing.get()),
             ("mo", self.mo.get()),
+            ("mo_misdirected", self.mo_misdirected.get()),
             ("links_lost", self.links_lost.get()),
             ("binds_refused", self.binds_refused.get()),
         ]

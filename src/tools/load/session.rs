@@ -27,6 +27,8 @@ pub(super) struct Slot {
     pub(super) sequence: u32,
     pub(super) taken: bool,
     pub(super) check: u16,
+    /// The message's number.
+    pub(super) number: u64,
     /// When it was to be sent.
     pub(super) intended: Instant,
 }
@@ -91,11 +93,12 @@ impl Session {
         }
     }
 
-    pub(super) fn take_off(&mut self, sequence: u32, check: u16, intended: Instant) {
+    pub(super) fn take_off(&mut self, taken: Slot) {
+        let sequence = taken.sequence;
         let mask = self.slots.len() - 1;
         if let Some(slot) = self.slots.get_mut(sequence as usize & mask) {
             assert!(!slot.taken);
-            *slot = Slot { sequence, taken: true, check, intended };
+            *slot = Slot { taken: true, ..taken };
             self.in_flight += 1;
         }
     }

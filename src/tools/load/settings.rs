@@ -5,6 +5,7 @@ use crate::throttle::Rate;
 use crate::time::Duration;
 use crate::tools::units::{self, Credentials, NumberRange};
 use clap::ValueEnum;
+use std::path::PathBuf;
 
 /// How each account binds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -71,12 +72,21 @@ pub struct Settings {
     /// The source address
     #[arg(long, default_value = "14499")]
     pub from: String,
+    /// Each account has a number of its own, the first account the first of these: the source of its messages. A
+    /// receipt or MO for another number is misdirected
+    #[arg(long, value_name = "FIRST-LAST", conflicts_with = "from")]
+    pub numbers: Option<NumberRange>,
     /// data_coding
     #[arg(long, default_value_t = 0)]
     pub data_coding: u8,
     /// The same seed sends the same messages
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
+    /// Write a line to this file for each response, receipt and MO, tabs between its fields, times in microseconds:
+    /// start TIME (since 1970), answer TIME ACCOUNT NUMBER STATUS ID, receipt TIME ACCOUNT ID STAT TEXT, mo TIME
+    /// ACCOUNT TO
+    #[arg(long, value_name = "FILE")]
+    pub record: Option<PathBuf>,
 }
 
 #[derive(clap::Parser)]
@@ -99,6 +109,13 @@ impl Settings {
             return self.accounts.clone();
         }
         vec![Credentials { system_id: self.system_id.clone(), password: self.password.clone() }]
+    }
+
+    /// The account's own number.
+    #[must_use]
+    pub fn number_of(&self, account: usize) -> Option<u64> {
+        let numbers = self.numbers?;
+        Some(numbers.first + account as u64 % numbers.count())
     }
 
     /// How many messages are sent, `None` while only time limits them.
@@ -126,7 +143,9 @@ mod tests {
         let many = read("load --account a:b --account c:d --bind tx+rx --to 381-389 --to 50");
         assert_eq!((many.credentials().len(), many.bind, many.to.len()), (2, BindKind::TxRx, 2));
         assert_eq!(Settings::default().credentials().len(), 1);
-        for wrong in ["--length 11", "--binds 0", "--window 0", "--to 9-1", "--rate 5"] {
+        for wrong in
+            ["--length 11", "--binds 0", "--window 0", "--to 9-1", "--rate 5", "--from 1 --numbers 2"]
+        {
             let line = format!("load {wrong}");
             assert!(Alone::try_parse_from(line.split(' ')).is_err(), "{wrong}");
         }

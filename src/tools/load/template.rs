@@ -25,6 +25,7 @@ struct Pdu {
     range: NumberRange,
     digits: usize,
     destination_at: usize,
+    source_at: core::ops::Range<usize>,
     text_at: usize,
 }
 
@@ -47,14 +48,17 @@ impl Template {
         (None, 0)
     }
 
-    /// Appends the message `number`; gives the check of its destination.
-    pub(super) fn write(&self, out: &mut Vec<u8>, number: u64, sequence: u32) -> u16 {
+    /// Appends the message `number`, from `source` if it is not the same for all; gives the check of its destination.
+    pub(super) fn write(&self, out: &mut Vec<u8>, number: u64, source: Option<u64>, sequence: u32) -> u16 {
         let (Some(pdu), destination) = self.destination(number) else { return 0 };
         let start = out.len();
         out.extend_from_slice(&pdu.octets);
         let Some(octets) = out.get_mut(start..) else { return 0 };
         if let Some(field) = octets.get_mut(12..16) {
             field.copy_from_slice(&sequence.to_be_bytes());
+        }
+        if let Some(source) = source {
+            write_digits(octets.get_mut(pdu.source_at.clone()), source);
         }
         write_digits(octets.get_mut(pdu.destination_at..pdu.destination_at + pdu.digits), destination);
         write_digits(octets.get_mut(pdu.text_at..pdu.text_at + NUMBER_DIGITS), number);
@@ -80,7 +84,9 @@ fn write_digits(place: Option<&mut [u8]>, number: u64) {
 impl Pdu {
     fn new(settings: &Settings, range: NumberRange) -> Self {
         let destination = range.first.to_string();
-        let letters = settings.from.bytes().any(|octet| !octet.is_ascii_digit());
+        let own = settings.numbers.map(|numbers| numbers.first.to_string());
+        let from = own.unwrap_or_else(|| settings.from.clone());
+        let letters = from.bytes().any(|octet| !octet.is_ascii_digit());
         let (ton, npi) = if letters { (5, 0) } else { (0, 1) };
         let length = usize::from(settings.length);
         let filler = if settings.text.is_empty() { b" ".as_slice() } else { settings.text.as_bytes() };
@@ -88,7 +94,7 @@ impl Pdu {
         text.extend([b' '].iter().chain(filler.iter().cycle()).take(length.saturating_sub(NUMBER_DIGITS)));
         let sm = Sm {
             service_type: &[],
-            source: Address { ton, npi, digits: settings.from.as_bytes() },
+            source: Address { ton, npi, digits: from.as_bytes() },
             destination: Address { ton: 1, npi: 1, digits: destination.as_bytes() },
             content: Content {
                 registered_delivery: u8::from(settings.receipts),
@@ -100,9 +106,10 @@ impl Pdu {
         let mut octets = Vec::new();
         sm.write(&mut octets, CommandId::SUBMIT_SM, 0);
         // Header, service_type, source with its types and NUL, the destination's types.
-        let destination_at = 16 + 1 + 2 + settings.from.len() + 1 + 2;
+        let destination_at = 16 + 1 + 2 + from.len() + 1 + 2;
+        let source_at = 19..19 + from.len();
         let text_at = octets.len() - length;
-        Self { range, digits: destination.len(), destination_at, text_at, octets }
+        Self { range, digits: destination.len(), destination_at, source_at, text_at, octets }
     }
 }
 
@@ -119,7 +126,7 @@ mod tests {
         let mut destinations = std::collections::BTreeSet::new();
         for number in 1..1000 {
             let mut out = Vec::new();
-            let checked = template.write(&mut out, number, number as u32 + 5);
+            let checked = template.write(&mut out, number, None, number as u32 + 5);
             let pdu = frame::Pdu::whole(&out).unwrap();
             let sm = Sm::parse_submit(&pdu).unwrap();
             assert_eq!(pdu.sequence_number(), number as u32 + 5);

@@ -4,6 +4,7 @@ use crate::ids::ListenerId;
 use crate::shard::port::{Core, Input};
 use crate::smpp::frame::Frame;
 use crate::throttle::Rate;
+use crate::tools::record::tests::piped;
 use crate::tools::smsc::settings::{IdForm, ReceiptForm, ReceiptSession, StatusShare};
 use crate::tools::smsc::{self, Smsc};
 use crate::tools::wire::Wire;
@@ -264,4 +265,54 @@ fn a_second_response_and_a_second_use_of_an_id_are_faults() {
     assert_eq!(report["ids_repeated"], 9);
     assert_eq!(report["response_latency"]["count"], 10);
     assert!(wire.near.report().text().contains("NOT GOOD"));
+}
+
+#[test]
+fn the_record_names_every_answer_and_receipt() {
+    let name = Some("alpha".to_owned());
+    let smsc = smsc::Settings { name, id_first: 1000, ..Default::default() };
+    let mut wire = Wire::new(Load::new(Settings { binds: 1, window: 1, ..some(2) }), Smsc::new(smsc));
+    let (record, written) = piped();
+    wire.near.record_to(record);
+    wire.run(LONG);
+    let lines: String = written.try_iter().collect();
+    let lines: Vec<Vec<&str>> = lines.lines().map(|line| line.split('\t').collect()).collect();
+    assert_eq!(lines[0], ["start", "1782820860000000"]);
+    let kinds: Vec<_> = lines.iter().map(|line| line[0]).collect();
+    assert_eq!(kinds, ["start", "answer", "receipt", "answer", "receipt"]);
+    assert_eq!(lines[3][2..], ["demo", "2", "ESME_ROK", "1001"]);
+    assert_eq!(lines[4][2..], ["demo", "1001", "DELIVRD", "alpha 000000000002 T"]);
+}
+
+#[test]
+fn what_comes_for_another_accounts_number_is_misdirected() {
+    let load = Settings { numbers: Some("14001-14002".parse().unwrap()), ..some(1000) };
+    let mo = Some(Rate { units: 1000, per: Duration::from_secs(1) });
+    let smsc = |to: &str| smsc::Settings {
+        mo,
+        mo_to: to.parse().unwrap(),
+        delay: Duration::from_millis(10),
+        ..Default::default()
+    };
+    let wire = run(load.clone(), smsc("14001"));
+    let counts = wire.near.counts();
+    assert_eq!((counts.receipts_matched.get(), counts.faults()), (1000, 0));
+    assert!(counts.mo.get() > 10);
+    let wire = run(load, smsc("14002"));
+    let counts = wire.near.counts();
+    assert!(counts.mo.get() > 10);
+    assert_eq!((counts.mo_misdirected.get(), counts.faults()), (counts.mo.get(), counts.mo.get()));
+}
+
+#[test]
+fn each_account_sends_from_its_own_number() {
+    let accounts = vec![account("a"), account("b")];
+    let load = Settings { accounts, numbers: Some("14001-14002".parse().unwrap()), ..some(1000) };
+    let wire = run(load, smsc::Settings { keep: 1000, ..Default::default() });
+    let counts = wire.near.counts();
+    assert_eq!((counts.receipts_matched.get(), counts.faults()), (1000, 0));
+    let from =
+        |bytes: &Vec<u8>| Sm::parse_submit(&Pdu::whole(bytes).unwrap()).unwrap().source.digits.to_vec();
+    let sources: std::collections::BTreeSet<_> = wire.far.kept().iter().map(from).collect();
+    assert_eq!(sources.into_iter().collect::<Vec<_>>(), [b"14001", b"14002"]);
 }

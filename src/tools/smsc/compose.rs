@@ -105,11 +105,12 @@ fn write_receipt_text(out: &mut Vec<u8>, settings: &Settings, id: &[u8], deliver
 
 /// Appends an MO message.
 pub(super) fn write_mo(out: &mut Vec<u8>, sequence: u32, settings: &Settings, number: u64) {
-    let text = format!("MO {number}");
+    let to = settings.mo_to.first + number % settings.mo_to.count();
+    let (text, to) = (format!("MO {number} to {to}"), to.to_string());
     let sm = Sm {
         service_type: &[],
         source: Address { ton: 1, npi: 1, digits: settings.mo_from.as_bytes() },
-        destination: Address { ton: 0, npi: 1, digits: settings.mo_to.as_bytes() },
+        destination: Address { ton: 0, npi: 1, digits: to.as_bytes() },
         content: Content { short_message: text.as_bytes(), ..Content::default() },
     };
     sm.write(out, CommandId::DELIVER_SM, sequence);

@@ -3,6 +3,7 @@
 
 use super::Smsc;
 use super::compose;
+use super::ids::{self, Place};
 use super::settings::ReceiptSession;
 use crate::ids::LinkId;
 use crate::shard::port::Outbox;
@@ -11,6 +12,7 @@ use crate::smpp::frame::Pdu;
 use crate::smpp::message_state::MessageState;
 use crate::smpp::status::CommandStatus;
 use crate::time::{Duration, Instant, Now, Wall};
+use crate::tools::record::Printable;
 
 /// Deliveries of one account that may wait for a session; one more is given up.
 const WAITING_MAX: usize = 1_000_000;
@@ -182,6 +184,12 @@ impl Smsc {
             return self.stats.responses_unknown.add(1);
         };
         let status = pdu.header().command_status;
+        if self.record.is_on()
+            && let Number::Message(number) = delivery.number
+        {
+            let id = ids::write(self.settings.id_form, Place::Response, number, self.settings.seed);
+            self.record.line("receipt", &[&status, &Printable(id.as_bytes())]);
+        }
         if status.is_ok() {
             if delivery.is_mo() {
                 self.stats.mo_acked.add(1);

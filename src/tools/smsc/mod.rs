@@ -30,6 +30,7 @@ use crate::smpp::status::CommandStatus;
 use crate::smpp::tlv::{Tag, Tlvs, write_tlv};
 use crate::throttle::Throttle;
 use crate::time::{Duration, Instant, Now};
+use crate::tools::record::Record;
 use crate::tools::stream::Next;
 use crate::tools::timed::Timed;
 use deliver::Delivery;
@@ -51,12 +52,15 @@ pub struct Smsc {
     stats: Arc<Stats>,
     prng: Prng,
     throttle: Option<Throttle>,
+    first_submit: Option<Instant>,
     sessions: Vec<Option<Session>>,
     open: usize,
     accounts: Vec<Account>,
     next_number: u64,
     answers: Timed<Answer>,
     due: Timed<Delivery>,
+    /// Sessions and when they are closed.
+    closes: Timed<LinkId>,
     next_mo: Option<Instant>,
     mo_count: u64,
     sweep_at: Option<Instant>,
@@ -66,6 +70,7 @@ pub struct Smsc {
     kept: VecDeque<Vec<u8>>,
     /// The TLV with the name, or nothing.
     name_tlv: Vec<u8>,
+    record: Record,
 }
 
 impl Smsc {
@@ -80,12 +85,14 @@ impl Smsc {
             stats: Arc::default(),
             prng: Prng::new(settings.seed),
             throttle: None,
+            first_submit: None,
             sessions: Vec::new(),
             open: 0,
             accounts: Vec::new(),
             next_number: settings.id_first,
             answers: Timed::default(),
             due: Timed::default(),
+            closes: Timed::default(),
             next_mo: None,
             mo_count: 0,
             sweep_at: None,
@@ -94,6 +101,7 @@ impl Smsc {
             remembered: vec![Remembered::default(); settings.remember],
             kept: VecDeque::new(),
             name_tlv,
+            record: Record::default(),
             settings,
         }
     }
@@ -102,6 +110,17 @@ impl Smsc {
     #[must_use]
     pub fn stats(&self) -> Arc<Stats> {
         Arc::clone(&self.stats)
+    }
+
+    /// What happens is recorded here from now on.
+    pub fn record_to(&mut self, record: Record) {
+        self.record = record;
+    }
+
+    /// The record, to see whether it is whole.
+    #[must_use]
+    pub const fn record(&self) -> &Record {
+        &self.record
     }
 
     /// The last submits as octets, oldest first.
@@ -297,6 +316,11 @@ impl Smsc {
         let Some(session) = self.session(link) else { return };
         session.bind(command, account, version, window);
         let receives = session.receives;
+        if let Some(average) = self.settings.close_every {
+            let nanos = u64::try_from(average.as_nanos()).unwrap_or(u64::MAX / 2);
+            let span = Duration::from_nanos(self.prng.below(nanos.saturating_mul(2).max(1)));
+            self.closes.push(now.mono.after(span), link);
+        }
         self.stats.binds.up();
         self.stats.account(account).binds.up();
         let Some(held) = self.accounts.get_mut(account) else { return };
@@ -314,6 +338,12 @@ impl Smsc {
         }
         while let Some(delivery) = self.due.pop_due(now.mono) {
             self.dispatch(now, delivery, out);
+        }
+        while let Some(link) = self.closes.pop_due(now.mono) {
+            if self.session(link).is_some() {
+                self.stats.sessions_closed.add(1);
+                out.close(link, CloseHow::Now);
+            }
         }
         self.send_mo(now, out);
         if self.sweep_at.is_some_and(|at| at <= now.mono) {
@@ -358,10 +388,12 @@ impl Core for Smsc {
                 debug_assert!(false, "it connects to nobody");
             }
         }
+        // Before the responses leave: what a peer has read is in the record, however this process ends.
+        self.record.flush();
     }
 
     fn deadline(&self) -> Option<Instant> {
-        let queues = [self.answers.next_at(), self.due.next_at()];
+        let queues = [self.answers.next_at(), self.due.next_at(), self.closes.next_at()];
         let others = [self.next_mo, self.sweep_at, self.exit_at];
         queues.into_iter().chain(others).flatten().min()
     }

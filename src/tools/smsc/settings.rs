@@ -5,10 +5,11 @@ use crate::smpp::message_state::MessageState;
 use crate::smpp::status::CommandStatus;
 use crate::throttle::Rate;
 use crate::time::Duration;
-use crate::tools::units::{self, Credentials, Share};
+use crate::tools::units::{self, Credentials, NumberRange, Share};
 use clap::{Parser, ValueEnum};
 use core::net::SocketAddr;
 use core::str::FromStr;
+use std::path::PathBuf;
 
 /// How a receipt says what it says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -146,6 +147,12 @@ pub struct Settings {
     /// Answer ESME_RTHROTTLED over this rate of submits, over all sessions
     #[arg(long, value_parser = units::rate)]
     pub throttle: Option<Rate>,
+    /// Throttle only from so long after the first submit on
+    #[arg(long, default_value = "0", value_parser = units::duration, requires = "throttle")]
+    pub throttle_after: Duration,
+    /// Throttle only for so long
+    #[arg(long, value_parser = units::duration, requires = "throttle")]
+    pub throttle_for: Option<Duration>,
     /// Refuse a share of the submits with a status, for example ESME_RSYSERR:5%; repeatable
     #[arg(long = "error", value_name = "STATUS:SHARE")]
     pub errors: Vec<StatusShare>,
@@ -194,15 +201,18 @@ pub struct Settings {
     /// Answer this many submits of a session, then close the TCP link
     #[arg(long)]
     pub close_after: Option<u64>,
+    /// Close the TCP link of each session at a random time, on average so long after its bind
+    #[arg(long, value_parser = units::duration)]
+    pub close_every: Option<Duration>,
     /// Refuse more binds of an account than this with ESME_RALYBND
     #[arg(long)]
     pub binds_max: Option<u32>,
     /// Send messages (MO) at this rate, spread over the receiving sessions
     #[arg(long, value_parser = units::rate)]
     pub mo: Option<Rate>,
-    /// The destination of MO messages
-    #[arg(long, default_value = "14499")]
-    pub mo_to: String,
+    /// The destinations of MO messages, in turn
+    #[arg(long, value_name = "FIRST-LAST", default_value = "14499")]
+    pub mo_to: NumberRange,
     /// The source of MO messages
     #[arg(long, default_value = "38267123456")]
     pub mo_from: String,
@@ -227,6 +237,10 @@ pub struct Settings {
     /// Remember this many messages for query_sm, cancel_sm and replace_sm
     #[arg(long, default_value_t = 10_000)]
     pub remember: usize,
+    /// Append a line to this file before each response and after each answer to a receipt, tabs between its fields:
+    /// submit STATUS ID DESTINATION TEXT (its first 20 octets) and receipt STATUS ID
+    #[arg(long, value_name = "FILE")]
+    pub record: Option<PathBuf>,
 }
 
 #[derive(Parser)]
@@ -269,7 +283,14 @@ mod tests {
         assert_eq!(settings.errors[1].status, CommandStatus(0x400));
         assert_eq!(settings.receipt_states[0].state, MessageState::Undeliverable);
         assert_eq!((settings.id_form, settings.version), (IdForm::RespHexReceiptDec, Version::V50));
-        for wrong in ["--error ESME_ROK:5%", "--error x:5%", "--receipt-state 5%", "--window 0", "--drop 5"] {
+        for wrong in [
+            "--error ESME_ROK:5%",
+            "--error x:5%",
+            "--receipt-state 5%",
+            "--window 0",
+            "--drop 5",
+            "--throttle-for 5s",
+        ] {
             let line = format!("smsc {wrong}");
             assert!(Alone::try_parse_from(line.split_whitespace()).is_err(), "{wrong}");
         }

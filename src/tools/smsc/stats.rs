@@ -157,6 +157,8 @@ pub struct Stats {
     pub mo_given_up: Counter,
     /// Links closed because their framing was lost.
     pub framing_lost: Counter,
+    /// Sessions closed at random.
+    pub sessions_closed: Counter,
     /// Responses to nothing that is in flight.
     pub responses_unknown: Counter,
     accounts: [AccountStats; ACCOUNTS],
@@ -185,6 +187,7 @@ impl Default for Stats {
             mo_refused: counter(),
             mo_given_up: counter(),
             framing_lost: counter(),
+            sessions_closed: counter(),
             responses_unknown: counter(),
             accounts: core::array::from_fn(|_| AccountStats::default()),
         }
@@ -241,6 +244,7 @@ impl Stats {
         }
         object.number("mo_given_up", self.mo_given_up.get()).number("framing_lost", self.framing_lost.get());
         object.number("responses_unknown", self.responses_unknown.get());
+        object.number("sessions_closed", self.sessions_closed.get());
         object.object("responses", self.responses.json());
         let mut accounts = Object::new();
         for account in self.accounts() {

@@ -18,8 +18,9 @@ use crate::smpp::multi::{Destination, Destinations, SubmitMulti};
 use crate::smpp::segment;
 use crate::smpp::sm::{Address, Sm};
 use crate::smpp::status::CommandStatus;
-use crate::throttle::Throttle;
+use crate::throttle::{Rate, Throttle};
 use crate::time::{Duration, Now};
+use crate::tools::record::Printable;
 use crate::tools::units::Share;
 
 /// A response that is to be written.
@@ -140,6 +141,7 @@ impl Smsc {
         out: &mut Outbox,
     ) {
         answer.status = self.verdict(now);
+        self.record_submit(message, answer.status);
         if !answer.status.is_ok() {
             return self.respond(now, answer, Duration::ZERO, out);
         }
@@ -215,8 +217,28 @@ impl Smsc {
         [*hang_after, *half_open_after, *close_after].into_iter().flatten().min()
     }
 
+    /// A message that is accepted gets the next number.
+    fn record_submit(&mut self, message: &Message<'_>, status: CommandStatus) {
+        if !self.record.is_on() {
+            return;
+        }
+        let Settings { id_form, seed, .. } = self.settings;
+        let id = ids::write(id_form, Place::Response, self.next_number, seed);
+        let id = if status.is_ok() { id.as_bytes() } else { b"" };
+        let to = Printable(message.destination.digits);
+        let text = Text::new(segment::body(message.esm_class, message.text));
+        self.record.line("submit", &[&status, &Printable(id), &to, &Printable(text.as_bytes())]);
+    }
+
+    /// The rate that holds now.
+    fn throttle_now(&mut self, now: Now) -> Option<Rate> {
+        let from = self.first_submit.get_or_insert(now.mono).after(self.settings.throttle_after);
+        let until = self.settings.throttle_for.map(|span| from.after(span));
+        self.settings.throttle.filter(|_| from <= now.mono && until.is_none_or(|until| now.mono < until))
+    }
+
     fn verdict(&mut self, now: Now) -> CommandStatus {
-        if let Some(rate) = self.settings.throttle {
+        if let Some(rate) = self.throttle_now(now) {
             let burst = u32::try_from(rate.units).unwrap_or(u32::MAX);
             let throttle = self.throttle.get_or_insert_with(|| Throttle::new(now.mono, rate, burst));
             if !throttle.take(now.mono, 1) {

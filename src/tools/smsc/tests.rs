@@ -12,6 +12,7 @@ use crate::smpp::response::MessageIdResp;
 use crate::smpp::sm::{Address, Content, Sm, write_c_octets};
 use crate::throttle::Rate;
 use crate::time::Wall;
+use crate::tools::record::tests::piped;
 use crate::tools::units::{Credentials, Share};
 
 const START: Now = Now { mono: Instant::from_nanos(3_600_000_000_000), wall: Wall(1_782_820_860_000_000) };
@@ -589,4 +590,74 @@ fn lost_framing_is_nacked_and_closed() {
     let pdus = bench.give(link, |out| out.extend_from_slice(b"GET / HTTP/1.1\r\n"));
     assert_eq!(ids_of(&pdus), [(CommandId::GENERIC_NACK, CommandStatus::INVALID_COMMAND_LENGTH, 0)]);
     assert_eq!(bench.actions, [Action::Close(link, CloseHow::AfterFlush)]);
+}
+
+#[test]
+fn the_record_says_what_was_accepted_and_which_receipts_were_taken() {
+    let errors = vec![StatusShare { status: CommandStatus::SYSTEM_ERROR, share: share("100%") }];
+    let mut bench =
+        Bench::new(Settings { id_form: IdForm::RespHexReceiptDec, id_first: 255, ..Settings::default() });
+    let (record, written) = piped();
+    bench.smsc.record_to(record);
+    let link = bench.bind();
+    assert_eq!(bench.submit(link, 1, 1).len(), 2, "a response and its receipt");
+    bench.acknowledge(link, 1, CommandStatus::OK);
+    bench.smsc.settings.errors = errors;
+    bench.submit(link, 2, 1);
+    let lines: String = written.try_iter().collect();
+    let submit = "submit\tESME_ROK\tFF\t38267123456\thello\n";
+    assert_eq!(lines, format!("{submit}receipt\tESME_ROK\tFF\n{}", submit.replace("ROK\tFF", "RSYSERR\t-")));
+}
+
+#[test]
+fn a_carrier_throttles_only_in_its_span() {
+    let rate = Rate { units: 1, per: Duration::from_secs(3600) };
+    let mut bench = Bench::new(Settings {
+        throttle: Some(rate),
+        throttle_after: Duration::from_secs(2),
+        throttle_for: Some(Duration::from_secs(3)),
+        ..Settings::default()
+    });
+    let link = bench.bind();
+    let mut refused = Vec::new();
+    for second in 0..8 {
+        for number in 0..2 {
+            let pdus = bench.submit(link, 1 + second * 2 + number, 0);
+            refused.extend((ids_of(&pdus)[0].1 == CommandStatus::THROTTLED).then_some(second));
+        }
+        bench.pass(Duration::from_secs(1));
+    }
+    assert_eq!(refused, [2, 3, 3, 4, 4], "one of the burst passes");
+}
+
+#[test]
+fn sessions_are_closed_at_random_and_bound_again() {
+    let close_every = Some(Duration::from_secs(1));
+    let mut bench = Bench::new(Settings { close_every, ..Settings::default() });
+    let mut closed_at = Vec::new();
+    for _ in 0..50 {
+        let link = bench.bind();
+        let before = bench.now.mono;
+        while bench.smsc.stats().sessions_closed.get() == closed_at.len() as u64 {
+            bench.pass(Duration::from_millis(1));
+        }
+        assert!(bench.actions.contains(&Action::Close(link, CloseHow::Now)));
+        closed_at.push(bench.now.mono.since(before));
+        bench.close(link);
+    }
+    let sum: Duration = closed_at.iter().sum();
+    assert!((Duration::from_secs(40)..Duration::from_secs(60)).contains(&sum), "{sum:?}");
+    assert!(closed_at.iter().all(|span| *span <= Duration::from_millis(2001)));
+}
+
+#[test]
+fn mo_go_to_each_number_in_turn() {
+    let rate = Rate { units: 10, per: Duration::from_secs(1) };
+    let mut bench =
+        Bench::new(Settings { mo: Some(rate), mo_to: "14001-14003".parse().unwrap(), ..Settings::default() });
+    bench.bind();
+    let to =
+        |pdu: &Vec<u8>| Sm::parse_deliver(&Pdu::whole(pdu).unwrap()).unwrap().destination.digits.to_vec();
+    let pdus: Vec<_> = bench.pass(Duration::from_millis(500)).iter().map(to).collect();
+    assert_eq!(pdus.get(..4).unwrap(), [b"14002", b"14003", b"14001", b"14002"]);
 }
