@@ -212,7 +212,13 @@ impl Session {
             Role::Smsc => kind.receives(),
             Role::Esme => kind.transmits(),
         };
-        direction && !self.unbind_wanted && self.window.has_room()
+        direction && !self.unbind_wanted && self.window.has_room() && !self.timers.is_doubted()
+    }
+
+    /// True while nothing is sent because a request is overdue and the peer has been silent since.
+    #[must_use]
+    pub fn is_doubted(&self) -> bool {
+        self.timers.is_doubted()
     }
 
     /// True when bound so that deliver_sm flows over it, whatever the window.
@@ -490,6 +496,7 @@ impl Session {
         if let Some(limit) = self.timers.response_limit(now)
             && let Some((owner, sequence)) = self.window.expire(limit, pool)
         {
+            self.timers.overdue(now, limit);
             return Some(Ticked::Expired(owner, sequence));
         }
         let ticked = self.timers.tick(now, self.state)?;

@@ -371,10 +371,16 @@ fn a_response_that_is_overdue_frees_its_slot_once_and_is_ignored_later() {
             sequences.iter().zip(1..).map(|(&sequence, owner)| Ticked::Expired(Owner(owner), sequence));
         let wanted: Vec<_> = wanted.collect();
         assert_eq!(peer.advance(Duration::from_millis(1)), wanted);
-        assert!(peer.session.may_send() && peer.session.window().used() == 0);
+        assert!(!peer.session.may_send() && peer.session.window().used() == 0);
+        assert_eq!(
+            peer.hears()[0].0,
+            CommandId::ENQUIRE_LINK,
+            "a peer that has said nothing since is asked at once"
+        );
         for sequence in sequences {
             let late = peer.says(command.response(), CommandStatus::OK, sequence);
             assert_eq!(late, Heard::Unmatched);
+            assert!(peer.session.may_send(), "it lives");
         }
         assert_eq!(peer.ignored(Ignored::ResponseUnknown), 4);
         assert!(peer.advance(seconds(20)).is_empty());
@@ -556,4 +562,14 @@ fn a_link_that_is_not_read_is_not_taken_for_dead() {
     }
     assert_eq!(peer.session.state(), State::Bound(TRX));
     assert!(peer.hears().is_empty());
+}
+
+#[test]
+fn a_silent_peer_is_closed_also_when_it_is_asked_more_often_than_answers_are_waited_for() {
+    for role in [Role::Smsc, Role::Esme] {
+        let mut dead = Peer::bound(role, TRX, 0x34);
+        let settings = TimerSettings { enquire_link: seconds(1), response: seconds(2), ..SETTINGS };
+        dead.session.timers.bound(dead.now, settings);
+        assert!(matches!(dead.advance(seconds(60))[..], [Ticked::Close(_)]));
+    }
 }

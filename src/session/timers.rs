@@ -54,6 +54,8 @@ pub struct Timers {
     heard_at: Instant,
     /// The last PDU that was no enquire_link.
     active_at: Instant,
+    /// When a request of ours was overdue and nothing had been heard since it was sent.
+    doubted_at: Instant,
     enquire: Option<Asked>,
     enquires_unanswered: u32,
     control: Option<Asked>,
@@ -68,6 +70,7 @@ impl Timers {
             born: now,
             heard_at: now,
             active_at: now,
+            doubted_at: Instant::ZERO,
             enquire: None,
             enquires_unanswered: 0,
             control: None,
@@ -138,13 +141,30 @@ impl Timers {
         now.as_nanos().checked_sub(span).map(Instant::from_nanos)
     }
 
-    /// Silence is broken by an enquire_link at this instant.
+    /// A request of ours, sent at `sent_by` or before, is overdue. A peer that has said nothing since then is doubted
+    /// until it does, and asked at once: it shall not cost another window.
+    pub(super) fn overdue(&mut self, now: Instant, sent_by: Instant) {
+        if self.heard_at <= sent_by && !self.settings.enquire_link.is_zero() {
+            self.doubted_at = now;
+        }
+    }
+
+    /// True while the peer may be dead.
+    #[inline]
+    pub(super) fn is_doubted(&self) -> bool {
+        self.doubted_at > self.heard_at
+    }
+
+    /// Silence is broken by an enquire_link at this instant; while one is unanswered, by no other.
     fn enquire_at(&self) -> Option<Instant> {
-        if self.settings.enquire_link.is_zero() {
+        let waits = self.enquire.is_some_and(|asked| asked.at >= self.heard_at);
+        if self.settings.enquire_link.is_zero() || waits {
             return None;
         }
-        let last = self.enquire.map_or(self.heard_at, |asked| asked.at.max(self.heard_at));
-        Some(last.after(self.settings.enquire_link))
+        if self.is_doubted() {
+            return Some(self.doubted_at);
+        }
+        Some(self.heard_at.after(self.settings.enquire_link))
     }
 
     /// The peer is taken for dead when an enquire_link has been met by silence for the response time.

@@ -341,9 +341,15 @@ impl Shard {
         let slot = links.get_mut(id.index()).and_then(Option::as_mut).filter(|slot| slot.id == id);
         let Some(slot) = slot else { return Flow::Stop };
         let side = slot.side;
+        let doubted = slot.session.is_doubted();
         let heard = slot.session.receive(now.mono, pdu, windows, out.to(id), counters);
         match heard {
-            Heard::Handled => Flow::Next,
+            Heard::Handled => {
+                if doubted {
+                    self.on_sign_of_life(now, side, out);
+                }
+                Flow::Next
+            }
             Heard::Unmatched => {
                 self.on_late(now, id, pdu, out);
                 Flow::Next
@@ -371,6 +377,18 @@ impl Shard {
                 // What stands behind an unbind is still refused by name.
                 Flow::Next
             }
+        }
+    }
+
+    /// A peer that was silent too long speaks: what waited for it may go.
+    fn on_sign_of_life(&mut self, now: Now, side: Side, out: &mut Outbox) {
+        match side {
+            Side::Carrier(carrier, ..) => {
+                self.changed(carrier);
+                self.pump(now, carrier, out);
+            }
+            Side::Esme(esme) => self.pump_waiting(now, esme, out),
+            Side::Unbound(_) => {}
         }
     }
 

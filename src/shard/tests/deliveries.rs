@@ -194,6 +194,9 @@ fn a_place_that_a_silent_esme_frees_is_given_to_what_waits() {
     assert_eq!(rig.heard(acme).len(), 1);
     rig.advance(Duration::from_secs(3));
     assert_eq!(rig.one(alpha).sequence(), 1);
+    let asked = rig.one(acme);
+    assert_eq!(asked.command(), CommandId::ENQUIRE_LINK, "is it there at all?");
+    rig.send(acme, &header(CommandId::ENQUIRE_LINK_RESP, CommandStatus::OK, asked.sequence()));
     let second = rig.one(acme);
     rig.send(acme, &answer(&second, ""));
     let answered = rig.one(alpha);

@@ -152,9 +152,11 @@ fn a_submit_that_the_carrier_does_not_answer_in_time_is_unknown_and_a_late_answe
     rig.advance(Duration::from_millis(1));
     let unknown = rig.one(link);
     assert_eq!((unknown.sequence(), unknown.status()), (1, CommandStatus(0x0400)));
-    let next = rig.one(alpha);
-    assert_eq!(next.destination(), "38267000002", "the slot is free again");
+    let asked = rig.one(alpha);
+    assert_eq!(asked.command(), CommandId::ENQUIRE_LINK, "is it there at all?");
     rig.send(alpha, &answer(&request, "late"));
+    let next = rig.one(alpha);
+    assert_eq!(next.destination(), "38267000002", "it is, and the slot is free");
     rig.silent(link);
     assert_eq!(rig.ignored(Ignored::ResponseUnknown), 1);
     rig.send(alpha, &answer(&next, "x"));
