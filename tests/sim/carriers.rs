@@ -103,11 +103,8 @@ impl World {
             CommandId::QUERY_SM => {
                 let Ok(query) = QuerySm::parse(&pdu) else { return };
                 let mut answer = Vec::new();
-                let response = QuerySmResp {
-                    message_id: query.message_id,
-                    message_state: 2,
-                    ..QuerySmResp::default()
-                };
+                let response =
+                    QuerySmResp { message_id: query.message_id, message_state: 2, ..QuerySmResp::default() };
                 response.write(&mut answer, CommandStatus::OK, sequence);
                 self.answer(wire, answer, 60);
             }

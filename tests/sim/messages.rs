@@ -312,7 +312,10 @@ impl Oracle {
         said.sort();
         missed.sort();
         if said != missed {
-            self.fail("unsuccess", format!("message {index} did not reach {missed:?}, its ESME hears {said:?}"));
+            self.fail(
+                "unsuccess",
+                format!("message {index} did not reach {missed:?}, its ESME hears {said:?}"),
+            );
         }
     }
 
@@ -336,7 +339,12 @@ impl Oracle {
         let hex = id.len() == 8 && id.iter().all(u8::is_ascii_hexdigit);
         let decimal = id.len() <= 19 && id.iter().all(u8::is_ascii_digit);
         if if message.v33 { !hex } else { !decimal } {
-            self.fail("given_id", format!("message {index} was given {id:?}"));
+            let what = format!(
+                "message {index} of {} was given {}",
+                ACCOUNTS[message.account],
+                String::from_utf8_lossy(id)
+            );
+            self.fail("given_id", what);
         } else if !self.own_ids.insert(id.to_vec()) {
             self.fail("given_id", format!("message {index} was given an id of another"));
         }

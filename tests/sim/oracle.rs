@@ -413,9 +413,9 @@ impl Oracle {
 
     /// A query for a carrier: it must be for a message that it has.
     fn ask_state(&mut self, carrier: usize, pdu: &Pdu<'_>) -> Option<What> {
-        let id = QuerySm::parse(pdu).ok().and_then(|query| {
-            self.setup.carriers[carrier].ids.of_response(query.message_id)
-        });
+        let id = QuerySm::parse(pdu)
+            .ok()
+            .and_then(|query| self.setup.carriers[carrier].ids.of_response(query.message_id));
         if id.is_none_or(|id| !self.issued.contains_key(&(carrier, id))) {
             self.fail("query", format!("carrier {carrier} is asked for message {id:?}, which it never had"));
         }
@@ -518,9 +518,7 @@ fn fits_v33(pdu: &Pdu<'_>) -> bool {
         CommandId::SUBMIT_MULTI => {
             SubmitMulti::parse(pdu).is_ok_and(|multi| multi.content.tlvs.bytes().is_empty())
         }
-        CommandId::SUBMIT_SM_RESP | CommandId::DELIVER_SM_RESP => {
-            MessageIdResp::parse(pdu).after.is_empty()
-        }
+        CommandId::SUBMIT_SM_RESP | CommandId::DELIVER_SM_RESP => MessageIdResp::parse(pdu).after.is_empty(),
         CommandId::SUBMIT_MULTI_RESP => SubmitMultiResp::parse(pdu).tlvs.bytes().is_empty(),
         CommandId::QUERY_SM_RESP => {
             QuerySmResp::parse(pdu).is_ok_and(|response| response.tlvs.bytes().is_empty())

@@ -311,7 +311,11 @@ fn may_touch(bug: Bug, end: End, pdu: &Pdu<'_>) -> bool {
         Bug::QueryOtherId => end == End::Esme && command == CommandId::QUERY_SM_RESP && ok,
         // The same messages every time: by the last digit of their id.
         Bug::LosesReceipts => receipt && find(pdu.bytes(), b"7 sub:").is_some(),
-        Bug::ToTransmitter | Bug::SwapsAccounts | Bug::ReceiptOtherId | Bug::ReceiptAgain | Bug::ReceiptChanged => receipt,
+        Bug::ToTransmitter
+        | Bug::SwapsAccounts
+        | Bug::ReceiptOtherId
+        | Bug::ReceiptAgain
+        | Bug::ReceiptChanged => receipt,
         Bug::MoChanged | Bug::SequenceAgain => command == CommandId::DELIVER_SM && !receipt,
         Bug::SendsTlv
         | Bug::WindowTooLarge

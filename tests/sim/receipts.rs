@@ -120,6 +120,13 @@ impl Oracle {
         self.about(delivery).and_then(|about| self.finals.get(&about)).is_some_and(|end| end.done)
     }
 
+    /// The carrier gave the id to a message that never went to this handset.
+    fn is_confused(&self, delivery: usize) -> bool {
+        self.about(delivery).is_some_and(|(message, number)| {
+            !self.messages[message].parts.iter().any(|part| part.numbers.contains(&number))
+        })
+    }
+
     /// An ESME has said ESME_ROK.
     pub(crate) fn taken(&mut self, delivery: usize, in_time: bool) {
         self.delivered += 1;
@@ -135,11 +142,14 @@ impl Oracle {
     }
 
     pub(crate) fn carrier_hears_ok(&mut self, delivery: usize) {
-        if !self.deliveries[delivery].taken && !self.is_done(delivery) {
-            self.fail(
-                "carrier_ok",
-                format!("nobody has taken delivery {delivery}, the carrier hears ESME_ROK"),
+        if !self.deliveries[delivery].taken && !self.is_done(delivery) && !self.is_confused(delivery) {
+            let Delivery { carrier, receipt, number, .. } = &self.deliveries[delivery];
+            let number = String::from_utf8_lossy(number);
+            let what = format!(
+                "nobody has taken delivery {delivery}, receipt {receipt:?} of {number}, carrier {carrier} hears ESME_ROK: {:?}",
+                self.setup.carriers[*carrier].ids
             );
+            self.fail("carrier_ok", what);
         }
     }
 
@@ -184,13 +194,23 @@ impl Oracle {
 
     fn give_receipt(&mut self, wire: WireId, index: usize, same: bool, receipt: &Receipt<'_>) {
         let Some((message, _)) = self.about(index) else {
-            let what = format!("link {wire} is given receipt {index} of a message that is not known");
+            let Delivery { carrier, receipt: id, number, .. } = &self.deliveries[index];
+            let (ids, number) = (&self.setup.carriers[*carrier].ids, String::from_utf8_lossy(number));
+            let what = format!(
+                "link {wire} is given receipt {index} of number {id:?} to {number} of carrier {carrier}, which never \
+                 said it: {ids:?}"
+            );
             return self.fail("receipt_account", what);
         };
-        let done = self.is_done(index);
+        let done = self.is_done(index) && !self.is_confused(index);
         let message = &self.messages[message];
         if self.links[wire].account != Some(message.account) {
-            let what = format!("link {wire} is given receipt {index} of account {}", message.account);
+            let Delivery { carrier, receipt: id, number, .. } = &self.deliveries[index];
+            let (ids, number) = (&self.setup.carriers[*carrier].ids, String::from_utf8_lossy(number));
+            let what = format!(
+                "link {wire} is given receipt {index} of account {}: number {id:?} to {number} of carrier {carrier}, {ids:?}",
+                message.account
+            );
             return self.fail("receipt_account", what);
         }
         // An intermediate one that an ESME left unanswered may come again whenever it likes.
@@ -209,7 +229,8 @@ impl Oracle {
                 return self.fail("receipt_early", what);
             }
         } else if !message.answered && !other.down {
-            return self.fail("receipt_early", format!("receipt {index} came before its response"));
+            let what = format!("receipt {index} came before its response: {message:?}");
+            return self.fail("receipt_early", what);
         }
         if !same {
             self.fail("receipt_octets", format!("receipt {index} was changed"));
@@ -218,15 +239,19 @@ impl Oracle {
 
     /// All is quiet: what carriers still offer must have been taken.
     pub(crate) fn check_receipts_lost(&mut self, hushed_at: Instant) {
-        let offered = |end: &Final| {
-            !end.done && end.refused_at.is_some_and(|at| at.after(OFFERED_AGAIN) >= hushed_at)
-        };
-        let mut lost: Vec<_> = self.finals.iter().filter(|(_, end)| offered(end)).map(|(key, _)| key).collect();
+        let offered =
+            |end: &Final| !end.done && end.refused_at.is_some_and(|at| at.after(OFFERED_AGAIN) >= hushed_at);
+        let mut lost: Vec<_> =
+            self.finals.iter().filter(|(_, end)| offered(end)).map(|(key, _)| key).collect();
         lost.sort();
         let owed = lost.into_iter().find(|(message, number)| self.is_owed(*message, number));
         if let Some((message, number)) = owed {
             let number = String::from_utf8_lossy(number);
-            self.fail("receipt_lost", format!("message {message} to {number} ended, its account never heard"));
+            let what = format!(
+                "message {message} to {number} ended, its account never heard: {:?}, {:?}",
+                self.messages[*message].parts, self.setup.carriers
+            );
+            self.fail("receipt_lost", what);
         }
     }
 
