@@ -192,6 +192,44 @@ impl StatusCells {
     }
 }
 
+/// The upper bounds of a histogram's buckets, microseconds; one more bucket holds what is longer.
+pub const SPAN_BOUNDS_US: [u64; 19] = [
+    50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000,
+    2_500_000, 5_000_000, 10_000_000, 30_000_000, 60_000_000,
+];
+
+/// How long things took.
+#[derive(Debug, Default)]
+pub struct Spans {
+    buckets: Cells<{ SPAN_BOUNDS_US.len() + 1 }>,
+    sum_us: Counter,
+}
+
+impl Spans {
+    /// One more took this long.
+    #[inline]
+    pub fn add(&self, span: core::time::Duration) {
+        let micros = u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
+        self.buckets.at(SPAN_BOUNDS_US.partition_point(|bound| *bound < micros)).bump();
+        self.sum_us.add(micros);
+    }
+
+    /// How many took at most each bound, and how many in all.
+    pub fn cumulated(&self) -> impl Iterator<Item = (Option<u64>, u64)> {
+        let bounds = SPAN_BOUNDS_US.iter().copied().map(Some).chain([None]);
+        bounds.enumerate().scan(0, |sum, (at, bound)| {
+            *sum += self.buckets.at(at).get();
+            Some((bound, *sum))
+        })
+    }
+
+    /// All of them together, microseconds.
+    #[must_use]
+    pub fn sum_us(&self) -> u64 {
+        self.sum_us.get()
+    }
+}
+
 /// How many states a message may have (`smpp::message_state`).
 pub const MESSAGE_STATES: usize = 10;
 /// How many modes a bind may have: tx, rx, trx.
@@ -261,6 +299,10 @@ pub struct CarrierCounters {
     pub receipts_by_state: Cells<{ Match::ALL.len() * MESSAGE_STATES }>,
     /// Receipts parked now.
     pub parked: Counter,
+    /// From written to answered.
+    pub submit_spans: Spans,
+    /// From accepted to the final receipt.
+    pub receipt_spans: Spans,
     /// MO delivered.
     pub mo: Counter,
     /// MO refused because nobody could take it.
@@ -385,6 +427,21 @@ mod tests {
         assert!(counts.iter().take(STATUSES.len()).enumerate().all(|(at, count)| *count == at as u64 + 1));
         assert_eq!(cells.all().last(), Some((None, 4)));
         assert_eq!(cells.sum(), (1..=STATUSES.len() as u64).sum::<u64>() + 4);
+    }
+
+    #[test]
+    fn a_span_is_counted_in_every_bucket_that_is_not_shorter() {
+        let spans = Spans::default();
+        for micros in [0, 50, 51, 99_999_999] {
+            spans.add(core::time::Duration::from_micros(micros));
+        }
+        let all: Vec<_> = spans.cumulated().collect();
+        assert_eq!(
+            (all[0], all[1], all[18], all[19]),
+            ((Some(50), 2), (Some(100), 3), (Some(60_000_000), 3), (None, 4))
+        );
+        assert_eq!(spans.sum_us(), 100_000_100);
+        assert!(SPAN_BOUNDS_US.is_sorted());
     }
 
     #[test]

@@ -150,6 +150,8 @@ pub const AFFINITY_TTL: Duration = Duration::from_secs(300);
 
 const _: () = assert!(POOL_MEMBERS_MAX <= u64::BITS as usize);
 
+/// What the home of a carrier says of its room, while its pace fills, is at most so old.
+pub const HINT_AGE: Duration = Duration::from_millis(10);
 /// Questions to a shard that wait for its next turn; one more is refused.
 pub const ASKS_MAX: usize = 64;
 /// Accounts, and sessions, that a status lists; the others are counted.

@@ -71,6 +71,12 @@ impl Throttle {
         u32::try_from(room / self.cost.max(1)).unwrap_or(u32::MAX)
     }
 
+    /// Units that can be taken from rest.
+    #[must_use]
+    pub fn most(&self) -> u32 {
+        u32::try_from(self.tolerance / self.cost.max(1)).unwrap_or(u32::MAX)
+    }
+
     /// Another rate from now on. From rest one unit passes; after that the schedule may be made up for as far as
     /// `slack`, so that a driver that looks a little late loses nothing.
     pub fn set_pace(&mut self, rate: Rate, slack: Duration) {

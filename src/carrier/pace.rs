@@ -158,6 +158,13 @@ impl Pace {
         self.cut.as_mut().map_or(ceiling, |cut| cut.throttle.available(now).min(ceiling))
     }
 
+    /// PDUs that may leave at once after a rest.
+    #[must_use]
+    pub fn most(&self) -> u32 {
+        let ceiling = self.ceiling.as_ref().map_or(u32::MAX, Throttle::most);
+        self.cut.as_ref().map_or(ceiling, |cut| cut.throttle.most().min(ceiling))
+    }
+
     /// One PDU leaves; false when none may.
     #[inline]
     pub fn take(&mut self, now: Instant) -> bool {

@@ -2,7 +2,7 @@
 //! shards. Gives: the home of each. Never: changes while the node runs (design decision 5).
 
 use super::Config;
-use crate::ids::{CarrierId, EsmeId, ShardId};
+use crate::ids::{CarrierId, EsmeId, ListenerId, ShardId};
 
 /// The homes of one node.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -30,6 +30,12 @@ impl Homes {
     #[must_use]
     pub const fn shards(&self) -> usize {
         self.shards
+    }
+
+    /// The shard that accepts the links of a listener, so that its limits have one owner.
+    #[must_use]
+    pub const fn of_listener(&self, listener: ListenerId) -> ShardId {
+        ShardId::new(listener.index() % if self.shards == 0 { 1 } else { self.shards })
     }
 
     /// The home of an account.

@@ -138,6 +138,14 @@ pub struct Entry {
     own_hashed: bool,
 }
 
+impl Entry {
+    /// When the message was accepted.
+    #[must_use]
+    pub fn accepted(&self) -> Instant {
+        Instant::ZERO.after(self.expires.since(Instant::ZERO).saturating_sub(RECEIPT_KEEP))
+    }
+}
+
 /// A stale-safe handle of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EntryKey {

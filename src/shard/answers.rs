@@ -59,34 +59,45 @@ impl Shard {
     ) {
         let key: MessageKey = key_of(owner);
         let Some(message) = self.messages.remove(key) else { return };
+        self.changed(carrier);
         let status = status_of(pdu);
         let ok = status == CommandStatus::OK;
         if let Some(cells) = self.counters.carriers.get(carrier.index()) {
-            if ok { cells.accepted.bump() } else { cells.refused.bump() }
+            if ok {
+                cells.accepted.bump()
+            } else {
+                cells.refused.bump()
+            }
+            cells.submit_spans.add(now.mono.since(message.sent_at));
         }
         self.count_carrier_answer(carrier, message.command, status);
         self.learn_from(now, link, &message, status, out);
-        let mut message = Some(message);
-        if ok || !self.retry(now, &mut message, status, out) {
-            self.answer(now, carrier, message, ok, pdu, out);
+        if let Kind::Guest(guest) = message.kind {
+            self.answer_guest(now, guest, message, status, pdu, out);
+        } else {
+            self.judge(now, carrier, message.esme, status);
+            self.settle(now, message, pdu, out);
         }
         if self.carriers.get(carrier.index()).is_some_and(|carrier| !carrier.queue.is_empty()) {
             self.pump(now, carrier, out);
         }
     }
 
+    /// A carrier answered a message of ours: it is tried again, or that is its answer.
+    pub(super) fn settle(&mut self, now: Now, message: Message, pdu: &Pdu<'_>, out: &mut Outbox) {
+        let status = status_of(pdu);
+        let ok = status == CommandStatus::OK;
+        let mut message = Some(message);
+        if !ok && self.retry(now, &mut message, status, out) {
+            return;
+        }
+        if let Some(message) = message {
+            self.answer(now, message, ok, pdu, out);
+        }
+    }
+
     /// The carrier's answer is the answer.
-    fn answer(
-        &mut self,
-        now: Now,
-        carrier: CarrierId,
-        message: Option<Message>,
-        ok: bool,
-        pdu: &Pdu<'_>,
-        out: &mut Outbox,
-    ) {
-        let Some(message) = message else { return };
-        debug_assert!(message.carrier == carrier);
+    fn answer(&mut self, now: Now, message: Message, ok: bool, pdu: &Pdu<'_>, out: &mut Outbox) {
         // A part is no answer of its own.
         if !matches!(message.kind, Kind::Part(_))
             && let Some(cells) = self.counters.esmes.get(message.esme.index())
@@ -103,8 +114,9 @@ impl Shard {
         match message.kind {
             Kind::Submit => self.answer_submit(now, &message, ok, pdu, out),
             Kind::Part(multi) => self.on_part_answered(now, multi, &message, ok, pdu, out),
-            Kind::Operation(entry) => self.answer_operation(now, &message, entry, pdu, out),
+            Kind::Operation(_) => self.answer_operation(now, &message, pdu, out),
             Kind::Plain => self.answer_copy(now, &message, pdu, out),
+            Kind::Guest(_) => debug_assert!(false, "answered by its owner"),
         }
         self.retained.release(message.frame);
     }
@@ -134,7 +146,9 @@ impl Shard {
                 self.answered_or_gone(now, message.link, out);
             }
         }
-        self.index(now, message, id_of(pdu), given, out);
+        if self.is_here(message.carrier) {
+            self.index(now, message, id_of(pdu), given, out);
+        }
     }
 
     pub(super) fn given(&mut self, now: Now, id_from: IdFrom) -> Given {
@@ -142,6 +156,7 @@ impl Shard {
             IdFrom::Carrier => Given::Carrier,
             IdFrom::Own => Given::Own(self.own_ids.next(now.wall)),
             IdFrom::Short => Given::Short(self.own_ids.next_short(now.wall)),
+            IdFrom::Already(given) => given,
         }
     }
 
@@ -163,7 +178,7 @@ impl Shard {
             given,
             esme: message.esme,
             link: message.link,
-            mark: out.position(message.link),
+            mark: self.mark_of(message.esme, message.link, out),
             destination: message.destination,
             awaited: message.awaited,
         };
@@ -205,10 +220,19 @@ impl Shard {
         out: &mut Outbox,
     ) {
         let Some(message) = self.messages.remove(key_of(owner)) else { return };
+        self.changed(carrier);
         if let Some(cells) = self.counters.carriers.get(carrier.index()) {
             cells.unknown.bump();
         }
-        self.balance.record(now.mono, carrier, message.esme, Outcome::Error);
+        match message.kind {
+            Kind::Guest(guest) => self.guest_unknown(now, guest, message, out),
+            Kind::Submit | Kind::Part(_) | Kind::Operation(_) | Kind::Plain => self.lost(now, message, out),
+        }
+    }
+
+    /// A message of ours was written and will not be answered any more.
+    pub(super) fn lost(&mut self, now: Now, message: Message, out: &mut Outbox) {
+        self.balance.record(now.mono, message.carrier, message.esme, Outcome::Error);
         let mut message = Some(message);
         if self.resend(now, &mut message, out) {
             return;
@@ -220,14 +244,16 @@ impl Shard {
         let status = account.map_or(CommandStatus::SUBMIT_FAILED, |account| account.settings.unknown_status);
         match message.kind {
             Kind::Part(multi) => self.on_part_failed(now, multi, &message.frame, status, out),
-            Kind::Submit | Kind::Operation(_) | Kind::Plain => self.answer_status(now, &message, status, out),
+            Kind::Submit | Kind::Operation(_) | Kind::Plain | Kind::Guest(_) => {
+                self.answer_status(now, &message, status, out);
+            }
         }
         self.retained.release(message.frame);
     }
 }
 
 /// What a response says; a generic_nack is never an acceptance, whatever its status.
-fn status_of(pdu: &Pdu<'_>) -> CommandStatus {
+pub(super) fn status_of(pdu: &Pdu<'_>) -> CommandStatus {
     let status = pdu.header().command_status;
     let nack = pdu.command_id() == CommandId::GENERIC_NACK;
     if nack && status == CommandStatus::OK { CommandStatus::UNKNOWN_ERROR } else { status }

@@ -3,6 +3,7 @@
 
 use super::Shard;
 use super::links::{Flow, LinkSlot, Side};
+use super::mail::Mail;
 use super::port::{Action, CloseHow, Connect, Level, Outbox, Ticket, Way};
 use super::timers::Timer;
 use crate::carrier::{Settings, SlotState};
@@ -38,6 +39,7 @@ impl Shard {
             }
         }
         self.count_slots(id);
+        self.changed(id);
         self.pump(now, id, out);
         self.expire_queue(now, id, out);
         self.wake_carrier_later(id);
@@ -178,6 +180,7 @@ impl Shard {
         if self.draining {
             self.drain_carriers(now, out);
         }
+        self.changed(id);
         self.pump(now, id, out);
         self.take_over(now, id, out);
         Flow::Next
@@ -191,12 +194,10 @@ impl Shard {
         if self.carriers.get(id.index()).is_none_or(|carrier| senders(carrier) != 1) {
             return;
         }
-        for other in (0..self.carriers.len()).map(CarrierId::new) {
-            let state = self.carriers.get(other.index());
-            if state.is_some_and(|state| !state.queue.is_empty() && !state.can_send()) {
-                self.reroute(now, other, out);
-            }
+        for other in self.others() {
+            self.send_mail(now, other, Mail::CarrierUp, out);
         }
+        self.reroute_stranded(now, out);
     }
 
     pub(super) fn on_carrier_bind_refused(
@@ -232,6 +233,7 @@ impl Shard {
     ) {
         self.retry_later(now, id, usize::from(index), attempt, reason, out);
         self.count_slots(id);
+        self.changed(id);
         if slot.parked > 0 {
             for held in self.parked.take_link(slot.id) {
                 self.retained.release(held.pdu);

@@ -3,6 +3,7 @@
 
 use super::Shard;
 use super::links::{BindRefused, Flow, LinkSlot, Side};
+use super::mail::{Mail, Parcel};
 use super::port::{CloseHow, Level, Outbox, host_of};
 use super::timers::Timer;
 use crate::counters::Reason;
@@ -39,12 +40,7 @@ impl Shard {
             self.log(now, out, Level::Warn, "connection_refused", |_| vec![("peer", peer.to_string())]);
             return out.close(id, CloseHow::Now);
         }
-        let timers = TimerSettings {
-            session_init: settings.session_init_timeout,
-            enquire_link: Duration::ZERO,
-            inactivity: Duration::ZERO,
-            response: settings.session_init_timeout,
-        };
+        let timers = before_bind(settings.session_init_timeout);
         let pdu_max = settings.pdu_max;
         if let Some(count) = self.per_listener.get_mut(listener.index()) {
             *count += 1;
@@ -55,6 +51,26 @@ impl Shard {
         slot.peer = Some((listener, peer));
         self.add_link(slot);
         self.arm(id);
+    }
+
+    /// A link of an ESME is closed: who counts those of its listener is told.
+    pub(super) fn peer_gone(&mut self, now: Now, listener: ListenerId, peer: SocketAddr, out: &mut Outbox) {
+        let to = self.position.homes.of_listener(listener);
+        self.send_mail(now, to, Mail::LinkGone { listener, peer }, out);
+    }
+
+    /// A link came from the shard that accepted it. Its bind is among what was read.
+    pub(super) fn on_handed_over(&mut self, now: Now, id: LinkId, parcel: &Parcel, out: &mut Outbox) {
+        let Some(settings) = self.config.listeners.get(parcel.listener.index()) else {
+            return out.close(id, CloseHow::Now);
+        };
+        let timers = before_bind(settings.session_init_timeout);
+        let session = Session::new(Role::Smsc, parcel.accepted, 1, timers);
+        let mut slot = LinkSlot::new(id, Side::Unbound(parcel.listener), session, settings.pdu_max);
+        slot.peer = Some((parcel.listener, parcel.peer));
+        self.add_link(slot);
+        self.arm(id);
+        self.on_bytes(now, id, &parcel.unread, out);
     }
 
     pub(super) fn forget_peer(&mut self, listener: ListenerId, peer: SocketAddr) {
@@ -92,6 +108,12 @@ impl Shard {
                 return Flow::Stop;
             }
         };
+        if let Some(esme) = self.system_ids.get(bind.system_id) {
+            let home = self.position.homes.of_esme(*esme);
+            if home != self.position.shard {
+                return Flow::Leave(home);
+            }
+        }
         match self.check_bind(id, &bind) {
             Ok(esme) => {
                 self.accept_bind(now, id, esme, kind, &bind, pdu, out);
@@ -237,8 +259,23 @@ impl Shard {
         while let Some(owner) = slot.session.abandon(&mut self.windows) {
             self.retry_delivery(now, owner, out);
         }
+        if slot.session.theirs() > 0 {
+            for other in self.others() {
+                self.send_mail(now, other, Mail::SessionGone(slot.id), out);
+            }
+        }
         if self.accounts.get(esme.index()).is_some_and(|account| account.receivers() == 0) {
             self.refuse_waiting(now, esme, out);
         }
+    }
+}
+
+/// The timers of a link that has not bound.
+const fn before_bind(session_init: Duration) -> TimerSettings {
+    TimerSettings {
+        session_init,
+        enquire_link: Duration::ZERO,
+        inactivity: Duration::ZERO,
+        response: session_init,
     }
 }

@@ -5,14 +5,14 @@
 //! time, one for an ESME that has gone, parts of one message on two carriers.
 
 use super::Shard;
-use super::message::{IdFrom, Kind, LateMessage, Message, MessageKey, key_of};
+use super::message::{GuestKind, Kind, LateMessage, Message, MessageKey, key_of};
 use super::mt::{Body, has_room, id_of, takes_now};
 use super::port::Outbox;
 use crate::carrier::Carrier;
 use crate::carrier::settings::OnStatus;
 use crate::counters::Reason;
-use crate::ids::{CarrierId, LinkId, PoolId};
-use crate::ledger::{Given, NewEntry};
+use crate::ids::{CarrierId, EsmeId, LinkId, PoolId};
+use crate::ledger::NewEntry;
 use crate::route::health::Outcome;
 use crate::route::settings::OnUnknown;
 use crate::session::Owner;
@@ -28,6 +28,8 @@ pub(super) enum Place {
     Session(CarrierId, LinkId),
     /// A carrier's queue.
     Queue(CarrierId),
+    /// The home of a carrier, which finds a session or lets it wait.
+    Away(CarrierId),
 }
 
 impl Shard {
@@ -47,15 +49,16 @@ impl Shard {
                 return Err((CommandStatus::SYSTEM_ERROR, Reason::NoCarrier));
             }
             // Parts follow each other also into a queue, unless nobody would take them from there.
-            let up = self.carriers.get(placed.carrier.index()).is_some_and(Carrier::can_send);
+            let up = self.sends_now(placed.carrier);
             if placed.sent > 0 || (up && !message.tried.contains(&placed.carrier)) {
                 return self.place_at(now, placed.carrier, pdu.command_id(), body, out);
             }
         }
-        if let Some((carrier, link)) = self.pick(now.mono, message, pdu.command_id(), body, out) {
-            return Ok(Place::Session(carrier, link));
+        if let Some(place) = self.pick(now.mono, message, pdu.command_id(), body, out) {
+            return Ok(place);
         }
-        self.pick_queue(now, message, pdu.command_id(), body).map(Place::Queue)
+        let carrier = self.pick_queue(now, message, pdu.command_id(), body)?;
+        Ok(if self.is_here(carrier) { Place::Queue(carrier) } else { Place::Away(carrier) })
     }
 
     /// This carrier and no other.
@@ -67,6 +70,14 @@ impl Shard {
         body: &Body<'_>,
         out: &Outbox,
     ) -> Result<Place, (CommandStatus, Reason)> {
+        if !self.is_here(carrier) {
+            if !self.fits_at(carrier, command, body) {
+                return Err((CommandStatus::INVALID_MESSAGE_LENGTH, Reason::Parts));
+            }
+            let taken = self.room_at(carrier).at_all;
+            let full = (CommandStatus::QUEUE_FULL, Reason::QueueFull);
+            return if taken { Ok(Place::Away(carrier)) } else { Err(full) };
+        }
         let Self { carriers, links, .. } = self;
         let nobody = (CommandStatus::SYSTEM_ERROR, Reason::NoCarrier);
         let state = carriers.get_mut(carrier.index()).ok_or(nobody)?;
@@ -104,6 +115,38 @@ impl Shard {
                 }
                 self.enqueue(now, message, carrier, pdu)
             }
+            Place::Away(carrier) => {
+                let copy = self.retained.copy(pdu.bytes());
+                let frame = copy.ok_or((CommandStatus::THROTTLED, Reason::Retained))?;
+                Ok(self.send_away(now, message, carrier, frame, out))
+            }
+        }
+    }
+
+    /// As `commit`, for a message that holds its octets: they are neither copied nor lost.
+    pub(super) fn move_on(&mut self, now: Now, mut message: Message, place: Place, out: &mut Outbox) {
+        match place {
+            Place::Session(carrier, link) => {
+                message.carrier = carrier;
+                let frame = core::mem::take(&mut message.frame);
+                let key = self.messages.insert(message);
+                if let Some(pdu) = Pdu::whole(&frame) {
+                    self.send(now.mono, key, carrier, link, &pdu, &Body::again(&pdu), out);
+                }
+                self.keep_frame(key, frame);
+            }
+            Place::Queue(carrier) => {
+                if let Some((key, _)) = message.part {
+                    self.affinity.choose(now.mono, key, carrier);
+                }
+                message.carrier = carrier;
+                let key = self.messages.insert(message);
+                self.line_up(now, key, carrier);
+            }
+            Place::Away(carrier) => {
+                let frame = core::mem::take(&mut message.frame);
+                self.send_away(now, message, carrier, frame, out);
+            }
         }
     }
 
@@ -113,7 +156,18 @@ impl Shard {
             return Vec::new();
         }
         let used = |link| self.link(link).map_or(0, |slot| slot.session.window().used());
-        self.carriers.iter().map(|carrier| carrier.sessions().map(|(link, _)| used(link)).sum()).collect()
+        let hinted = |carrier: CarrierId| {
+            let hint = self.position.hints.of(carrier.index());
+            hint.map_or(0, |hint| u32::try_from(hint.used.get()).unwrap_or(u32::MAX))
+        };
+        let of = |(index, carrier): (usize, &Carrier<MessageKey>)| {
+            let id = CarrierId::new(index);
+            if !self.is_here(id) {
+                return hinted(id);
+            }
+            carrier.sessions().map(|(link, _)| used(link)).sum()
+        };
+        self.carriers.iter().enumerate().map(of).collect()
     }
 
     /// A carrier refused a message. True when it is tried again; else its answer is the carrier's.
@@ -133,6 +187,8 @@ impl Shard {
         }
         match action {
             None | Some(OnStatus::Fail) => false,
+            // Its home has let it wait while its time allowed it.
+            Some(OnStatus::SlowDown) if !self.is_here(carrier) => false,
             Some(OnStatus::SlowDown) => self.wait_again(now, message),
             Some(OnStatus::Next) => self.try_again(now, message, out),
             Some(OnStatus::Retry) => {
@@ -142,7 +198,7 @@ impl Shard {
         }
     }
 
-    fn finishes(&self, now: Now, message: &Message, carrier: CarrierId) -> bool {
+    pub(super) fn finishes(&self, now: Now, message: &Message, carrier: CarrierId) -> bool {
         let timeout = self.carriers.get(carrier.index()).map(|state| state.settings.response_timeout);
         timeout.is_some_and(|timeout| now.mono.after(timeout) <= message.deadline)
     }
@@ -167,7 +223,7 @@ impl Shard {
 
     /// Somewhere else, when there is somewhere with time enough.
     fn try_again(&mut self, now: Now, message: &mut Option<Message>, out: &mut Outbox) -> bool {
-        let Some(mut refused) = message.take() else { return false };
+        let Some(refused) = message.take() else { return false };
         let account = self.accounts.get(refused.esme.index());
         let attempts_max = account.map_or(1, |account| account.settings.attempts_max);
         if refused.attempts >= attempts_max {
@@ -177,30 +233,31 @@ impl Shard {
         if let Some((key, number)) = refused.part {
             self.affinity.refused(now.mono, key, number);
         }
-        let frame = core::mem::take(&mut refused.frame);
-        let placed = Pdu::whole(&frame).and_then(|pdu| {
-            let body = Body::again(&pdu);
-            let place = self.place(now, &refused, &pdu, &body, out).ok()?;
-            Some((pdu, body, place))
-        });
+        let placed = Pdu::whole(&refused.frame)
+            .and_then(|pdu| self.place(now, &refused, &pdu, &Body::again(&pdu), out).ok());
         let carrier_of = |place| match place {
-            Place::Session(carrier, _) | Place::Queue(carrier) => carrier,
+            Place::Session(carrier, _) | Place::Queue(carrier) | Place::Away(carrier) => carrier,
         };
         match placed {
-            Some((pdu, body, place)) if self.finishes(now, &refused, carrier_of(place)) => {
-                let sent = self.commit(now, refused, place, &pdu, &body, out);
-                self.settle_frame(sent.ok(), frame);
+            Some(place) if self.finishes(now, &refused, carrier_of(place)) => {
+                self.move_on(now, refused, place, out);
                 true
             }
             Some(_) | None => {
-                refused.frame = frame;
                 *message = Some(refused);
                 false
             }
         }
     }
 
-    /// What a carrier's answer says of its health and pace; a status that says that the session is wrong ends it.
+    /// What a carrier's answer to this account says of its health.
+    pub(super) fn judge(&mut self, now: Now, carrier: CarrierId, esme: EsmeId, status: CommandStatus) {
+        let bad = matches!(status.class(), StatusClass::Transient | StatusClass::Session);
+        let outcome = if bad { Outcome::Error } else { Outcome::Good };
+        self.balance.record(now.mono, carrier, esme, outcome);
+    }
+
+    /// What a carrier's answer says of its pace; a status that says that the session is wrong ends it.
     pub(super) fn learn_from(
         &mut self,
         now: Now,
@@ -209,7 +266,6 @@ impl Shard {
         status: CommandStatus,
         out: &mut Outbox,
     ) {
-        let class = status.class();
         let carrier = message.carrier;
         if let Some(state) = self.carriers.get_mut(carrier.index()) {
             if state.settings.on_status(status) == OnStatus::SlowDown && status != CommandStatus::OK {
@@ -218,10 +274,7 @@ impl Shard {
                 state.pace.accepted(message.sent_at);
             }
         }
-        let bad = matches!(class, StatusClass::Transient | StatusClass::Session);
-        let outcome = if bad { Outcome::Error } else { Outcome::Good };
-        self.balance.record(now.mono, carrier, message.esme, outcome);
-        if class == StatusClass::Session
+        if status.class() == StatusClass::Session
             && let Some(slot) = self.link_mut(link)
         {
             slot.session.drain(now.mono);
@@ -253,9 +306,12 @@ impl Shard {
     /// Keeps what a late answer to an overdue request would need.
     pub(super) fn keep_late(&mut self, link: LinkId, sequence: u32, owner: Owner) {
         let key: MessageKey = key_of(owner);
-        let Some(message) = self.messages.get(key).filter(|message| message.kind == Kind::Submit) else {
-            return;
+        let has_receipts = |message: &&Message| match message.kind {
+            Kind::Submit => true,
+            Kind::Guest(guest) => guest.what == GuestKind::Ordinary,
+            Kind::Part(_) | Kind::Operation(_) | Kind::Plain => false,
         };
+        let Some(message) = self.messages.get(key).filter(has_receipts) else { return };
         let v33 = self.carriers.get(message.carrier.index()).is_some_and(super::mt::is_v33);
         let data = message.command == CommandId::DATA_SM;
         let late = LateMessage {
@@ -281,15 +337,14 @@ impl Shard {
         {
             return;
         }
-        let given =
-            if late.id_from == IdFrom::Carrier { Given::Carrier } else { self.given(now, late.id_from) };
+        let given = self.given(now, late.id_from);
         let new = NewEntry {
             carrier: late.carrier,
             id,
             given,
             esme: late.esme,
             link: late.link,
-            mark: out.position(late.link),
+            mark: self.mark_of(late.esme, late.link, out),
             destination: late.destination,
             awaited: late.awaited,
         };

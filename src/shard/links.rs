@@ -7,10 +7,11 @@
 //! one read buffer.
 
 use super::Shard;
+use super::mail::Parcel;
 use super::port::{Action, CloseHow, Level, Outbox};
 use super::timers::Timer;
 use crate::counters::{Ignored, Reason};
-use crate::ids::{CarrierId, EsmeId, LinkId, ListenerId};
+use crate::ids::{CarrierId, EsmeId, LinkId, ListenerId, ShardId};
 use crate::limits::{OUTPUT_HARD, OUTPUT_STALL, PDU_READ, TAILS_KEPT};
 use crate::session::{Heard, Session, Ticked};
 use crate::smpp::command::CommandId;
@@ -97,6 +98,8 @@ pub(super) enum Flow {
     Pause,
     /// Nothing more is read.
     Stop,
+    /// This PDU and all behind it are for another shard.
+    Leave(ShardId),
 }
 
 impl Shard {
@@ -234,6 +237,10 @@ impl Shard {
                         return bytes.len() - rest.len();
                     }
                     Flow::Stop => return bytes.len(),
+                    Flow::Leave(to) => {
+                        self.leaving.push((id, to));
+                        return bytes.len() - rest.len();
+                    }
                 },
             }
         }
@@ -444,6 +451,19 @@ impl Shard {
         }
     }
 
+    /// Gives a link whose bind has come to the home of its account, which answers it.
+    pub(super) fn leave(&mut self, now: Now, id: LinkId, to: ShardId, out: &mut Outbox) {
+        let place = self.links.get_mut(id.index());
+        let Some(mut slot) = place.and_then(|place| place.take_if(|slot| slot.id == id)) else { return };
+        self.links_open -= 1;
+        let unread = core::mem::take(&mut slot.tail);
+        if let Some((listener, peer)) = slot.peer {
+            let parcel = Parcel { listener, peer, accepted: slot.session.born(), unread };
+            out.act(Action::HandOver { link: id, to, parcel });
+        }
+        self.drain_carriers(now, out);
+    }
+
     pub(super) fn on_closed(&mut self, now: Now, id: LinkId, reason: &str, out: &mut Outbox) {
         let place = self.links.get_mut(id.index());
         let Some(mut slot) = place.and_then(|place| place.take_if(|slot| slot.id == id)) else { return };
@@ -452,7 +472,7 @@ impl Shard {
         let tail = core::mem::take(&mut slot.tail);
         self.spare_tail(tail);
         if let Some((listener, peer)) = slot.peer {
-            self.forget_peer(listener, peer);
+            self.peer_gone(now, listener, peer, out);
         }
         match slot.side {
             Side::Unbound(_) => {}

@@ -123,6 +123,32 @@ pub enum Mail {
     LinksGone,
 }
 
+impl Mail {
+    /// True for what brings a credit back.
+    #[must_use]
+    pub const fn is_reply(&self) -> bool {
+        match self {
+            Self::Answered { .. }
+            | Self::Unknown { .. }
+            | Self::NotTaken { .. }
+            | Self::NotFound { .. }
+            | Self::Delivered { .. }
+            | Self::NotDelivered { .. }
+            | Self::Noted { .. } => true,
+            Self::Submit(_)
+            | Self::Operation { .. }
+            | Self::Deliver(_)
+            | Self::Alert { .. }
+            | Self::Index(_)
+            | Self::SessionGone(_)
+            | Self::CarrierUp
+            | Self::LinkGone { .. }
+            | Self::EsmesGone
+            | Self::LinksGone => false,
+        }
+    }
+}
+
 /// A message on its way to a carrier of another shard.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Submit {
@@ -140,8 +166,9 @@ pub struct Submit {
     pub destination: AddressTail,
     /// Final receipts asked for.
     pub awaited: u16,
-    /// Index it as soon as it is accepted; else `Mail::Index` follows.
-    pub index: bool,
+    /// It may wait when it is throttled, and its receipts are expected as soon as it is accepted. Otherwise, for a part
+    /// of a submit_multi or what is no submit, neither; `Mail::Index` may follow.
+    pub ordinary: bool,
     /// When it must be answered.
     pub deadline: Instant,
     /// The PDU.

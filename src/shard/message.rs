@@ -1,7 +1,8 @@
 //! What is in flight: messages toward carriers, deliveries toward ESMEs, and the octets that are held for them.
 //! Owns: the tables. Takes: new entries. Gives: them back by a handle that tells stale from live.
 
-use crate::ids::{CarrierId, EsmeId, LinkId, PoolId};
+use super::mail::Tag;
+use crate::ids::{CarrierId, EsmeId, LinkId, PoolId, ShardId};
 use crate::ledger::{AddressTail, EntryKey, Given, IdText};
 use crate::limits::{LATE_MAX, RETAINED_BUFFER_MAX, RETAINED_BUFFERS_KEPT, RETAINED_MAX};
 use crate::route::affinity::Key as PartsKey;
@@ -32,6 +33,15 @@ pub(super) fn key_of<K: Key>(owner: Owner) -> K {
     KeyData::from_ffi(owner.0).into()
 }
 
+/// The tag of a key in a letter, and back.
+pub(super) fn tag_of(key: impl Key) -> Tag {
+    Tag(key.data().as_ffi())
+}
+
+pub(super) fn key_of_tag<K: Key>(tag: Tag) -> K {
+    KeyData::from_ffi(tag.0).into()
+}
+
 /// Whose id the ESME gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum IdFrom {
@@ -39,6 +49,8 @@ pub(super) enum IdFrom {
     Own,
     /// 8 hex digits, for 3.3 peers.
     Short,
+    /// Decided before it went to another shard.
+    Already(Given),
 }
 
 /// What a message is, as far as its answer goes.
@@ -48,10 +60,30 @@ pub(super) enum Kind {
     Submit,
     /// A part of a split submit_multi.
     Part(MultiKey),
-    /// query, cancel, replace of this message.
-    Operation(EntryKey),
+    /// query, cancel, replace of a message that some shard knows; those with a bit set were asked.
+    Operation(u64),
     /// Answered as the carrier answers: param_retrieve.
     Plain,
+    /// It is here for a carrier; its owner is to hear what became of it.
+    Guest(Guest),
+}
+
+/// What the home of a carrier knows of the owner of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Guest {
+    pub(super) from: ShardId,
+    pub(super) tag: Tag,
+    pub(super) what: GuestKind,
+}
+
+/// What a guest is, as far as its reply goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum GuestKind {
+    /// See `mail::Submit`.
+    Ordinary,
+    Other,
+    /// Its octets were rewritten for the carrier; the owner has its own.
+    Operation,
 }
 
 /// A request of an ESME on its way to a carrier and back.
@@ -82,6 +114,8 @@ pub(super) struct Message {
     pub(super) awaited: u16,
     /// It is answered by then.
     pub(super) deadline: Instant,
+    /// It is with the home of its carrier, another shard, and its octets with it.
+    pub(super) away: bool,
     /// The PDU while it waits in a queue, or as long as its answer needs it.
     pub(super) frame: Vec<u8>,
 }
@@ -148,20 +182,31 @@ pub(super) struct Multi {
 
 pub(super) type Multis = SlotMap<MultiKey, Multi>;
 
+/// Who is told what became of a delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// The carrier's session, with its sequence number.
+    Link(LinkId, u32),
+    /// The carrier's home.
+    Shard(ShardId, Tag),
+}
+
 /// A receipt or MO on its way to an ESME and its answer back.
 #[derive(Debug)]
 pub(super) struct Delivery {
     pub(super) carrier: CarrierId,
-    pub(super) carrier_link: LinkId,
-    pub(super) carrier_sequence: u32,
+    pub(super) origin: Origin,
     pub(super) command: CommandId,
     pub(super) esme: EsmeId,
     /// The session that has it now.
     pub(super) link: LinkId,
-    /// Its message, when it is a receipt.
+    pub(super) is_receipt: bool,
+    /// Its message, when it is a receipt and this is the carrier's home.
     pub(super) entry: Option<EntryKey>,
-    /// The receipt names its message otherwise than the ESME knows it.
-    pub(super) other_id: bool,
+    /// The id that the ESME knows its message by, when the receipt names it otherwise.
+    pub(super) known_as: Option<IdText>,
+    /// Where the response of a receipt's message ends, and in which stream.
+    pub(super) written: Option<(LinkId, u64)>,
     /// A receipt that ends its message.
     pub(super) is_final: bool,
     /// What a receipt says.
@@ -197,13 +242,39 @@ impl Retained {
         Some(buffer)
     }
 
-    /// Gives a copy back.
-    pub(super) fn release(&mut self, mut frame: Vec<u8>) {
+    /// A buffer for what is not held: it goes to another shard at once.
+    pub(super) fn buffer(&mut self, octets: &[u8]) -> Vec<u8> {
+        let mut buffer = self.spare.pop().unwrap_or_default();
+        buffer.extend_from_slice(octets);
+        buffer
+    }
+
+    /// A copy goes to another shard, which holds it from now on.
+    pub(super) fn hand_out(&mut self, frame: Vec<u8>) -> Vec<u8> {
         debug_assert!(self.bytes >= frame.len());
         self.bytes -= frame.len();
-        if (1..=RETAINED_BUFFER_MAX).contains(&frame.capacity()) && self.spare.len() < RETAINED_BUFFERS_KEPT {
-            frame.clear();
-            self.spare.push(frame);
+        frame
+    }
+
+    /// A copy came from another shard. It is let in also over the limit: what is under way is bounded by credits.
+    pub(super) fn take_in(&mut self, frame: Vec<u8>) -> Vec<u8> {
+        self.bytes += frame.len();
+        frame
+    }
+
+    /// Gives a copy back.
+    pub(super) fn release(&mut self, frame: Vec<u8>) {
+        debug_assert!(self.bytes >= frame.len());
+        self.bytes -= frame.len();
+        self.reuse(frame);
+    }
+
+    /// Keeps a buffer for later, when it is worth it.
+    pub(super) fn reuse(&mut self, mut buffer: Vec<u8>) {
+        if (1..=RETAINED_BUFFER_MAX).contains(&buffer.capacity()) && self.spare.len() < RETAINED_BUFFERS_KEPT
+        {
+            buffer.clear();
+            self.spare.push(buffer);
         }
     }
 }

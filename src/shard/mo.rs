@@ -6,10 +6,11 @@
 
 use super::Shard;
 use super::links::Flow;
-use super::message::Delivery;
+use super::mail::{Deliver, Mail, Tag};
+use super::message::{Delivery, DeliveryKey, Origin, key_of_tag, tag_of};
 use super::port::Outbox;
-use crate::counters::{Ignored, Reason};
-use crate::ids::{CarrierId, EsmeId, LinkId};
+use crate::counters::{Ignored, Match, Reason};
+use crate::ids::{CarrierId, EsmeId, LinkId, ShardId};
 use crate::limits::DELIVERIES_MAX;
 use crate::smpp::command::CommandId;
 use crate::smpp::cursor::PduError;
@@ -68,7 +69,7 @@ impl Shard {
         out: &mut Outbox,
     ) -> Flow {
         if pdu.command_id() == CommandId::ALERT_NOTIFICATION {
-            self.on_alert(carrier, pdu, out);
+            self.on_alert(now, carrier, 0, pdu, out);
             return Flow::Next;
         }
         let delivered = match Delivered::parse(pdu) {
@@ -88,7 +89,7 @@ impl Shard {
         let v33 = self.carriers.get(carrier.index()).is_some_and(super::mt::is_v33);
         match delivered.receipt(v33) {
             Some(receipt) => self.on_receipt(now, id, carrier, &receipt, &delivered, pdu, out),
-            None => self.on_mo(now, id, carrier, &delivered, pdu, out),
+            None => self.on_mo(now, id, carrier, None, pdu, out),
         }
         Flow::Next
     }
@@ -103,20 +104,24 @@ impl Shard {
         route.map(|route| route.deliver.as_slice())
     }
 
+    /// Offers an MO to the accounts of its route, from the one behind `former` on, until one takes it.
     fn on_mo(
         &mut self,
         now: Now,
         id: LinkId,
         carrier: CarrierId,
-        delivered: &Delivered<'_>,
+        former: Option<(EsmeId, CommandStatus)>,
         pdu: &Pdu<'_>,
         out: &mut Outbox,
     ) {
-        let targets = self.mo_targets(carrier, delivered.destination()).unwrap_or_default().to_vec();
-        let mut status = CommandStatus::RECEIVER_TEMPORARY;
+        let destination = Delivered::parse(pdu).map_or(&[] as &[u8], |delivered| delivered.destination());
+        let targets = self.mo_targets(carrier, destination).unwrap_or_default();
+        let done = former.and_then(|(former, _)| targets.iter().position(|target| *target == former));
+        let targets = targets.get(done.map_or(0, |done| done + 1)..).unwrap_or_default().to_vec();
+        let mut status = former.map_or(CommandStatus::RECEIVER_TEMPORARY, |(_, status)| status);
         for esme in targets {
             let delivery = delivery_of(id, carrier, esme, pdu);
-            match self.offer(now, delivery, pdu, out) {
+            match self.give(now, delivery, pdu, out) {
                 Ok(()) => return,
                 Err(why) => status = why,
             }
@@ -126,6 +131,93 @@ impl Shard {
         }
         self.count_mo(carrier, status);
         self.answer_delivery(now, id, pdu.command_id(), pdu.sequence_number(), status, out);
+    }
+
+    /// Gives a delivery to its account, here or on the account's home.
+    pub(super) fn give(
+        &mut self,
+        now: Now,
+        mut delivery: Delivery,
+        pdu: &Pdu<'_>,
+        out: &mut Outbox,
+    ) -> Result<(), CommandStatus> {
+        const LATER: CommandStatus = CommandStatus::RECEIVER_TEMPORARY;
+        let (esme, carrier, state) = (delivery.esme, delivery.carrier, delivery.state);
+        let home = self.position.homes.of_esme(esme);
+        if home == self.position.shard {
+            return self.offer(now, delivery, pdu, out);
+        }
+        if !self.has_credit(home) {
+            return Err(LATER);
+        }
+        let frame = self.retained.copy(pdu.bytes()).ok_or(LATER)?;
+        let frame = self.retained.hand_out(frame);
+        let entry = delivery.entry.and_then(|entry| self.ledger.get(entry));
+        let submitted = entry.map(|entry| entry.link);
+        let known_as = delivery.known_as.take();
+        let tag = tag_of(self.deliveries.insert(delivery));
+        let deliver = Deliver { tag, carrier, esme, submitted, known_as, state, frame };
+        self.request(now, home, Mail::Deliver(deliver), out);
+        Ok(())
+    }
+
+    /// A receipt or MO came for an account of ours.
+    pub(super) fn on_foreign_delivery(
+        &mut self,
+        now: Now,
+        from: ShardId,
+        deliver: Deliver,
+        out: &mut Outbox,
+    ) {
+        let Deliver { tag, carrier, esme, submitted, known_as, state, frame } = deliver;
+        let frame = self.retained.take_in(frame);
+        let Some(pdu) = Pdu::whole(&frame) else {
+            debug_assert!(false, "shards send whole PDUs");
+            return self.retained.release(frame);
+        };
+        let mut delivery = delivery_of(LinkId::default(), carrier, esme, &pdu);
+        delivery.origin = Origin::Shard(from, tag);
+        delivery.is_receipt = submitted.is_some();
+        delivery.known_as = known_as;
+        delivery.state = state;
+        // Its response was appended before this came: shards' letters keep their order.
+        delivery.written = submitted.map(|link| (link, out.position(link)));
+        match self.offer(now, delivery, &pdu, out) {
+            Ok(()) => self.retained.release(frame),
+            Err(status) => {
+                let frame = self.retained.hand_out(frame);
+                self.send_mail(now, from, Mail::NotDelivered { tag, status, frame }, out);
+            }
+        }
+    }
+
+    /// No session of the account's home took it: at once, when its octets come back; else after it was offered.
+    pub(super) fn on_not_delivered(
+        &mut self,
+        now: Now,
+        tag: Tag,
+        status: CommandStatus,
+        frame: Vec<u8>,
+        out: &mut Outbox,
+    ) {
+        let frame = self.retained.take_in(frame);
+        let key: DeliveryKey = key_of_tag(tag);
+        let pdu = Pdu::whole(&frame);
+        let Some(delivery) = self.deliveries.get(key) else { return self.retained.release(frame) };
+        match (delivery.origin, pdu) {
+            (Origin::Link(link, _), Some(pdu)) if !delivery.is_receipt && self.link(link).is_some() => {
+                let (carrier, esme) = (delivery.carrier, delivery.esme);
+                self.deliveries.remove(key);
+                self.on_mo(now, link, carrier, Some((esme, status)), &pdu, out);
+            }
+            _ => {
+                if delivery.is_receipt && pdu.is_none() {
+                    self.count_receipt(delivery.carrier, Match::Matched, Some(delivery.state));
+                }
+                self.fail_delivery(now, key, status, out);
+            }
+        }
+        self.retained.release(frame);
     }
 
     /// The carrier keeps it and tries again: ESME_RX_T_APPN.
@@ -163,14 +255,21 @@ impl Shard {
         }
     }
 
-    /// alert_notification has no response: it is given to a session that receives, or dropped and counted.
-    fn on_alert(&mut self, carrier: CarrierId, pdu: &Pdu<'_>, out: &mut Outbox) {
+    /// alert_notification has no response: it is given to a session that receives, or dropped and counted. `at`: the
+    /// account of its route to begin with.
+    fn on_alert(&mut self, now: Now, carrier: CarrierId, at: u32, pdu: &Pdu<'_>, out: &mut Outbox) {
         let Ok(alert) = AlertNotification::parse(pdu) else {
             self.counters.refusals.at(Reason::Malformed as usize).bump();
             return;
         };
         let targets = self.mo_targets(carrier, alert.esme.digits).unwrap_or_default().to_vec();
-        for esme in targets {
+        for (index, esme) in targets.into_iter().enumerate().skip(at as usize) {
+            let home = self.position.homes.of_esme(esme);
+            if home != self.position.shard && self.has_credit(home) {
+                let frame = self.retained.buffer(pdu.bytes());
+                let mail = Mail::Alert { tag: Tag(0), carrier, at: index as u32, frame };
+                return self.request(now, home, mail, out);
+            }
             let Self { accounts, links, .. } = self;
             let Some(account) = accounts.get_mut(esme.index()) else { continue };
             let receiver = account.next_receiver(|link| {
@@ -184,6 +283,23 @@ impl Shard {
             return;
         }
         self.ignored(Ignored::Alert);
+    }
+
+    /// An alert_notification came for an account of ours, or for those behind it.
+    pub(super) fn on_foreign_alert(
+        &mut self,
+        now: Now,
+        (from, tag): (ShardId, Tag),
+        carrier: CarrierId,
+        at: u32,
+        frame: Vec<u8>,
+        out: &mut Outbox,
+    ) {
+        if let Some(pdu) = Pdu::whole(&frame) {
+            self.on_alert(now, carrier, at, &pdu, out);
+        }
+        self.retained.reuse(frame);
+        self.send_mail(now, from, Mail::Noted { tag }, out);
     }
 }
 
@@ -212,13 +328,14 @@ pub(super) fn answer_carrier(
 pub(super) fn delivery_of(link: LinkId, carrier: CarrierId, esme: EsmeId, pdu: &Pdu<'_>) -> Delivery {
     Delivery {
         carrier,
-        carrier_link: link,
-        carrier_sequence: pdu.sequence_number(),
+        origin: Origin::Link(link, pdu.sequence_number()),
         command: pdu.command_id(),
         esme,
         link: LinkId::default(),
+        is_receipt: false,
         entry: None,
-        other_id: false,
+        known_as: None,
+        written: None,
         is_final: false,
         state: MessageState::Unknown,
         frame: Vec::new(),

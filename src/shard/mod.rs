@@ -4,14 +4,17 @@
 //! (`port::Input`). Gives: all its outputs (`port::Outbox`). Never: does I/O, reads a clock, shares state.
 //!
 //! `links` cuts streams into PDUs; `esmes` and `carriers` let sessions begin and end; `mt` takes a submit from an ESME
-//! to a carrier (`queue` while it waits, `failover` when it is refused or lost) and `answers` its answer back, `multi` the same for many destinations, `operations` for query, cancel and
+//! to a carrier (`queue` while it waits, `failover` when it is refused or lost) and `answers` its answer back; where the
+//! two are at home on different shards `post` carries letters, `away` stands for the carrier and `guests` for the ESME, `multi` the same for many destinations, `operations` for query, cancel and
 //! replace; `mo` takes receipts and MO from a carrier to an ESME and the answer back. `status` tells how all of it is,
 //! `tally` counts it by status and state.
 
 mod answers;
+mod away;
 mod carriers;
 mod esmes;
 mod failover;
+mod guests;
 mod links;
 mod log;
 pub mod mail;
@@ -23,6 +26,7 @@ mod offer;
 mod operations;
 mod own_id;
 pub mod port;
+mod post;
 mod queue;
 mod receipts;
 pub mod status;
@@ -35,19 +39,23 @@ use crate::carrier::Carrier;
 use crate::config::{Config, Homes};
 use crate::counters::{Hints, Ignored, Reason, ShardCounters};
 use crate::esme::Account;
-use crate::ids::{CarrierId, EsmeId, LinkId, ShardId};
+use crate::ids::{CarrierId, EsmeId, LinkId, PoolId, ShardId};
 use crate::ledger::{FormLearner, Ledger, Parked};
 use crate::prng::Prng;
+use crate::route::table::carriers_of;
 use crate::route::{Affinity, Balance, RouteTable, only_carriers};
 use crate::session::WindowPool;
 use crate::time::{Instant, Now};
 use core::net::IpAddr;
 use links::{LinkSlot, Side};
 use log::LogLimit;
+use mail::Mail;
 use message::{Deliveries, DeliveryKey, Late, MessageKey, Messages, Multis, Retained};
 use mt::Quanta;
 use own_id::OwnIds;
 use port::{Action, Core, Input, Outbox};
+use post::Post;
+use smallvec::SmallVec;
 use std::collections::HashMap;
 use std::sync::Arc;
 use timers::{Timer, TimerQueue};
@@ -101,6 +109,11 @@ pub struct Shard {
     log_limit: LogLimit,
     /// Paused links whose reason may have gone.
     wake: Vec<LinkId>,
+    /// Links whose bind has shown that they are at home elsewhere.
+    leaving: Vec<(LinkId, ShardId)>,
+    post: Post,
+    /// By pool: the carriers of other shards that it can lead to.
+    reached: Vec<SmallVec<[CarrierId; 8]>>,
     draining: bool,
 }
 
@@ -126,18 +139,29 @@ impl Shard {
         let accounts = config.esmes.iter().zip(only).map(|(esme, only)| Account::new(esme.clone(), only));
         let named = config.esmes.iter().enumerate();
         let mut timers = TimerQueue::default();
-        for index in 0..config.carriers.len() {
-            timers.push_once(Instant::ZERO, Timer::Carrier(CarrierId::new(index)));
+        let here = |carrier: CarrierId| position.homes.of_carrier(carrier) == position.shard;
+        for id in (0..config.carriers.len()).map(CarrierId::new).filter(|id| here(*id)) {
+            timers.push_once(Instant::ZERO, Timer::Carrier(id));
         }
+        let carriers = config.carriers.iter().enumerate().map(|(index, settings)| {
+            let mut carrier = Carrier::new(settings.clone(), Instant::ZERO);
+            if !here(CarrierId::new(index)) {
+                carrier.retire();
+            }
+            carrier
+        });
+        let carriers = carriers.collect();
+        let post = Post::new(&config, &position);
+        let reached = (0..config.pools.len()).map(|pool| {
+            let reached = carriers_of(&config.pools, PoolId::new(pool)).into_iter();
+            reached.filter(|carrier| !here(*carrier)).collect()
+        });
+        let reached = reached.collect();
         Self {
             accounts: accounts.collect(),
             system_ids: named.map(|(index, esme)| (esme.system_id.clone(), EsmeId::new(index))).collect(),
             quanta: vec![Quanta::default(); config.esmes.len()],
-            carriers: config
-                .carriers
-                .iter()
-                .map(|carrier| Carrier::new(carrier.clone(), Instant::ZERO))
-                .collect(),
+            carriers,
             expiry: vec![Instant::from_nanos(u64::MAX); config.carriers.len()],
             forms: config.carriers.iter().map(|carrier| FormLearner::new(carrier.message_id_form)).collect(),
             routes: RouteTable::new(&config.routes),
@@ -165,6 +189,9 @@ impl Shard {
             prng: Prng::new(seed),
             log_limit: LogLimit::default(),
             wake: Vec::new(),
+            leaving: Vec::new(),
+            post,
+            reached,
             draining: false,
         }
     }
@@ -238,17 +265,28 @@ impl Shard {
         self.drain_carriers(now, out);
     }
 
-    /// While draining: when no ESME is left, the carriers are unbound; when no link is left, the driver stops.
+    /// While draining: when no ESME is left on any shard, the carriers are unbound; when no link is left on any, the
+    /// driver stops.
     fn drain_carriers(&mut self, now: Now, out: &mut Outbox) {
         if !self.draining {
             return;
         }
-        if self.links_open == 0 {
-            out.act(Action::Exit);
-            return;
-        }
+        let own = 1 << self.position.shard.0;
+        let all = u64::MAX >> (64 - self.shards());
         let esmes = self.links.iter().flatten().any(|slot| !matches!(slot.side, Side::Carrier(..)));
-        if esmes {
+        if !esmes && self.post.esmes_gone & own == 0 {
+            self.post.esmes_gone |= own;
+            self.others().for_each(|other| out.mail(other, Mail::EsmesGone));
+        }
+        if self.links_open == 0 && self.post.links_gone & own == 0 {
+            self.post.links_gone |= own;
+            self.others().for_each(|other| out.mail(other, Mail::LinksGone));
+        }
+        if self.post.links_gone == all && self.links_open == 0 {
+            return out.act(Action::Exit);
+        }
+        // Carriers answer for the ESMEs of every shard.
+        if esmes || self.post.esmes_gone != all {
             return;
         }
         let ids: Vec<LinkId> = self.links.iter().flatten().map(|slot| slot.id).collect();
@@ -280,7 +318,8 @@ impl Core for Shard {
             Input::ConnectFailed { ticket, reason } => self.on_connect_failed(now, ticket, reason, out),
             Input::Room { link } => self.on_room(now, link, out),
             Input::Closed { link, reason } => self.on_closed(now, link, reason, out),
-            Input::HandedOver { .. } | Input::Mail { .. } => {}
+            Input::HandedOver { link, parcel } => self.on_handed_over(now, link, &parcel, out),
+            Input::Mail { from, mail } => self.on_mail(now, from, mail, out),
             Input::Time => self.on_time(now, out),
             Input::Drain => self.on_drain(now, out),
             Input::Ask { ticket, ask } => self.on_ask(now, ticket, ask, out),
@@ -288,6 +327,10 @@ impl Core for Shard {
         while let Some(link) = self.wake.pop() {
             self.resume(now, link, out);
         }
+        while let Some((link, to)) = self.leaving.pop() {
+            self.leave(now, link, to, out);
+        }
+        self.publish(now.mono, out);
         self.update_gauges();
     }
 

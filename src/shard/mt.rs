@@ -4,9 +4,11 @@
 //! Never: decodes or re-encodes a body; copies it once, into the output of the link it leaves by.
 
 use super::Shard;
+use super::failover::Place;
 use super::links::{Flow, Side};
 use super::message::{IdFrom, Kind, Message, MessageKey, owner_of};
 use super::port::Outbox;
+use super::post::Room;
 use super::queue::needs_frame;
 use crate::carrier::Carrier;
 use crate::counters::Reason;
@@ -244,6 +246,7 @@ impl Shard {
             destination: AddressTail::ANY,
             awaited: 0,
             deadline: now.mono.after(timeout),
+            away: false,
             frame: Vec::new(),
         }
     }
@@ -273,7 +276,10 @@ impl Shard {
         let place = self.place(now, &message, pdu, body, out)?;
         let key = self.commit(now, message, place, pdu, body, out)?;
         let held = self.messages.get(key).is_some_and(|message| {
-            message.frame.is_empty() && message.kind == Kind::Submit && needs_frame(&self.accounts, message)
+            message.frame.is_empty()
+                && !message.away
+                && message.kind == Kind::Submit
+                && needs_frame(&self.accounts, message)
         });
         if held {
             // Without room for the copy there is no second attempt.
@@ -293,24 +299,33 @@ impl Shard {
         command: CommandId,
         body: &Body<'_>,
         out: &Outbox,
-    ) -> Option<(CarrierId, LinkId)> {
+    ) -> Option<Place> {
         let pool = message.pool?;
         if let Some(found) = self.pick_quantum(now, message, command, body, out) {
             return Some(found);
         }
         let outstanding = self.outstanding(pool);
+        let away = self.rooms(pool, |room| room.at_once);
         let Self { quanta, carriers, links, balance, .. } = self;
         let room = |link: LinkId| has_room(links, link, out);
         let count = |carrier: CarrierId| outstanding.get(carrier.index()).copied().unwrap_or(0);
         let ask = Ask { now, destination: body.destination(), outstanding: &count };
         let path = balance.choose(pool, &ask, &mut |id| {
             carriers.get_mut(id.index()).is_some_and(|carrier| {
+                if away.contains(&id) {
+                    return !message.tried.contains(&id) && (!is_v33(carrier) || body.fits_v33(command));
+                }
                 !message.tried.contains(&id)
                     && takes_now(carrier, now, command, body)
                     && carrier.next_sender(room).is_some()
             })
         })?;
-        let link = carriers.get_mut(path.carrier.index())?.next_sender(room)?;
+        let is_away = away.contains(&path.carrier);
+        let link = if is_away {
+            LinkId::default()
+        } else {
+            carriers.get_mut(path.carrier.index())?.next_sender(room)?
+        };
         balance.charge(&path);
         let left = balance.quantum(pool) - 1;
         let quantum = Quantum { pool, path, link, left, ejections: balance.ejections() };
@@ -319,7 +334,14 @@ impl Shard {
             Some(place) => *place = quantum,
             None => quanta.push(quantum),
         }
-        Some((path.carrier, link))
+        Some(if is_away { Place::Away(path.carrier) } else { Place::Session(path.carrier, link) })
+    }
+
+    /// The carriers of other shards under a pool that have such room.
+    pub(super) fn rooms(&mut self, pool: PoolId, wanted: impl Fn(Room) -> bool) -> SmallVec<[CarrierId; 8]> {
+        let away = self.reached.get(pool.index()).filter(|away| !away.is_empty()).cloned();
+        let away = away.unwrap_or_default().into_iter();
+        away.filter(|carrier| wanted(self.room_at(*carrier))).collect()
     }
 
     /// The session of the present quantum, while it has room.
@@ -331,22 +353,29 @@ impl Shard {
         command: CommandId,
         body: &Body<'_>,
         out: &Outbox,
-    ) -> Option<(CarrierId, LinkId)> {
-        let Self { quanta, carriers, links, balance, .. } = self;
-        let mut quanta = quanta.get_mut(message.esme.index())?.iter_mut();
-        let quantum = quanta.find(|quantum| Some(quantum.pool) == message.pool)?;
-        let carrier = carriers.get_mut(quantum.path.carrier.index())?;
-        let holds = quantum.left > 0
-            && quantum.ejections == balance.ejections()
-            && !message.tried.contains(&quantum.path.carrier)
-            && has_room(links, quantum.link, out)
-            && takes_now(carrier, now, command, body);
-        if !holds {
+    ) -> Option<Place> {
+        let quanta = self.quanta.get(message.esme.index())?;
+        let at = quanta.iter().position(|quantum| Some(quantum.pool) == message.pool)?;
+        let quantum = *quanta.get(at)?;
+        let id = quantum.path.carrier;
+        if quantum.left == 0 || quantum.ejections != self.balance.ejections() || message.tried.contains(&id) {
             return None;
         }
-        quantum.left -= 1;
-        balance.charge(&quantum.path);
-        Some((quantum.path.carrier, quantum.link))
+        let place = if self.is_here(id) {
+            let Self { carriers, links, .. } = self;
+            let holds = has_room(links, quantum.link, out)
+                && takes_now(carriers.get_mut(id.index())?, now, command, body);
+            holds.then_some(Place::Session(id, quantum.link))?
+        } else {
+            let holds = self.room_at(id).at_once && self.fits_at(id, command, body);
+            holds.then_some(Place::Away(id))?
+        };
+        if let Some(quantum) = self.quanta.get_mut(message.esme.index()).and_then(|quanta| quanta.get_mut(at))
+        {
+            quantum.left -= 1;
+        }
+        self.balance.charge(&quantum.path);
+        Some(place)
     }
 
     /// Writes a message to a session that has room.
@@ -378,6 +407,7 @@ impl Shard {
         if was_empty {
             self.arm(link);
         }
+        self.changed(carrier);
         if let Some(cells) = self.counters.carriers.get(carrier.index()) {
             cells.submits.bump();
         }

@@ -245,7 +245,7 @@ impl Shard {
                 destination: AddressTail::ANY,
                 awaited: *awaited,
             };
-            self.keep(now, &new, out);
+            self.keep_at_home(now, &new, out);
         }
     }
 }

@@ -4,14 +4,14 @@
 //! exactly one answer to its carrier: the ESME's own, or ESME_RX_T_APPN. Never: ESME_ROK before the ESME's.
 
 use super::Shard;
-use super::message::{Delivery, DeliveryKey, key_of, owner_of};
+use super::mail::{Mail, Tag};
+use super::message::{Delivery, DeliveryKey, Origin, key_of, key_of_tag, owner_of};
 use super::mo::{Delivered, answer_carrier};
 use super::port::Outbox;
 use super::timers::Timer;
-use crate::counters::Ignored;
+use crate::counters::{Ignored, Match};
 use crate::esme::settings::ReceiptsTo;
 use crate::ids::{EsmeId, LinkId};
-use crate::ledger::EntryKey;
 use crate::limits::{WAITING_MAX, WAITING_TIME};
 use crate::session::Owner;
 use crate::smpp::command::CommandId;
@@ -35,7 +35,7 @@ impl Shard {
         out: &mut Outbox,
     ) -> Result<(), CommandStatus> {
         const LATER: CommandStatus = CommandStatus::RECEIVER_TEMPORARY;
-        let (esme, entry) = (delivery.esme, delivery.entry);
+        let (esme, written) = (delivery.esme, delivery.written);
         let account = self.accounts.get(esme.index()).ok_or(LATER)?;
         let receivers = account.receivers();
         if receivers == 0 {
@@ -45,7 +45,7 @@ impl Shard {
             return Err(CommandStatus::INVALID_MESSAGE_LENGTH);
         }
         let idle = self.accounts.get(esme.index()).is_some_and(|account| account.waiting.is_empty());
-        if idle && let Some(link) = self.receiver(esme, entry, LinkId::default(), pdu, out) {
+        if idle && let Some(link) = self.receiver(esme, written, LinkId::default(), pdu, out) {
             if receivers > 1 {
                 // A second session may have to be tried. Without room for the copy there is no second try.
                 delivery.frame = self.retained.copy(pdu.bytes()).unwrap_or_default();
@@ -82,27 +82,20 @@ impl Shard {
         accounts.get_mut(esme.index()).and_then(|account| account.next_receiver(receives)).is_some()
     }
 
-    /// Where the response of a receipt's message ends, and in which stream.
-    fn written_at(&self, entry: Option<EntryKey>) -> Option<(LinkId, u64)> {
-        entry.and_then(|key| self.ledger.get(key)).map(|entry| (entry.link, entry.mark))
-    }
-
     /// A session of the account that may be given this now, other than `not`.
     fn receiver(
         &mut self,
         esme: EsmeId,
-        entry: Option<EntryKey>,
+        written: Option<(LinkId, u64)>,
         not: LinkId,
         pdu: &Pdu<'_>,
         out: &Outbox,
     ) -> Option<LinkId> {
-        let written = self.written_at(entry);
         let fits = fits_v33(pdu);
         let Self { accounts, links, .. } = self;
         let account = accounts.get_mut(esme.index())?;
         let usable = |link: LinkId| {
             let slot = links.get(link.index()).and_then(Option::as_ref).filter(|slot| slot.id == link);
-            // Not before the message's response was written, unless it goes behind it in the same stream.
             let after = written.is_none_or(|(at, mark)| at == link || out.is_flushed(at, mark));
             link != not
                 && after
@@ -121,7 +114,7 @@ impl Shard {
     }
 
     fn deliver(&mut self, now: Now, key: DeliveryKey, link: LinkId, pdu: &Pdu<'_>, out: &mut Outbox) {
-        let Self { links, windows, deliveries, ledger, .. } = self;
+        let Self { links, windows, deliveries, .. } = self;
         let (Some(delivery), Some(Some(slot))) = (deliveries.get_mut(key), links.get_mut(link.index()))
         else {
             return;
@@ -131,9 +124,7 @@ impl Shard {
         let command = if v33 { CommandId::DELIVER_SM } else { pdu.command_id() };
         let was_empty = slot.session.window().used() == 0;
         let Some(sequence) = slot.session.send(now.mono, command, owner_of(key), windows) else { return };
-        let entry = delivery.entry.and_then(|entry| ledger.get(entry)).filter(|_| delivery.other_id);
-        let own = entry.map(|entry| entry.given.text().unwrap_or_else(|| entry.id.clone()));
-        write_delivery(pdu, own.as_deref(), v33, sequence, out.to(link));
+        write_delivery(pdu, delivery.known_as.as_deref(), v33, sequence, out.to(link));
         if was_empty {
             self.arm(link);
         }
@@ -149,30 +140,61 @@ impl Shard {
         pdu: &Pdu<'_>,
         out: &mut Outbox,
     ) {
-        let Some(delivery) = self.deliveries.remove(key_of(owner)) else { return };
-        let ok =
-            pdu.header().command_status == CommandStatus::OK && pdu.command_id() != CommandId::GENERIC_NACK;
-        self.settle_entry(&delivery, ok);
-        if ok && let Some(cells) = self.counters.esmes.get(esme.index()) {
-            if delivery.entry.is_some() {
+        let Some(mut delivery) = self.deliveries.remove(key_of(owner)) else { return };
+        self.retained.release(core::mem::take(&mut delivery.frame));
+        if is_ok(pdu)
+            && let Some(cells) = self.counters.esmes.get(esme.index())
+        {
+            if delivery.is_receipt {
                 cells.receipts.bump();
                 cells.receipts_by_state.at(usize::from(delivery.state.octet())).bump();
             } else {
                 cells.mo.bump();
             }
         }
-        if delivery.entry.is_none() {
-            self.count_mo(delivery.carrier, pdu.header().command_status);
+        match delivery.origin {
+            Origin::Link(link, sequence) => self.conclude(now, &delivery, (link, sequence), pdu, out),
+            Origin::Shard(from, tag) => {
+                let response = self.retained.buffer(pdu.bytes());
+                self.send_mail(now, from, Mail::Delivered { tag, response }, out);
+            }
         }
-        if ok
-            && delivery.entry.is_none()
-            && let Some(cells) = self.counters.carriers.get(delivery.carrier.index())
-        {
-            cells.mo.bump();
-        }
-        self.pass_answer(now, &delivery, pdu, out);
-        self.retained.release(delivery.frame);
         self.pump_waiting(now, esme, out);
+    }
+
+    /// The home of an account says what its ESME answered.
+    pub(super) fn on_delivered(&mut self, now: Now, tag: Tag, response: Vec<u8>, out: &mut Outbox) {
+        let delivery = self.deliveries.remove(key_of_tag(tag));
+        if let Some(delivery) = delivery
+            && let Origin::Link(link, sequence) = delivery.origin
+            && let Some(pdu) = Pdu::whole(&response)
+        {
+            if delivery.is_receipt {
+                self.count_receipt(delivery.carrier, Match::Matched, Some(delivery.state));
+            }
+            self.conclude(now, &delivery, (link, sequence), &pdu, out);
+        }
+        self.retained.reuse(response);
+    }
+
+    /// A delivery of a carrier of ours was answered by the ESME.
+    fn conclude(
+        &mut self,
+        now: Now,
+        delivery: &Delivery,
+        (link, sequence): (LinkId, u32),
+        pdu: &Pdu<'_>,
+        out: &mut Outbox,
+    ) {
+        let ok = is_ok(pdu);
+        self.settle_entry(delivery, ok);
+        if !delivery.is_receipt {
+            self.count_mo(delivery.carrier, pdu.header().command_status);
+            if ok && let Some(cells) = self.counters.carriers.get(delivery.carrier.index()) {
+                cells.mo.bump();
+            }
+        }
+        self.pass_answer(now, delivery, (link, sequence), pdu, out);
     }
 
     fn settle_entry(&mut self, delivery: &Delivery, ok: bool) {
@@ -184,8 +206,14 @@ impl Shard {
         }
     }
 
-    fn pass_answer(&mut self, now: Now, delivery: &Delivery, pdu: &Pdu<'_>, out: &mut Outbox) {
-        let (link, sequence) = (delivery.carrier_link, delivery.carrier_sequence);
+    fn pass_answer(
+        &mut self,
+        now: Now,
+        delivery: &Delivery,
+        (link, sequence): (LinkId, u32),
+        pdu: &Pdu<'_>,
+        out: &mut Outbox,
+    ) {
         if self.link(link).is_none() {
             return self.ignored(Ignored::DeliveryCarrierGone);
         }
@@ -208,10 +236,10 @@ impl Shard {
     pub(super) fn retry_delivery(&mut self, now: Now, owner: Owner, out: &mut Outbox) {
         let key: DeliveryKey = key_of(owner);
         let Some(delivery) = self.deliveries.get_mut(key) else { return };
-        let (esme, entry, former) = (delivery.esme, delivery.entry, delivery.link);
+        let (esme, written, former) = (delivery.esme, delivery.written, delivery.link);
         let frame = core::mem::take(&mut delivery.frame);
         let pdu = Pdu::whole(&frame);
-        let next = pdu.and_then(|pdu| Some((pdu, self.receiver(esme, entry, former, &pdu, out)?)));
+        let next = pdu.and_then(|pdu| Some((pdu, self.receiver(esme, written, former, &pdu, out)?)));
         if let Some((pdu, link)) = next {
             self.deliver(now, key, link, &pdu, out);
         }
@@ -220,21 +248,35 @@ impl Shard {
             delivery.frame = frame;
         }
         if !moved {
-            self.fail_delivery(now, key, out);
+            self.fail_delivery(now, key, CommandStatus::RECEIVER_TEMPORARY, out);
         }
     }
 
-    fn fail_delivery(&mut self, now: Now, key: DeliveryKey, out: &mut Outbox) {
+    /// Nobody took a delivery: its carrier keeps it.
+    pub(super) fn fail_delivery(
+        &mut self,
+        now: Now,
+        key: DeliveryKey,
+        status: CommandStatus,
+        out: &mut Outbox,
+    ) {
         let Some(delivery) = self.deliveries.remove(key) else { return };
         self.settle_entry(&delivery, false);
         self.retained.release(delivery.frame);
-        if self.link(delivery.carrier_link).is_none() {
+        let (link, sequence) = match delivery.origin {
+            Origin::Link(link, sequence) => (link, sequence),
+            Origin::Shard(from, tag) => {
+                let frame = Vec::new();
+                return self.send_mail(now, from, Mail::NotDelivered { tag, status, frame }, out);
+            }
+        };
+        if self.link(link).is_none() {
             return self.ignored(Ignored::DeliveryCarrierGone);
         }
-        if delivery.entry.is_none() {
-            self.count_mo(delivery.carrier, CommandStatus::RECEIVER_TEMPORARY);
+        if !delivery.is_receipt {
+            self.count_mo(delivery.carrier, status);
         }
-        self.refuse_delivery(now, delivery.carrier_link, delivery.command, delivery.carrier_sequence, out);
+        self.answer_delivery(now, link, delivery.command, sequence, status, out);
     }
 
     /// Gives what waits for an account to its sessions, in order, as long as there is room.
@@ -246,12 +288,16 @@ impl Shard {
                 self.drop_first_waiting(esme);
                 continue;
             };
-            let (carrier_link, until, entry) = (delivery.carrier_link, delivery.until, delivery.entry);
+            let (origin, until, written) = (delivery.origin, delivery.until, delivery.written);
             let frame = core::mem::take(&mut delivery.frame);
-            let over = until <= now.mono || self.link(carrier_link).is_none();
+            let gone = match origin {
+                Origin::Link(link, _) => self.link(link).is_none(),
+                Origin::Shard(..) => false,
+            };
+            let over = until <= now.mono || gone;
             let pdu = Pdu::whole(&frame).filter(|_| !over);
             let next =
-                pdu.and_then(|pdu| Some((pdu, self.receiver(esme, entry, LinkId::default(), &pdu, out)?)));
+                pdu.and_then(|pdu| Some((pdu, self.receiver(esme, written, LinkId::default(), &pdu, out)?)));
             if let Some((pdu, link)) = next {
                 self.drop_first_waiting(esme);
                 self.deliver(now, key, link, &pdu, out);
@@ -262,7 +308,7 @@ impl Shard {
             }
             if over {
                 self.drop_first_waiting(esme);
-                self.fail_delivery(now, key, out);
+                self.fail_delivery(now, key, CommandStatus::RECEIVER_TEMPORARY, out);
             } else if !sent {
                 return;
             }
@@ -281,8 +327,8 @@ impl Shard {
             return;
         };
         let Some(delivery) = self.deliveries.get(first) else { return };
-        let (entry, until) = (delivery.entry, delivery.until);
-        let unwritten = self.written_at(entry).is_some_and(|(link, mark)| !out.is_flushed(link, mark));
+        let until = delivery.until;
+        let unwritten = delivery.written.is_some_and(|(link, mark)| !out.is_flushed(link, mark));
         let at = if unwritten { now.mono.after(SOON) } else { until };
         self.tick_later(at.min(until), Timer::Waiting(esme));
     }
@@ -291,9 +337,13 @@ impl Shard {
     pub(super) fn refuse_waiting(&mut self, now: Now, esme: EsmeId, out: &mut Outbox) {
         let Some(account) = self.accounts.get_mut(esme.index()) else { return };
         for key in core::mem::take(&mut account.waiting) {
-            self.fail_delivery(now, key, out);
+            self.fail_delivery(now, key, CommandStatus::RECEIVER_TEMPORARY, out);
         }
     }
+}
+
+fn is_ok(response: &Pdu<'_>) -> bool {
+    response.header().command_status == CommandStatus::OK && response.command_id() != CommandId::GENERIC_NACK
 }
 
 /// Whether a 3.3 peer can be given it.

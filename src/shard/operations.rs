@@ -5,12 +5,12 @@
 //! particular (a cancel_sm without an id could reach the messages of others).
 
 use super::Shard;
-use super::message::{Kind, Message};
+use super::mail::Mail;
+use super::message::{Kind, Message, MessageKey, tag_of};
 use super::mt::Body;
 use super::port::Outbox;
 use crate::counters::{Ignored, Reason};
 use crate::ids::{CarrierId, EsmeId, LinkId};
-use crate::ledger::EntryKey;
 use crate::smpp::broadcast::CancelBroadcastSm;
 use crate::smpp::command::CommandId;
 use crate::smpp::convert;
@@ -23,10 +23,13 @@ use crate::smpp::tlv::Tlvs;
 use crate::smpp::v33::{ParamRetrieve, QueryLastMsgs, QueryMsgDetails, QueryMsgDetailsResp};
 use crate::time::Now;
 
+/// Who took the message is known where its carrier is at home.
+const UNKNOWN: CarrierId = CarrierId(u32::MAX);
+
 type Refused = (CommandStatus, Reason);
 
 /// A request that names a message.
-enum Operation<'a> {
+pub(super) enum Operation<'a> {
     Query(QuerySm<'a>),
     Cancel(CancelSm<'a>),
     Replace(ReplaceSm<'a>),
@@ -35,7 +38,7 @@ enum Operation<'a> {
 }
 
 impl<'a> Operation<'a> {
-    fn parse(pdu: &Pdu<'a>) -> Result<Self, PduError> {
+    pub(super) fn parse(pdu: &Pdu<'a>) -> Result<Self, PduError> {
         match pdu.command_id() {
             CommandId::CANCEL_SM => CancelSm::parse(pdu).map(Self::Cancel),
             CommandId::REPLACE_SM => ReplaceSm::parse(pdu).map(Self::Replace),
@@ -45,7 +48,7 @@ impl<'a> Operation<'a> {
         }
     }
 
-    const fn id(&self) -> &'a [u8] {
+    pub(super) const fn id(&self) -> &'a [u8] {
         match self {
             Self::Query(query) => query.message_id,
             Self::Cancel(cancel) => cancel.message_id,
@@ -56,7 +59,7 @@ impl<'a> Operation<'a> {
     }
 
     /// The same for a 3.3 carrier, which is sent no TLVs.
-    fn for_v33(self) -> Result<Self, CommandStatus> {
+    pub(super) fn for_v33(self) -> Result<Self, CommandStatus> {
         let tlvs = Tlvs::default();
         Ok(match self {
             Self::Query(query) => Self::Query(QuerySm { tlvs, ..query }),
@@ -68,7 +71,7 @@ impl<'a> Operation<'a> {
     }
 
     /// Appends the request with another id; its sequence number is patched when it is sent.
-    fn write_with(self, id: &[u8], command: CommandId, out: &mut Vec<u8>) {
+    pub(super) fn write_with(self, id: &[u8], command: CommandId, out: &mut Vec<u8>) {
         match self {
             Self::Query(query) => QuerySm { message_id: id, ..query }.write(out, command, 0),
             Self::Cancel(cancel) => CancelSm { message_id: id, ..cancel }.write(out, 0),
@@ -111,7 +114,16 @@ impl Shard {
             }
             _ => {
                 let operation = Operation::parse(pdu).map_err(malformed)?;
-                self.on_message_operation(now, id, esme, pdu, operation, out)
+                if operation.id().is_empty() {
+                    return Err((not_found(pdu.command_id()), Reason::MessageId));
+                }
+                let mut message = self.message(now, id, esme, pdu, Kind::Operation(0));
+                message.carrier = UNKNOWN;
+                let copy = self.retained.copy(pdu.bytes());
+                message.frame = copy.ok_or((CommandStatus::THROTTLED, Reason::Retained))?;
+                let key = self.messages.insert(message);
+                self.ask_next(now, key, out);
+                Ok(())
             }
         }
     }
@@ -129,73 +141,47 @@ impl Shard {
         self.dispatch(now, message, pdu, &Body::Other, out).map(|_| ())
     }
 
-    fn on_message_operation(
-        &mut self,
-        now: Now,
-        id: LinkId,
-        esme: EsmeId,
-        pdu: &Pdu<'_>,
-        operation: Operation<'_>,
-        out: &mut Outbox,
-    ) -> Result<(), Refused> {
-        let refused = (not_found(pdu.command_id()), Reason::MessageId);
-        if operation.id().is_empty() {
-            return Err(refused);
-        }
-        let carriers = self.carriers.len() as u32;
-        let (entry, found) = self.ledger.of_account(esme, operation.id(), carriers).ok_or(refused)?;
-        let (carrier, carriers_id) = (found.carrier, found.id.clone());
-        let mut message = self.message(now, id, esme, pdu, Kind::Operation(entry));
-        message.carrier = carrier;
-        let v33 = self.carriers.get(carrier.index()).is_some_and(super::mt::is_v33);
-        let fitting = if v33 { operation.for_v33() } else { Ok(operation) };
-        let operation = fitting.map_err(|status| (status, Reason::Parts))?;
-        let mut rewritten = Vec::new();
-        operation.write_with(&carriers_id, pdu.command_id(), &mut rewritten);
-        let Some(rewritten) = Pdu::whole(&rewritten) else { return Err(refused) };
-        self.dispatch_to(now, message, carrier, &rewritten, out)
-    }
-
-    /// Sends to this carrier and no other, or lets it wait there.
-    fn dispatch_to(
-        &mut self,
-        now: Now,
-        message: Message,
-        carrier: CarrierId,
-        pdu: &Pdu<'_>,
-        out: &mut Outbox,
-    ) -> Result<(), Refused> {
-        let Some(state) = self.carriers.get(carrier.index()) else {
-            return Err((CommandStatus::SYSTEM_ERROR, Reason::NoCarrier));
+    /// Asks the next shard whether one of its carriers took the message that an operation names; our own first.
+    pub(super) fn ask_next(&mut self, now: Now, key: MessageKey, out: &mut Outbox) {
+        let own = self.position.shard;
+        let others = self.others();
+        let Some(message) = self.messages.get_mut(key) else { return };
+        let Kind::Operation(asked) = message.kind else { return };
+        let next = core::iter::once(own).chain(others).find(|shard| asked & (1 << shard.0) == 0);
+        let Some(shard) = next else {
+            // As if it did not exist.
+            let status = not_found(message.command);
+            return self.give_up(now, key, status, Reason::MessageId, out);
         };
-        if state.queue.len() >= state.settings.queue_max as usize {
-            return Err((CommandStatus::QUEUE_FULL, Reason::QueueFull));
+        message.kind = Kind::Operation(asked | 1 << shard.0);
+        let (esme, link, deadline) = (message.esme, message.link, message.deadline);
+        let copy = self.retained.copy(&message.frame);
+        let Some(frame) = copy else {
+            return self.give_up(now, key, CommandStatus::THROTTLED, Reason::Retained, out);
+        };
+        if !self.has_credit(shard) {
+            self.retained.release(frame);
+            return self.give_up(now, key, CommandStatus::QUEUE_FULL, Reason::QueueFull, out);
         }
-        self.enqueue(now, message, carrier, pdu)?;
-        self.pump(now, carrier, out);
-        Ok(())
+        let frame = self.retained.hand_out(frame);
+        self.request(now, shard, Mail::Operation { tag: tag_of(key), esme, link, deadline, frame }, out);
     }
 
     /// The carrier's answer to an operation, with the id that the ESME knows.
-    pub(super) fn answer_operation(
-        &mut self,
-        now: Now,
-        message: &Message,
-        entry: EntryKey,
-        pdu: &Pdu<'_>,
-        out: &mut Outbox,
-    ) {
+    pub(super) fn answer_operation(&mut self, now: Now, message: &Message, pdu: &Pdu<'_>, out: &mut Outbox) {
         let Some(slot) = self.link(message.link) else { return self.ignored(Ignored::ResponseEsmeGone) };
         let status = pdu.header().command_status.for_version(slot.session.version());
         let v33 = slot.session.is_v33();
         let (command, sequence) = (message.command.response(), message.sequence);
-        let own = self.ledger.get(entry).and_then(|entry| entry.given.text());
+        let asked = Pdu::whole(&message.frame);
+        let asked = asked.and_then(|asked| Operation::parse(&asked).ok()).map(|operation| operation.id());
+        let own = asked.filter(|id| *id != MessageIdResp::parse(pdu).id);
         let to = out.to(message.link);
         let translated = status != pdu.header().command_status;
         if pdu.command_id() == CommandId::GENERIC_NACK || translated {
             write_header_only(to, command, status, sequence);
         } else if (own.is_some() || v33) && !pdu.body().is_empty() {
-            write_response_with(pdu, own.as_deref(), v33, status, sequence, to);
+            write_response_with(pdu, own, v33, status, sequence, to);
         } else {
             copy_with_sequence(to, pdu, sequence);
         }

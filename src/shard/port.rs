@@ -101,6 +101,8 @@ pub enum Input<'a> {
 pub enum Ask {
     /// How it is.
     Status,
+    /// The same without sessions, and of the accounts only those for which something waits.
+    Brief,
 }
 
 /// What a core answers.

@@ -5,8 +5,8 @@
 //! `queue_max`, starts an attempt that cannot finish.
 
 use super::Shard;
-use super::failover::Place;
-use super::message::{DeliveryKey, Kind, Message, MessageKey};
+use super::mail::NotTaken;
+use super::message::{DeliveryKey, GuestKind, Kind, Message, MessageKey};
 use super::mt::{Body, has_room, is_v33};
 use super::port::Outbox;
 use super::timers::Timer;
@@ -18,6 +18,7 @@ use crate::smpp::command::CommandId;
 use crate::smpp::frame::Pdu;
 use crate::smpp::status::CommandStatus;
 use crate::time::Now;
+use smallvec::SmallVec;
 
 impl Shard {
     /// Lets a message wait for this carrier, behind those that came before it.
@@ -63,7 +64,8 @@ impl Shard {
         }
     }
 
-    pub(super) fn count_queued(&self, carrier: CarrierId) {
+    pub(super) fn count_queued(&mut self, carrier: CarrierId) {
+        self.changed(carrier);
         let queued = self.carriers.get(carrier.index()).map_or(0, |carrier| carrier.queue.len());
         if let Some(cells) = self.counters.carriers.get(carrier.index()) {
             cells.queued.set(queued as u64);
@@ -80,7 +82,11 @@ impl Shard {
     ) -> Result<CarrierId, (CommandStatus, Reason)> {
         let Some(pool) = message.pool else { return Err((CommandStatus::SYSTEM_ERROR, Reason::NoCarrier)) };
         let outstanding = self.outstanding(pool);
-        let Self { carriers, balance, .. } = self;
+        let open_away = self.rooms(pool, |room| room.at_all);
+        let up_away: SmallVec<[CarrierId; 8]> =
+            open_away.iter().copied().filter(|carrier| self.sends_now(*carrier)).collect();
+        let own = self.position.shard;
+        let Self { carriers, balance, position, .. } = self;
         let count = |carrier: CarrierId| outstanding.get(carrier.index()).copied().unwrap_or(0);
         let ask = Ask { now: now.mono, destination: body.destination(), outstanding: &count };
         let mut fits_any = false;
@@ -91,8 +97,13 @@ impl Shard {
                 let fits = !is_v33(carrier) || body.fits_v33(command);
                 fits_any |= fits;
                 sends_any |= carrier.may_ever_send();
-                let open = carrier.queue.len() < carrier.settings.queue_max as usize;
-                let up = if bound_only { carrier.can_send() } else { carrier.may_ever_send() };
+                let (open, up) = if position.homes.of_carrier(id) == own {
+                    let open = carrier.queue.len() < carrier.settings.queue_max as usize;
+                    (open, if bound_only { carrier.can_send() } else { carrier.may_ever_send() })
+                } else {
+                    let up = if bound_only { up_away.contains(&id) } else { carrier.may_ever_send() };
+                    (open_away.contains(&id), up)
+                };
                 fits && open && up && !message.tried.contains(&id)
             });
             if let Some(path) = found {
@@ -120,10 +131,12 @@ impl Shard {
                 continue;
             };
             // No attempt starts that cannot be answered, or cannot finish.
-            let gone = links
-                .get(message.link.index())
-                .and_then(Option::as_ref)
-                .is_none_or(|slot| slot.id != message.link);
+            // The session of a guest is elsewhere; its end is told in a letter.
+            let gone = !matches!(message.kind, Kind::Guest(_))
+                && links
+                    .get(message.link.index())
+                    .and_then(Option::as_ref)
+                    .is_none_or(|slot| slot.id != message.link);
             if gone || message.deadline < now.mono.after(state.settings.response_timeout) {
                 state.queue.pop_front();
                 self.count_queued(carrier);
@@ -138,7 +151,11 @@ impl Shard {
                 // Its other parts went there meanwhile.
                 state.queue.pop_front();
                 self.count_queued(carrier);
-                self.line_up(now, key, placed.carrier);
+                if self.is_here(placed.carrier) {
+                    self.line_up(now, key, placed.carrier);
+                } else if let Some(message) = self.messages.remove(key) {
+                    self.decide_again(now, message, out);
+                }
                 continue;
             }
             if state.pace.available(now.mono) == 0 {
@@ -181,6 +198,9 @@ impl Shard {
         let Some(mut message) = self.messages.remove(key) else { return };
         let refused = message.refusal != CommandStatus::OK;
         let status = if refused { message.refusal } else { status };
+        if let Kind::Guest(guest) = message.kind {
+            return self.give_back(now, guest, message, NotTaken::Over { status, reason, refused }, out);
+        }
         if refused {
             if let Some(cells) = self.counters.esmes.get(message.esme.index()) {
                 cells.refused_by_carrier.bump();
@@ -203,36 +223,24 @@ impl Shard {
         let Some(state) = self.carriers.get_mut(carrier.index()) else { return };
         let waiting = core::mem::take(&mut state.queue);
         for key in waiting {
-            if self.messages.get(key).is_some_and(|message| message.pool.is_none()) {
+            let stays = |message: &Message| match message.kind {
+                Kind::Guest(guest) => guest.what == GuestKind::Operation,
+                Kind::Submit | Kind::Part(_) | Kind::Operation(_) | Kind::Plain => message.pool.is_none(),
+            };
+            if self.messages.get(key).is_some_and(stays) {
                 if let Some(state) = self.carriers.get_mut(carrier.index()) {
                     state.queue.push_back(key);
                 }
                 continue;
             }
-            let Some(mut message) = self.messages.remove(key) else { continue };
-            if self.link(message.link).is_none() {
+            let Some(message) = self.messages.remove(key) else { continue };
+            if let Kind::Guest(guest) = message.kind {
+                self.give_back(now, guest, message, NotTaken::Moved, out);
+            } else if self.link(message.link).is_none() {
                 let key = self.messages.insert(message);
                 self.give_up(now, key, CommandStatus::SYSTEM_ERROR, Reason::NoCarrier, out);
-                continue;
-            }
-            let frame = core::mem::take(&mut message.frame);
-            let Some(pdu) = Pdu::whole(&frame) else { continue };
-            let body = Body::again(&pdu);
-            match self.place(now, &message, &pdu, &body, out) {
-                Ok(Place::Queue(same)) if same == carrier => {
-                    message.frame = frame;
-                    let key = self.messages.insert(message);
-                    self.line_up(now, key, carrier);
-                }
-                Ok(place) => {
-                    let sent = self.commit(now, message, place, &pdu, &body, out);
-                    self.settle_frame(sent.ok(), frame);
-                }
-                Err((status, reason)) => {
-                    message.frame = frame;
-                    let key = self.messages.insert(message);
-                    self.give_up(now, key, status, reason, out);
-                }
+            } else {
+                self.decide_again(now, message, out);
             }
         }
         self.count_queued(carrier);
@@ -242,18 +250,10 @@ impl Shard {
     pub(super) fn keep_frame(&mut self, key: MessageKey, frame: Vec<u8>) {
         let accounts = &self.accounts;
         match self.messages.get_mut(key) {
-            Some(message) if message.frame.is_empty() && needs_frame(accounts, message) => {
+            Some(message) if message.frame.is_empty() && !message.away && needs_frame(accounts, message) => {
                 message.frame = frame
             }
             _ => self.retained.release(frame),
-        }
-    }
-
-    /// As `keep_frame`, for what may not have been sent at all.
-    pub(super) fn settle_frame(&mut self, key: Option<MessageKey>, frame: Vec<u8>) {
-        match key {
-            Some(key) => self.keep_frame(key, frame),
-            None => self.retained.release(frame),
         }
     }
 }
@@ -266,6 +266,7 @@ pub(super) fn needs_frame(accounts: &[Account<DeliveryKey>], message: &Message) 
             let account = accounts.get(message.esme.index());
             account.is_some_and(|account| message.attempts < account.settings.attempts_max)
         }
+        Kind::Guest(guest) => guest.what != GuestKind::Operation,
         Kind::Operation(_) | Kind::Plain => false,
     }
 }

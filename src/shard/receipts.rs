@@ -83,17 +83,27 @@ impl Shard {
         }
         let esme = entry.esme;
         entry.with_esme |= is_final;
+        if is_final && let Some(cells) = self.counters.carriers.get(carrier.index()) {
+            cells.receipt_spans.add(now.mono.since(entry.accepted()));
+        }
         // Also with the carrier's own id: it may write it in hexadecimal here and in decimal there.
         let short = entry.id.len() <= MESSAGE_ID_MAX;
         let differs = |id: Option<&[u8]>| short && id.is_some_and(|id| id != entry.id.as_slice());
         let other_id = entry.given != Given::Carrier || differs(receipt.tlv_id) || differs(receipt.text.id);
         let mut delivery = delivery_of(link, carrier, esme, pdu);
+        delivery.is_receipt = true;
         delivery.entry = Some(key);
-        delivery.other_id = other_id;
+        delivery.known_as = other_id.then(|| entry.given.text().unwrap_or_else(|| entry.id.clone()));
+        // Not before the message's response was written, unless it goes behind it in the same stream.
+        delivery.written = Some((entry.link, entry.mark));
         delivery.is_final = is_final;
         delivery.state = receipt.state.unwrap_or(MessageState::Unknown);
-        let Err(status) = self.offer(now, delivery, pdu, out) else {
-            return self.count_receipt(carrier, Match::Matched, receipt.state);
+        let here = self.position.homes.of_esme(esme) == self.position.shard;
+        let Err(status) = self.give(now, delivery, pdu, out) else {
+            if here {
+                self.count_receipt(carrier, Match::Matched, receipt.state);
+            }
+            return;
         };
         if let Some(entry) = self.ledger.get_mut(key)
             && is_final

@@ -5,13 +5,16 @@
 
 use super::Shard;
 use super::links::{LinkSlot, Side};
-use super::message::MessageKey;
+use super::message::{DeliveryKey, MessageKey};
 use super::port::{Action, Answer, Ask, Outbox, Ticket};
 use super::tally::name_of;
 use crate::carrier::{Carrier, SlotState};
-use crate::ids::{CarrierId, EsmeId};
-use crate::limits::STATUS_ROWS_MAX;
-use crate::session::State;
+use crate::esme::Account;
+use crate::ids::{CarrierId, EsmeId, PoolId};
+use crate::limits::{STATUS_ROWS_MAX, WAITING_TIME};
+use crate::route::health::State;
+use crate::route::settings::Member;
+use crate::session;
 use crate::time::{Instant, Now};
 use core::net::SocketAddr;
 
@@ -30,6 +33,34 @@ pub struct Status {
     pub sessions: Vec<SessionStatus>,
     /// Sessions that are not listed because the list is full.
     pub sessions_unlisted: u64,
+    /// Members that some shard gives nothing to for now: pool and carrier.
+    pub ejected: Vec<(String, String)>,
+}
+
+impl Status {
+    /// That of two shards of a node.
+    #[must_use]
+    pub fn join(mut self, other: Self) -> Self {
+        self.draining |= other.draining;
+        self.accounts.extend(other.accounts);
+        self.accounts.sort_by_key(|account| account.sessions == 0);
+        self.accounts_unlisted += other.accounts_unlisted + cut(&mut self.accounts);
+        self.carriers.extend(other.carriers);
+        self.sessions.extend(other.sessions);
+        self.sessions.sort_by_key(|session| session.side != "carrier");
+        self.sessions_unlisted += other.sessions_unlisted + cut(&mut self.sessions);
+        self.ejected.extend(other.ejected);
+        self.ejected.sort();
+        self.ejected.dedup();
+        self
+    }
+}
+
+/// Leaves as many rows as a list may have; gives how many are not among them.
+fn cut<T>(rows: &mut Vec<T>) -> u64 {
+    let over = rows.len().saturating_sub(STATUS_ROWS_MAX);
+    rows.truncate(STATUS_ROWS_MAX);
+    over as u64
 }
 
 /// An account that binds to us.
@@ -45,6 +76,8 @@ pub struct AccountStatus {
     pub in_flight: u64,
     /// Receipts and MO that wait for a session with room.
     pub waiting: u64,
+    /// How long the first of them has.
+    pub waiting_oldest_ms: Option<u64>,
 }
 
 /// A carrier.
@@ -127,30 +160,68 @@ impl Shard {
     pub(super) fn on_ask(&mut self, now: Now, ticket: Ticket, ask: Ask, out: &mut Outbox) {
         let answer = match ask {
             Ask::Status => Answer::Status(Box::new(self.status(now.mono))),
+            Ask::Brief => Answer::Status(Box::new(self.brief(now.mono))),
         };
         out.act(Action::Answer { ticket, answer });
     }
 
     fn status(&mut self, now: Instant) -> Status {
-        let carriers = (0..self.carriers.len()).filter_map(|index| self.carrier_status(now, index));
+        let carriers = self.carriers_here().into_iter().filter_map(|index| self.carrier_status(now, index));
         let carriers = carriers.collect();
-        let (bound, idle): (Vec<_>, Vec<_>) = (0..self.accounts.len())
-            .partition(|at| self.accounts.get(*at).is_some_and(|it| it.sessions() > 0));
+        let own = |at: &usize| self.position.homes.of_esme(EsmeId::new(*at)) == self.position.shard;
+        let own: Vec<usize> = (0..self.accounts.len()).filter(own).collect();
+        let accounts = own.len();
+        let (bound, idle): (Vec<_>, Vec<_>) =
+            own.into_iter().partition(|at| self.accounts.get(*at).is_some_and(|it| it.sessions() > 0));
         let listed = bound.into_iter().chain(idle).take(STATUS_ROWS_MAX);
         let is_carrier = |slot: &&LinkSlot| matches!(slot.side, Side::Carrier(..));
         let links = self.links.iter().flatten();
         let ordered = links.clone().filter(is_carrier).chain(links.filter(|slot| !is_carrier(slot)));
         Status {
             draining: self.draining,
-            accounts: listed.filter_map(|at| self.account_status(EsmeId::new(at))).collect(),
-            accounts_unlisted: self.accounts.len().saturating_sub(STATUS_ROWS_MAX) as u64,
+            accounts: listed.filter_map(|at| self.account_status(now, EsmeId::new(at))).collect(),
+            accounts_unlisted: accounts.saturating_sub(STATUS_ROWS_MAX) as u64,
             carriers,
             sessions: ordered.take(STATUS_ROWS_MAX).map(|slot| self.session_status(now, slot)).collect(),
             sessions_unlisted: self.links_open.saturating_sub(STATUS_ROWS_MAX) as u64,
+            ejected: self.ejected(now),
         }
     }
 
-    fn account_status(&self, esme: EsmeId) -> Option<AccountStatus> {
+    fn brief(&mut self, now: Instant) -> Status {
+        let carriers = self.carriers_here().into_iter().filter_map(|index| self.carrier_status(now, index));
+        let carriers = carriers.collect();
+        let waits = |at: &usize| self.accounts.get(*at).is_some_and(|account| !account.waiting.is_empty());
+        let waiting = (0..self.accounts.len()).filter(waits).take(STATUS_ROWS_MAX);
+        Status {
+            draining: self.draining,
+            accounts: waiting.filter_map(|at| self.account_status(now, EsmeId::new(at))).collect(),
+            carriers,
+            ejected: self.ejected(now),
+            ..Status::default()
+        }
+    }
+
+    fn carriers_here(&self) -> Vec<usize> {
+        (0..self.carriers.len()).filter(|id| self.is_here(CarrierId::new(*id))).collect()
+    }
+
+    fn ejected(&self, now: Instant) -> Vec<(String, String)> {
+        let mut ejected = Vec::new();
+        for (index, pool) in self.config.pools.iter().enumerate() {
+            for (member, state) in self.balance.states(PoolId::new(index), now) {
+                let Member::Carrier(carrier) = member else { continue };
+                if let State::Ejected { .. } = state
+                    && let Some(carrier) = self.carrier_name(carrier)
+                {
+                    ejected.push((pool.name.clone(), carrier));
+                }
+            }
+        }
+        ejected
+    }
+
+    fn account_status(&self, now: Instant, esme: EsmeId) -> Option<AccountStatus> {
         let account = self.accounts.get(esme.index())?;
         Some(AccountStatus {
             name: account.settings.name.clone(),
@@ -158,7 +229,13 @@ impl Shard {
             receivers: account.receivers() as u64,
             in_flight: self.counters.esmes.get(esme.index()).map_or(0, |cells| cells.window_used()),
             waiting: account.waiting.len() as u64,
+            waiting_oldest_ms: self.oldest_waiting(now, account),
         })
+    }
+
+    fn oldest_waiting(&self, now: Instant, account: &Account<DeliveryKey>) -> Option<u64> {
+        let delivery = account.waiting.front().and_then(|key| self.deliveries.get(*key))?;
+        Some(millis(WAITING_TIME.saturating_sub(delivery.until.since(now))))
     }
 
     fn carrier_status(&mut self, now: Instant, index: usize) -> Option<CarrierStatus> {
@@ -208,10 +285,10 @@ impl Shard {
             name: name.unwrap_or_default(),
             peer: slot.peer.map(|(_, peer)| peer),
             state: match session.state() {
-                State::Open | State::Outbound => "open",
-                State::Bound(kind) => kind.name(),
-                State::Unbinding => "unbinding",
-                State::Closed => "closed",
+                session::State::Open | session::State::Outbound => "open",
+                session::State::Bound(kind) => kind.name(),
+                session::State::Unbinding => "unbinding",
+                session::State::Closed => "closed",
             },
             version: session.version(),
             window_used: session.window().used(),

@@ -84,6 +84,9 @@ impl Shard {
 
     /// A carrier's sockets, by bind and state.
     pub(super) fn count_slots(&self, id: CarrierId) {
+        if !self.is_here(id) {
+            return;
+        }
         let (Some(carrier), Some(cells)) =
             (self.carriers.get(id.index()), self.counters.carriers.get(id.index()))
         else {

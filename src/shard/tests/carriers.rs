@@ -158,7 +158,7 @@ fn a_drain_answers_what_is_in_flight_then_unbinds_esmes_then_carriers_then_exits
     let (acme, rx, alpha) = (rig.trx("acme"), rig.bind("acme", BindKind::Receiver), rig.carrier(0));
     rig.send(acme, &submit("38267", 1));
     let request = rig.one(alpha);
-    rig.input(Input::Drain);
+    rig.input_all(|| Input::Drain);
     unbound(&mut rig, rx);
     rig.silent(acme);
     rig.send(acme, &submit("38267", 2));
@@ -188,7 +188,7 @@ fn a_session_that_its_window_had_paused_drains_as_soon_as_it_is_answered() {
     let (acme, alpha) = (rig.trx("acme"), rig.carrier(0));
     rig.send(acme, &[submit("38267", 1), submit("38267", 2)].concat());
     let request = rig.one(alpha);
-    rig.input(Input::Drain);
+    rig.input_all(|| Input::Drain);
     rig.send(alpha, &answer(&request, "5"));
     let heard = rig.heard(acme);
     let statuses: Vec<_> = heard.iter().map(|heard| (heard.command(), heard.status())).collect();
@@ -208,7 +208,7 @@ fn a_drain_gives_nothing_new_to_esmes() {
     let requests = rig.heard(alpha);
     rig.send(alpha, &answer(&requests[0], "5"));
     rig.heard(acme);
-    rig.input(Input::Drain);
+    rig.input_all(|| Input::Drain);
     rig.send(alpha, &receipt("5", "38267", 1));
     rig.send(alpha, &mo("38267", "14499", 2));
     rig.advance(Duration::from_secs(6));
@@ -225,7 +225,7 @@ fn a_drain_that_does_not_end_ends_at_its_deadline() {
     config.node.drain_deadline = Duration::from_secs(5);
     let mut rig = Rig::up(config);
     let acme = rig.trx("acme");
-    rig.input(Input::Drain);
+    rig.input_all(|| Input::Drain);
     rig.heard(acme);
     rig.advance(Duration::from_millis(4_999));
     assert!(!rig.exit);
@@ -236,7 +236,7 @@ fn a_drain_that_does_not_end_ends_at_its_deadline() {
 #[test]
 fn a_drain_of_nothing_ends_at_once_and_dials_no_more() {
     let mut rig = Rig::new(config(&[], &["alpha"]));
-    rig.input(Input::Drain);
+    rig.input_all(|| Input::Drain);
     rig.fail_connect(0);
     assert!(rig.exit);
     rig.advance(Duration::from_secs(100));

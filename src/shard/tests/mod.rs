@@ -4,6 +4,7 @@ mod binds;
 mod carriers;
 mod deliveries;
 mod failover;
+mod homes;
 mod operations;
 mod outcomes;
 mod pdus;

@@ -161,7 +161,7 @@ fn the_parts_of_an_esme_that_is_gone_still_end() {
 
 /// A message of `acme` at alpha, its id as the ESME knows it.
 fn accepted(rig: &mut Rig, source: MessageIdSource) -> String {
-    assert_eq!(rig.shard.accounts[0].settings.message_id, source);
+    assert_eq!(rig.shards[0].accounts[0].settings.message_id, source);
     let (acme, alpha) = (rig.trx("acme"), rig.carrier(0));
     rig.send(acme, &submit("3811", 1));
     let request = rig.one(alpha);

@@ -1,16 +1,20 @@
-//! The rig: it owns a shard and plays its driver, its ESMEs and its carriers, in virtual time.
+//! The rig: it owns the shards of a node and plays their drivers, their ESMEs and their carriers, in virtual time.
 //!
-//! Owns: the streams between the shard and its peers, the clock. Takes: what peers send. Gives: what they hear.
+//! `RIG_SHARDS` says how accounts and carriers are spread: `1` on one shard, `2` on two with every account apart from
+//! every carrier, `3` over three; `tests/homes.rs` runs everything in each of these ways.
+//!
+//! Owns: the streams between the shards and their peers, the letters, the clock. Takes: what peers send. Gives: what they hear.
 //! Never: a socket. It checks at every step that a carrier has no more sockets than its `sessions`.
 
-use super::super::Shard;
+use super::super::mail::{Mail, Parcel};
 use super::super::port::{Action, Answer, CloseHow, Connect, Core, Event, Input, Outbox, Ticket};
+use super::super::{Position, Shard};
 use super::pdus::{Heard, bind, header};
 use crate::carrier::tests::settings as carrier_settings;
-use crate::config::{Config, Io, Listener, Node};
-use crate::counters::{Ignored, Match, Reason, ShardCounters};
+use crate::config::{Config, Homes, Io, Listener, Node};
+use crate::counters::{Hints, Ignored, Match, Reason, ShardCounters};
 use crate::esme::tests::settings as esme_settings;
-use crate::ids::{CarrierId, LinkId, ListenerId, PoolId};
+use crate::ids::{CarrierId, LinkId, ListenerId, PoolId, ShardId};
 use crate::limits::PDU_MAX;
 use crate::route::settings::{Member, MemberSettings, PoolSettings};
 use crate::session::BindKind;
@@ -62,11 +66,26 @@ pub(super) fn member(carrier: usize, weight: u32) -> MemberSettings {
     MemberSettings { member: Member::Carrier(CarrierId::new(carrier)), weight, tier: 1 }
 }
 
+/// Requests that may be under way between two shards.
+const CREDITS: u32 = 1000;
+
+/// Who is at home where, as `RIG_SHARDS` says.
+fn homes(config: &Config) -> Homes {
+    let (esmes, carriers) = (config.esmes.len(), config.carriers.len());
+    let spread = |count: usize, from: usize| (0..count).map(|at| ShardId::new((at + from) % 3)).collect();
+    match std::env::var("RIG_SHARDS").as_deref() {
+        Ok("2") => Homes::fixed(2, vec![ShardId(1); esmes], vec![ShardId(0); carriers]),
+        Ok("3") => Homes::fixed(3, spread(esmes, 1), spread(carriers, 2)),
+        _ => Homes::one(config),
+    }
+}
+
 /// A connect that the shard asked for and that has not ended yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Dial {
     pub(super) ticket: Ticket,
     pub(super) carrier: usize,
+    shard: usize,
 }
 
 /// One end of a stream, seen from outside.
@@ -89,10 +108,18 @@ pub(super) struct Peer {
 
 /// See the file's header.
 pub(super) struct Rig {
-    pub(super) shard: Shard,
-    pub(super) out: Outbox,
+    pub(super) shards: Vec<Shard>,
+    outs: Vec<Outbox>,
+    /// The shard that has each link.
+    at: BTreeMap<LinkId, usize>,
+    exits: usize,
+    credits: u32,
+    /// Letters stay where they were written.
+    pub(super) holds_mail: bool,
+    held: Vec<(usize, ShardId, Mail)>,
     pub(super) now: Now,
     pub(super) counters: Arc<ShardCounters>,
+    all_counters: Vec<Arc<ShardCounters>>,
     pub(super) peers: BTreeMap<LinkId, Peer>,
     /// Peers whose link is gone, with what they have heard.
     ended: BTreeMap<LinkId, Peer>,
@@ -112,14 +139,39 @@ impl Rig {
     }
 
     pub(super) fn seeded(config: Config, seed: u64) -> Self {
-        let counters = Arc::new(ShardCounters::new(config.esmes.len(), config.carriers.len()));
+        let homes = homes(&config);
+        Self::placed(config, seed, homes, CREDITS)
+    }
+
+    /// With everybody at home where they are said to be, and so many requests under way between two shards.
+    pub(super) fn placed(config: Config, seed: u64, homes: Homes, credits: u32) -> Self {
+        let homes = Arc::new(homes);
+        let config = Arc::new(config);
+        let hints = Arc::new(Hints::new(config.carriers.len()));
+        let first = Arc::new(ShardCounters::new(config.esmes.len(), config.carriers.len()));
+        let mut all_counters = vec![first];
+        while all_counters.len() < homes.shards() {
+            all_counters.push(Arc::new(all_counters[0].beside()));
+        }
+        let shard = |(index, counters): (usize, &Arc<ShardCounters>)| {
+            let (homes, hints) = (Arc::clone(&homes), Arc::clone(&hints));
+            let position = Position { shard: ShardId::new(index), homes, hints, credits };
+            Shard::placed(Arc::clone(&config), Arc::clone(counters), position, seed + index as u64)
+        };
+        let shards: Vec<Shard> = all_counters.iter().enumerate().map(shard).collect();
         let sessions = config.carriers.iter().map(|carrier| carrier.sessions as usize).collect();
         let start = Now { mono: Instant::from_nanos(1_000_000_000), wall: Wall(1_790_000_000_000_000) };
         let mut rig = Self {
-            shard: Shard::new(Arc::new(config), Arc::clone(&counters), seed),
-            out: Outbox::new(),
+            outs: shards.iter().map(|_| Outbox::new()).collect(),
+            shards,
+            at: BTreeMap::new(),
+            exits: 0,
+            credits,
+            holds_mail: false,
+            held: Vec::new(),
             now: start,
-            counters,
+            counters: Arc::clone(&all_counters[0]),
+            all_counters,
             peers: BTreeMap::new(),
             ended: BTreeMap::new(),
             dials: Vec::new(),
@@ -137,52 +189,125 @@ impl Rig {
 
     /// All carriers bound.
     pub(super) fn up(config: Config) -> Self {
-        let mut rig = Self::new(config);
-        for carrier in 0..rig.sessions.len() {
-            rig.carrier_up(carrier);
-        }
-        rig
+        Self::new(config).with_carriers()
     }
 
-    fn open(&mut self, carrier: Option<usize>) -> LinkId {
+    pub(super) fn with_carriers(mut self) -> Self {
+        for carrier in 0..self.sessions.len() {
+            self.carrier_up(carrier);
+        }
+        self
+    }
+
+    fn open(&mut self, shard: usize, carrier: Option<usize>) -> LinkId {
         let slot = self.free.pop().unwrap_or_else(|| {
             self.generations.push(0);
             (self.generations.len() - 1) as u32
         });
         self.generations[slot as usize] += 1;
         let link = LinkId { slot, generation: self.generations[slot as usize] };
-        self.out.open(link);
+        self.outs[shard].open(link);
+        self.at.insert(link, shard);
         self.peers.insert(link, Peer { carrier, takes: usize::MAX, ..Peer::default() });
         link
     }
 
-    fn handle(&mut self, input: Input<'_>) {
-        self.shard.handle(self.now, input, &mut self.out);
+    fn handle_at(&mut self, shard: usize, input: Input<'_>) {
+        self.shards[shard].handle(self.now, input, &mut self.outs[shard]);
     }
 
-    pub(super) fn input(&mut self, input: Input<'_>) {
-        self.handle(input);
+    fn handle(&mut self, link: LinkId, input: Input<'_>) {
+        self.handle_at(self.at[&link], input);
+    }
+
+    /// Every shard is told.
+    pub(super) fn input_all(&mut self, input: impl Fn() -> Input<'static>) {
+        for shard in 0..self.shards.len() {
+            self.handle_at(shard, input());
+        }
         self.turn();
+    }
+
+    fn input_at(&mut self, shard: usize, input: Input<'_>) {
+        self.handle_at(shard, input);
+        self.turn();
+    }
+
+    pub(super) fn backlog(&self, link: LinkId) -> usize {
+        self.outs[self.at[&link]].backlog(link)
+    }
+
+    pub(super) fn timers(&self) -> usize {
+        self.shards.iter().map(|shard| shard.timers.len()).sum()
+    }
+
+    /// A cell that every shard has, over all of them.
+    pub(super) fn sum(&self, of: impl Fn(&ShardCounters) -> u64) -> u64 {
+        self.all_counters.iter().map(|counters| of(counters)).sum()
+    }
+
+    /// Carries what the shards wrote to each other; true when there was something.
+    fn carry(&mut self) -> bool {
+        let (mut mails, mut any) = (Vec::new(), false);
+        for from in 0..self.shards.len() {
+            self.outs[from].take_mails(&mut mails);
+            self.held.extend(mails.drain(..).map(|(to, mail)| (from, to, mail)));
+        }
+        if self.holds_mail {
+            return false;
+        }
+        for (from, to, mail) in core::mem::take(&mut self.held) {
+            any = true;
+            self.handle_at(to.index(), Input::Mail { from: ShardId::new(from), mail });
+        }
+        any
+    }
+
+    /// The letters that were held arrive.
+    pub(super) fn deliver_mail(&mut self) {
+        self.holds_mail = false;
+        self.turn();
+    }
+
+    fn take_dirty(&mut self) -> Option<(LinkId, Vec<u8>)> {
+        self.outs.iter_mut().find_map(Outbox::take_dirty)
+    }
+
+    fn hand_over(&mut self, link: LinkId, to: usize, parcel: Parcel) {
+        self.send_dirty();
+        let from = self.at[&link];
+        self.outs[from].closed(link);
+        self.at.insert(link, to);
+        self.outs[to].open(link);
+        self.handle_at(to, Input::HandedOver { link, parcel });
+    }
+
+    fn send_dirty(&mut self) -> bool {
+        let mut any = false;
+        while let Some((link, buffer)) = self.take_dirty() {
+            any = true;
+            if let Some(peer) = self.peers.get_mut(&link) {
+                peer.sending.extend_from_slice(&buffer);
+            }
+            self.outs[0].keep(buffer);
+            self.flush(link);
+        }
+        any
     }
 
     /// One write per dirty link, then what the shard asked for, until there is no more of either.
     fn turn(&mut self) {
         let mut actions = Vec::new();
         loop {
-            let mut idle = true;
-            while let Some((link, buffer)) = self.out.take_dirty() {
-                idle = false;
-                if let Some(peer) = self.peers.get_mut(&link) {
-                    peer.sending.extend_from_slice(&buffer);
+            let mut idle = !self.send_dirty();
+            for shard in 0..self.shards.len() {
+                self.outs[shard].take_actions(&mut actions);
+                idle &= actions.is_empty();
+                for action in actions.drain(..) {
+                    self.act(shard, action);
                 }
-                self.out.keep(buffer);
-                self.flush(link);
             }
-            self.out.take_actions(&mut actions);
-            idle &= actions.is_empty();
-            for action in actions.drain(..) {
-                self.act(action);
-            }
+            idle &= !self.carry();
             while let Some(link) = self.resumed.pop() {
                 self.read(link);
                 idle = false;
@@ -205,8 +330,8 @@ impl Rig {
             rest = behind;
         }
         peer.stream = rest.to_vec();
-        if octets > 0 && self.out.flushed(link, octets) {
-            self.handle(Input::Room { link });
+        if octets > 0 && self.outs[self.at[&link]].flushed(link, octets) {
+            self.handle(link, Input::Room { link });
         }
     }
 
@@ -214,15 +339,15 @@ impl Rig {
         let Some(peer) = self.peers.get_mut(&link).filter(|peer| !peer.paused) else { return };
         let bytes = core::mem::take(&mut peer.unread);
         if !bytes.is_empty() {
-            self.handle(Input::Bytes { link, bytes: &bytes });
+            self.handle(link, Input::Bytes { link, bytes: &bytes });
         }
     }
 
-    fn act(&mut self, action: Action) {
+    fn act(&mut self, shard: usize, action: Action) {
         match action {
             Action::Connect(Connect { ticket, .. }) => {
                 let carrier = (ticket.0 >> 32) as usize;
-                self.dials.push(Dial { ticket, carrier });
+                self.dials.push(Dial { ticket, carrier, shard });
                 assert!(self.sockets(carrier) <= self.sessions[carrier], "more sockets than sessions");
             }
             Action::Close(link, how) => self.close(link, how),
@@ -239,8 +364,11 @@ impl Rig {
             }
             Action::Log(event) => self.events.push(event),
             Action::Answer { ticket, answer } => self.answers.push((ticket, answer)),
-            Action::HandOver { .. } => panic!("there is one shard"),
-            Action::Exit => self.exit = true,
+            Action::HandOver { link, to, parcel } => self.hand_over(link, to.index(), parcel),
+            Action::Exit => {
+                self.exits += 1;
+                self.exit = self.exits >= self.shards.len();
+            }
         }
     }
 
@@ -252,12 +380,7 @@ impl Rig {
 
     fn close(&mut self, link: LinkId, how: CloseHow) {
         if how == CloseHow::AfterFlush {
-            while let Some((dirty, buffer)) = self.out.take_dirty() {
-                if let Some(peer) = self.peers.get_mut(&dirty) {
-                    peer.sending.extend_from_slice(&buffer);
-                }
-                self.flush(dirty);
-            }
+            self.send_dirty();
         }
         self.gone(link, "closed");
     }
@@ -265,9 +388,9 @@ impl Rig {
     fn gone(&mut self, link: LinkId, reason: &str) {
         let Some(peer) = self.peers.remove(&link) else { return };
         self.ended.insert(link, peer);
-        self.out.closed(link);
+        self.outs[self.at[&link]].closed(link);
         self.free.push(link.slot);
-        self.handle(Input::Closed { link, reason });
+        self.handle(link, Input::Closed { link, reason });
     }
 
     /// The peer, or the network, ends the link.
@@ -325,13 +448,18 @@ impl Rig {
     pub(super) fn advance(&mut self, span: Duration) {
         let end = self.now.mono.after(span);
         let mut wakes = 0;
-        while let Some(at) = self.shard.deadline().filter(|&at| at <= end) {
+        while let Some((at, shard)) = self.next_deadline().filter(|(at, _)| *at <= end) {
             self.set_clock(at.max(self.now.mono));
-            self.input(Input::Time);
+            self.input_at(shard, Input::Time);
             wakes += 1;
             assert!(wakes < 5_000_000, "the shard is woken without end");
         }
         self.set_clock(end);
+    }
+
+    fn next_deadline(&self) -> Option<(Instant, usize)> {
+        let deadlines = self.shards.iter().enumerate();
+        deadlines.filter_map(|(index, shard)| Some((shard.deadline()?, index))).min()
     }
 
     fn set_clock(&mut self, at: Instant) {
@@ -342,9 +470,9 @@ impl Rig {
 
     /// Somebody connects to the listener.
     pub(super) fn accept_from(&mut self, peer: &str) -> LinkId {
-        let link = self.open(None);
+        let link = self.open(0, None);
         let peer: SocketAddr = peer.parse().unwrap();
-        self.input(Input::Accepted { link, listener: ListenerId(0), peer });
+        self.input_at(0, Input::Accepted { link, listener: ListenerId(0), peer });
         link
     }
 
@@ -374,16 +502,16 @@ impl Rig {
     /// The first connect of a carrier that is under way comes up.
     pub(super) fn connect(&mut self, carrier: usize) -> LinkId {
         let at = self.dials.iter().position(|dial| dial.carrier == carrier).unwrap();
-        let Dial { ticket, .. } = self.dials.remove(at);
-        let link = self.open(Some(carrier));
-        self.input(Input::Connected { link, ticket });
+        let Dial { ticket, shard, .. } = self.dials.remove(at);
+        let link = self.open(shard, Some(carrier));
+        self.input_at(shard, Input::Connected { link, ticket });
         link
     }
 
     pub(super) fn fail_connect(&mut self, carrier: usize) {
         let at = self.dials.iter().position(|dial| dial.carrier == carrier).unwrap();
-        let Dial { ticket, .. } = self.dials.remove(at);
-        self.input(Input::ConnectFailed { ticket, reason: "refused" });
+        let Dial { ticket, shard, .. } = self.dials.remove(at);
+        self.input_at(shard, Input::ConnectFailed { ticket, reason: "refused" });
     }
 
     /// All connects of a carrier that are under way come up and their binds are accepted; gives its links.
@@ -414,7 +542,7 @@ impl Rig {
     }
 
     pub(super) fn ignored(&self, why: Ignored) -> u64 {
-        self.counters.ignored.at(why as usize).get()
+        self.sum(|counters| counters.ignored.at(why as usize).get())
     }
 
     pub(super) fn receipts(&self, carrier: usize, what: Match) -> u64 {
@@ -424,11 +552,14 @@ impl Rig {
     /// Nothing is in flight, nothing is held.
     #[track_caller]
     pub(super) fn assert_settled(&self) {
-        assert_eq!(self.shard.messages.len(), 0, "messages");
-        assert_eq!(self.shard.multis.len(), 0, "submit_multi");
-        assert_eq!(self.shard.deliveries.len(), 0, "deliveries");
-        assert!(self.shard.parked.is_empty(), "parked");
-        assert_eq!(self.shard.retained.bytes(), 0, "retained");
+        for shard in &self.shards {
+            assert_eq!(shard.messages.len(), 0, "messages");
+            assert_eq!(shard.multis.len(), 0, "submit_multi");
+            assert_eq!(shard.deliveries.len(), 0, "deliveries");
+            assert!(shard.parked.is_empty(), "parked");
+            assert_eq!(shard.retained.bytes(), 0, "retained");
+            assert!(shard.post.all_credits(self.credits), "credits");
+        }
         assert!(self.counters.esmes.iter().all(|cells| cells.window_used() == 0), "requests in flight");
         assert!(self.counters.carriers.iter().all(|cells| cells.window_used() == 0), "windows in use");
         assert!(self.counters.carriers.iter().all(|cells| cells.parked.get() == 0), "receipts parked");

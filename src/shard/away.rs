@@ -1,0 +1,171 @@
+//! Messages of our accounts that are with the home of their carrier, another shard.
+//!
+//! Owns: nothing of its own. Takes: messages for such a carrier; its replies. Gives: each message to that shard once,
+//! and what became of it to `answers` and `failover`, as if the carrier were here. Never: an octet of it kept here as
+//! well, but for what its answer needs.
+
+use super::Shard;
+use super::mail::{Indexed, Mail, NotTaken, Submit, Tag};
+use super::message::{IdFrom, Kind, Message, MessageKey, key_of_tag, tag_of};
+use super::mt::Body;
+use super::port::Outbox;
+use crate::counters::Reason;
+use crate::ids::CarrierId;
+use crate::ledger::{IdText, NewEntry};
+use crate::smpp::command::CommandId;
+use crate::smpp::frame::Pdu;
+use crate::smpp::status::CommandStatus;
+use crate::time::Now;
+
+impl Shard {
+    /// Sends a message to the home of its carrier, where there is room for it by the hint.
+    pub(super) fn send_away(
+        &mut self,
+        now: Now,
+        mut message: Message,
+        carrier: CarrierId,
+        frame: Vec<u8>,
+        out: &mut Outbox,
+    ) -> MessageKey {
+        debug_assert!(message.frame.is_empty());
+        let given = self.given(now, message.id_from);
+        message.id_from = IdFrom::Already(given);
+        message.carrier = carrier;
+        message.away = true;
+        message.attempts += 1;
+        message.tried.push(carrier);
+        message.sent_at = now.mono;
+        if let Some((part, number)) = message.part {
+            let allowed = self.affinity.sent(now.mono, part, number, carrier);
+            debug_assert!(allowed, "placed before");
+        }
+        let frame = self.retained.hand_out(frame);
+        let ordinary = message.kind == Kind::Submit;
+        let (esme, link, destination) = (message.esme, message.link, message.destination);
+        let (awaited, deadline) = (message.awaited, message.deadline);
+        let key = self.messages.insert(message);
+        let tag = tag_of(key);
+        self.spend_room(carrier);
+        let submit =
+            Submit { tag, carrier, esme, link, given, destination, awaited, ordinary, deadline, frame };
+        self.request(now, self.home_of(carrier), Mail::Submit(submit), out);
+        key
+    }
+
+    /// The message that a reply is about, at home again, with its octets.
+    fn come_home(&mut self, tag: Tag, frame: Vec<u8>) -> Option<Message> {
+        let frame = self.retained.take_in(frame);
+        let Some(mut message) = self.messages.remove(key_of_tag::<MessageKey>(tag)) else {
+            debug_assert!(false, "a reply to what nobody asked");
+            self.retained.release(frame);
+            return None;
+        };
+        message.away = false;
+        if message.frame.is_empty() {
+            message.frame = frame;
+        } else {
+            self.retained.release(frame);
+        }
+        Some(message)
+    }
+
+    pub(super) fn on_away_answered(
+        &mut self,
+        now: Now,
+        tag: Tag,
+        response: Vec<u8>,
+        frame: Vec<u8>,
+        out: &mut Outbox,
+    ) {
+        if let Some(message) = self.come_home(tag, frame)
+            && let Some(pdu) = Pdu::whole(&response)
+        {
+            self.judge(now, message.carrier, message.esme, super::answers::status_of(&pdu));
+            self.settle(now, message, &pdu, out);
+        }
+        self.retained.reuse(response);
+    }
+
+    pub(super) fn on_away_unknown(&mut self, now: Now, tag: Tag, frame: Vec<u8>, out: &mut Outbox) {
+        if let Some(message) = self.come_home(tag, frame) {
+            self.lost(now, message, out);
+        }
+    }
+
+    pub(super) fn on_not_taken(
+        &mut self,
+        now: Now,
+        tag: Tag,
+        frame: Vec<u8>,
+        why: NotTaken,
+        out: &mut Outbox,
+    ) {
+        let Some(mut message) = self.come_home(tag, frame) else { return };
+        // It was never written, or was throttled: no attempt.
+        message.attempts = message.attempts.saturating_sub(1);
+        if let Some((part, number)) = message.part {
+            self.affinity.refused(now.mono, part, number);
+        }
+        let operation = matches!(message.kind, Kind::Operation(_));
+        match why {
+            NotTaken::Over { status, reason, refused } => {
+                message.refusal = if refused { status } else { CommandStatus::OK };
+                let key = self.messages.insert(message);
+                self.give_up(now, key, status, reason, out);
+            }
+            NotTaken::NoRoom | NotTaken::Moved if operation || self.link(message.link).is_none() => {
+                let key = self.messages.insert(message);
+                let (status, reason) = if operation {
+                    (CommandStatus::QUEUE_FULL, Reason::QueueFull)
+                } else {
+                    (CommandStatus::SYSTEM_ERROR, Reason::NoCarrier)
+                };
+                self.give_up(now, key, status, reason, out);
+            }
+            NotTaken::NoRoom => self.decide_again(now, message, out),
+            NotTaken::Moved => {
+                message.tried.pop();
+                self.decide_again(now, message, out);
+            }
+        }
+    }
+
+    /// A message that nobody has now, with its octets, is placed anew; it ends when nobody can take it.
+    pub(super) fn decide_again(&mut self, now: Now, message: Message, out: &mut Outbox) {
+        let nobody = (CommandStatus::SYSTEM_ERROR, Reason::NoCarrier);
+        let placed = match Pdu::whole(&message.frame) {
+            Some(pdu) => self.place(now, &message, &pdu, &Body::again(&pdu), out),
+            None => Err(nobody),
+        };
+        match placed {
+            Ok(place) => self.move_on(now, message, place, out),
+            Err((status, reason)) => {
+                let key = self.messages.insert(message);
+                self.give_up(now, key, status, reason, out);
+            }
+        }
+    }
+
+    /// Keeps an accepted message where its carrier is at home.
+    pub(super) fn keep_at_home(&mut self, now: Now, new: &NewEntry<'_>, out: &mut Outbox) {
+        if self.is_here(new.carrier) {
+            return self.keep(now, new, out);
+        }
+        let indexed = Indexed {
+            carrier: new.carrier,
+            id: IdText::from_slice(new.id),
+            given: new.given,
+            esme: new.esme,
+            link: new.link,
+            awaited: new.awaited,
+        };
+        self.send_mail(now, self.home_of(new.carrier), Mail::Index(indexed), out);
+    }
+
+    /// Whether a 3.3 carrier, wherever it is at home, can be given this.
+    pub(super) fn fits_at(&self, carrier: CarrierId, command: CommandId, body: &Body<'_>) -> bool {
+        self.carriers
+            .get(carrier.index())
+            .is_some_and(|state| !super::mt::is_v33(state) || body.fits_v33(command))
+    }
+}

@@ -1,0 +1,242 @@
+//! Letters to and from the other shards.
+//!
+//! Owns: the credits, what was learnt of other shards' carriers. Takes: letters. Gives: them to whom they concern; the
+//! hints of our own carriers. Never: waits for another shard.
+
+use super::mail::{Mail, Tag};
+use super::port::Outbox;
+use super::timers::Timer;
+use super::{Position, Shard};
+use crate::config::Config;
+use crate::ids::{CarrierId, ShardId};
+use crate::limits::HINT_AGE;
+use crate::time::{Instant, Now};
+
+/// What this shard knows of the others.
+#[derive(Debug)]
+pub(super) struct Post {
+    /// Requests that may still go to each.
+    credits: Vec<u32>,
+    /// By carrier: what was sent to it since its hint last changed.
+    views: Vec<View>,
+    /// Carriers at home here whose hint may have changed.
+    changed: Vec<CarrierId>,
+    is_changed: Vec<bool>,
+    /// While draining: the shards without ESMEs, and those without links, a bit each.
+    pub(super) esmes_gone: u64,
+    pub(super) links_gone: u64,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct View {
+    version: u64,
+    sent: u64,
+}
+
+impl Post {
+    pub(super) fn new(config: &Config, position: &Position) -> Self {
+        Self {
+            credits: vec![position.credits; position.homes.shards()],
+            views: vec![View::default(); config.carriers.len()],
+            changed: Vec::new(),
+            is_changed: vec![false; config.carriers.len()],
+            esmes_gone: 0,
+            links_gone: 0,
+        }
+    }
+}
+
+#[cfg(test)]
+impl Post {
+    pub(super) fn all_credits(&self, each: u32) -> bool {
+        self.credits.len() == 1 || self.credits.iter().all(|credits| *credits == each)
+    }
+}
+
+/// What may be sent to a carrier of another shard now, by its hint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Room {
+    /// It would be written at once.
+    pub(super) at_once: bool,
+    /// It would be taken.
+    pub(super) at_all: bool,
+}
+
+impl Shard {
+    pub(super) fn shards(&self) -> usize {
+        self.position.homes.shards()
+    }
+
+    pub(super) fn home_of(&self, carrier: CarrierId) -> ShardId {
+        self.position.homes.of_carrier(carrier)
+    }
+
+    /// True when the carrier's sessions are on this shard.
+    #[inline]
+    pub(super) fn is_here(&self, carrier: CarrierId) -> bool {
+        self.home_of(carrier) == self.position.shard
+    }
+
+    /// Every other shard.
+    pub(super) fn others(&self) -> impl Iterator<Item = ShardId> + use<> {
+        let own = self.position.shard;
+        (0..self.shards()).map(ShardId::new).filter(move |shard| *shard != own)
+    }
+
+    pub(super) fn has_credit(&self, shard: ShardId) -> bool {
+        shard == self.position.shard
+            || self.post.credits.get(shard.index()).is_some_and(|credits| *credits > 0)
+    }
+
+    /// Sends a request, for which `has_credit` was asked.
+    pub(super) fn request(&mut self, now: Now, to: ShardId, mail: Mail, out: &mut Outbox) {
+        if to != self.position.shard
+            && let Some(credits) = self.post.credits.get_mut(to.index())
+        {
+            debug_assert!(*credits > 0, "asked before");
+            *credits -= 1;
+        }
+        self.send_mail(now, to, mail, out);
+    }
+
+    /// Sends a letter; one to ourselves is taken at once.
+    pub(super) fn send_mail(&mut self, now: Now, to: ShardId, mail: Mail, out: &mut Outbox) {
+        if to == self.position.shard {
+            return self.take_mail(now, to, mail, out);
+        }
+        out.mail(to, mail);
+    }
+
+    pub(super) fn on_mail(&mut self, now: Now, from: ShardId, mail: Mail, out: &mut Outbox) {
+        if mail.is_reply()
+            && let Some(credits) = self.post.credits.get_mut(from.index())
+        {
+            *credits += 1;
+            debug_assert!(*credits <= self.position.credits, "a credit comes back once");
+        }
+        self.take_mail(now, from, mail, out);
+    }
+
+    fn take_mail(&mut self, now: Now, from: ShardId, mail: Mail, out: &mut Outbox) {
+        match mail {
+            Mail::Submit(submit) => self.on_guest(now, from, submit, out),
+            Mail::Operation { tag, esme, link, deadline, frame } => {
+                self.on_guest_operation(now, (from, tag), esme, (link, deadline), frame, out);
+            }
+            Mail::Deliver(deliver) => self.on_foreign_delivery(now, from, deliver, out),
+            Mail::Alert { tag, carrier, at, frame } => {
+                self.on_foreign_alert(now, (from, tag), carrier, at, frame, out);
+            }
+            Mail::Answered { tag, response, frame } => self.on_away_answered(now, tag, response, frame, out),
+            Mail::Unknown { tag, frame } => self.on_away_unknown(now, tag, frame, out),
+            Mail::NotTaken { tag, frame, why } => self.on_not_taken(now, tag, frame, why, out),
+            Mail::NotFound { tag } => self.ask_next(now, super::message::key_of_tag(tag), out),
+            Mail::Delivered { tag, response } => self.on_delivered(now, tag, response, out),
+            Mail::NotDelivered { tag, status, frame } => self.on_not_delivered(now, tag, status, frame, out),
+            Mail::Noted { tag: Tag(_) } => {}
+            Mail::Index(indexed) => self.on_index(now, &indexed, out),
+            Mail::SessionGone(link) => self.forget_guests(now, from, link, out),
+            Mail::CarrierUp => self.reroute_stranded(now, out),
+            Mail::LinkGone { listener, peer } => self.forget_peer(listener, peer),
+            Mail::EsmesGone => {
+                self.post.esmes_gone |= 1 << from.0;
+                self.drain_carriers(now, out);
+            }
+            Mail::LinksGone => {
+                self.post.links_gone |= 1 << from.0;
+                self.drain_carriers(now, out);
+            }
+        }
+    }
+
+    /// What a carrier of another shard would take of us now.
+    pub(super) fn room_at(&mut self, carrier: CarrierId) -> Room {
+        let nothing = Room { at_once: false, at_all: false };
+        if !self.has_credit(self.home_of(carrier)) {
+            return nothing;
+        }
+        let Self { position, post, .. } = self;
+        let (Some(hint), Some(view)) =
+            (position.hints.of(carrier.index()), post.views.get_mut(carrier.index()))
+        else {
+            return nothing;
+        };
+        let version = hint.version.get();
+        if view.version != version {
+            *view = View { version, sent: 0 };
+        }
+        let (room, queue) = (hint.room.get(), hint.queue.get());
+        Room { at_once: hint.sends.get() == 1 && room > view.sent, at_all: room + queue > view.sent }
+    }
+
+    /// One more is on its way to a carrier of another shard.
+    pub(super) fn spend_room(&mut self, carrier: CarrierId) {
+        if let Some(view) = self.post.views.get_mut(carrier.index()) {
+            view.sent += 1;
+        }
+    }
+
+    /// True when a session of the carrier that sends is bound, wherever its home is.
+    pub(super) fn sends_now(&self, carrier: CarrierId) -> bool {
+        if self.is_here(carrier) {
+            return self.carriers.get(carrier.index()).is_some_and(crate::carrier::Carrier::can_send);
+        }
+        self.position.hints.of(carrier.index()).is_some_and(|hint| hint.sends.get() == 1)
+    }
+
+    /// The carrier's room may be another than it was.
+    #[inline]
+    pub(super) fn changed(&mut self, carrier: CarrierId) {
+        if self.post.credits.len() > 1
+            && let Some(changed) = self.post.is_changed.get_mut(carrier.index())
+            && !*changed
+        {
+            *changed = true;
+            self.post.changed.push(carrier);
+        }
+    }
+
+    /// Tells the other shards how our carriers are.
+    #[inline]
+    pub(super) fn publish(&mut self, now: Instant, out: &Outbox) {
+        while let Some(carrier) = self.post.changed.pop() {
+            if let Some(changed) = self.post.is_changed.get_mut(carrier.index()) {
+                *changed = false;
+            }
+            self.publish_one(now, carrier, out);
+        }
+    }
+
+    fn publish_one(&mut self, now: Instant, id: CarrierId, out: &Outbox) {
+        let Self { carriers, links, position, .. } = self;
+        let (Some(carrier), Some(hint)) = (carriers.get_mut(id.index()), position.hints.of(id.index()))
+        else {
+            return;
+        };
+        let (mut free, mut used) = (0u64, 0u64);
+        for (link, kind) in carrier.sessions().filter(|(_, kind)| kind.transmits()) {
+            debug_assert!(kind.transmits());
+            let slot = links.get(link.index()).and_then(Option::as_ref).filter(|slot| slot.id == link);
+            let Some(slot) = slot else { continue };
+            let window = slot.session.window();
+            used += u64::from(window.used());
+            if super::mt::has_room(links, link, out) {
+                free += u64::from(window.max().saturating_sub(window.used()));
+            }
+        }
+        let pace = carrier.pace.available(now);
+        // While its pace holds it back, its room grows though nothing happens.
+        let grows = u64::from(pace) < free && pace < carrier.pace.most();
+        let room = if carrier.queue.is_empty() { free.min(u64::from(pace)) } else { 0 };
+        let waiting = carrier.queue.len() as u64;
+        let queue = if carrier.may_ever_send() { u64::from(carrier.settings.queue_max) } else { 0 };
+        hint.room.set(room);
+        hint.queue.set(queue.saturating_sub(waiting));
+        hint.used.set(used);
+        hint.sends.set(u64::from(carrier.can_send()));
+        hint.version.bump();
+        if grows {
+            self.timers.push_once(now.after(HINT_AGE), Timer::Carrier(id));
+        }
+    }
+}
