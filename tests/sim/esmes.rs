@@ -45,6 +45,8 @@ pub(crate) struct Esme {
     /// The number in the text of a message that must get through, until it does.
     pub(crate) probe: Option<u32>,
     probe_sequence: u32,
+    /// What it was refused with.
+    pub(crate) probe_refused: Option<CommandStatus>,
 }
 
 /// A header-only PDU.
@@ -305,6 +307,9 @@ impl World {
             | CommandId::QUERY_SM_RESP => {
                 if let Some(session) = session {
                     session.waiting = session.waiting.saturating_sub(1);
+                }
+                if !ok && esme.probe.is_some() && esme.probe_sequence == sequence {
+                    esme.probe_refused = Some(pdu.header().command_status);
                 }
                 if ok && command != CommandId::QUERY_SM_RESP {
                     esme.ids.push(MessageIdResp::parse(&pdu).id.to_vec());

@@ -32,6 +32,8 @@ pub(crate) enum Turn {
     Overdue(WireId, u32),
     /// A carrier sends an MO.
     Mo(usize),
+    /// An account sends a message that must get through.
+    Probe(usize),
     /// The run enters its next phase.
     Phase,
 }
@@ -188,6 +190,7 @@ impl World {
             Turn::Receipt(dlr) => self.send_receipt(dlr),
             Turn::Overdue(wire, sequence) => self.delivery_overdue(wire, sequence),
             Turn::Mo(carrier) => self.send_mo(carrier),
+            Turn::Probe(account) => self.probe(account),
             Turn::Phase => {}
         }
     }
@@ -215,8 +218,9 @@ impl World {
         self.net.forget_turns(|turn| !matches!(turn, Turn::Chaos));
         self.quiet = true;
         self.run_for(Duration::from_secs(75), step);
+        // One after the other: what the others have in flight is no reason then to refuse one.
         for account in 0..ACCOUNTS.len() {
-            self.probe(account);
+            self.net.later(Duration::from_secs(2 * account as u64), Turn::Probe(account));
         }
         self.run_for(Duration::from_secs(15), step);
         self.hushed = true;
@@ -242,7 +246,8 @@ impl World {
         let mut wrong = Vec::new();
         for (account, esme) in self.esmes.iter().enumerate() {
             if let Some(sequence) = esme.probe {
-                wrong.push(format!("the probe {sequence} of account {account} did not get through"));
+                let why = esme.probe_refused;
+                wrong.push(format!("the probe {sequence} of account {account} did not get through: {why:?}"));
             }
         }
         if paused > 0 {
