@@ -265,10 +265,12 @@ impl World {
         self.net.send(wire, octets);
     }
 
+    /// Asks for a message of its own, or for one of another account.
     fn esme_queries(&mut self, account: usize, at: usize) {
-        let known = self.esmes[account].ids.len();
+        let whose = if self.prng.chance(1, 5) { self.prng.below(3) as usize } else { account };
+        let known = self.esmes[whose].ids.len();
         let recent = known.saturating_sub(50) as u64 + self.prng.below(known.min(50) as u64);
-        let Some(id) = self.esmes[account].ids.get(recent as usize).cloned() else { return };
+        let Some(id) = self.esmes[whose].ids.get(recent as usize).cloned() else { return };
         let sequence = self.number();
         let mut octets = Vec::new();
         write_pdu(&mut octets, CommandId::QUERY_SM, CommandStatus::OK, sequence, |out| {

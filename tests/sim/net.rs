@@ -142,6 +142,9 @@ pub(crate) struct Net<P> {
     pub(crate) planted: Planted,
     /// Wakes at the same instant.
     wakes: u32,
+    /// Letters from shard to shard, and links that moved with some of them.
+    pub(crate) letters: u64,
+    pub(crate) moved: u64,
 }
 
 impl<P> Net<P> {
@@ -160,6 +163,8 @@ impl<P> Net<P> {
             trace: Trace::default(),
             planted: Planted::default(),
             wakes: 0,
+            letters: 0,
+            moved: 0,
         }
     }
 
@@ -407,6 +412,7 @@ impl<P> Net<P> {
 
     fn letter(&mut self, from: usize, to: usize) {
         let letter = self.lanes.arrive(from, to);
+        self.letters += 1;
         self.carry(from, to);
         match letter {
             Some(Letter::Mail(mail)) => {
@@ -430,6 +436,7 @@ impl<P> Net<P> {
     }
 
     fn handed_over(&mut self, node: usize, id: WireId, mut parcel: Parcel) {
+        self.moved += 1;
         let link = self.nodes[node].open(id);
         let wire = &mut self.wires[id];
         (wire.link, wire.known) = (link, true);

@@ -3,6 +3,7 @@
 use crate::faults::Kind;
 use crate::oracle::Violation;
 use crate::world::{Plan, Report, run};
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -36,7 +37,9 @@ pub(crate) struct Totals {
     second_attempts: u64,
     delivered: u64,
     /// Seeds by how many shards they have.
-    by_shards: std::collections::BTreeMap<usize, u64>,
+    by_shards: BTreeMap<usize, u64>,
+    letters: u64,
+    moved: u64,
     steps: u64,
     virtual_time: Duration,
     violations: u64,
@@ -54,6 +57,8 @@ impl Totals {
         self.second_attempts += report.second_attempts;
         *self.by_shards.entry(report.shards).or_default() += 1;
         self.delivered += report.delivered;
+        self.letters += report.letters;
+        self.moved += report.moved;
         self.steps += report.steps;
         self.virtual_time += report.time;
         self.violations += u64::from(report.violation.is_some());
@@ -79,7 +84,7 @@ impl Totals {
             .collect();
         format!(
             "sim: {} seeds (by shards: {:?}), {} violations, {} messages ({} accepted, {} second attempts), \
-             {} deliveries taken, {} faults, {} steps, {:.1} virtual hours, {:.1} s; faults and seeds with them: {}",
+             {} deliveries taken, {} letters between shards, {} links handed over, {} faults, {} steps, {:.1} virtual hours, {:.1} s; faults and seeds with them: {}",
             self.seeds,
             self.by_shards,
             self.violations,
@@ -87,6 +92,8 @@ impl Totals {
             self.accepted,
             self.second_attempts,
             self.delivered,
+            self.letters,
+            self.moved,
             self.faults(),
             self.steps,
             self.virtual_time.as_secs_f64() / 3600.0,
