@@ -409,9 +409,69 @@ impl ShardCounters {
     }
 }
 
+/// What the loop of a shard counts besides its core.
+#[derive(Debug, Default)]
+pub struct LoopCounters {
+    /// Nanoseconds spent on work: neither asleep nor looking for work in vain.
+    pub busy_ns: Counter,
+    /// Letters and links sent to each shard, by `ShardId`.
+    pub mail: Vec<Counter>,
+}
+
+impl LoopCounters {
+    /// For one of so many shards.
+    #[must_use]
+    pub fn new(shards: usize) -> Self {
+        let mail = core::iter::repeat_with(Counter::default).take(shards).collect();
+        Self { mail, ..Self::default() }
+    }
+}
+
+/// The counters of a whole node, for who reads them.
+#[derive(Debug, Default)]
+pub struct NodeCounters {
+    /// By `EsmeId`; the cells are the node's.
+    pub esmes: Arc<Vec<EsmeCounters>>,
+    /// By `CarrierId`; the cells are the node's.
+    pub carriers: Arc<Vec<CarrierCounters>>,
+    /// By `ShardId`.
+    pub shards: Vec<Arc<ShardCounters>>,
+    /// By `ShardId`.
+    pub loops: Vec<Arc<LoopCounters>>,
+}
+
+impl NodeCounters {
+    /// Those of these shards, which must be beside each other, and of their loops.
+    #[must_use]
+    pub fn of(shards: Vec<Arc<ShardCounters>>, loops: Vec<Arc<LoopCounters>>) -> Self {
+        let first = shards.first();
+        let esmes = first.map(|first| Arc::clone(&first.esmes)).unwrap_or_default();
+        let carriers = first.map(|first| Arc::clone(&first.carriers)).unwrap_or_default();
+        debug_assert!(shards.iter().all(|shard| Arc::ptr_eq(&shard.esmes, &esmes)));
+        Self { esmes, carriers, shards, loops }
+    }
+
+    /// The sum of a cell over the shards.
+    #[must_use]
+    pub fn sum(&self, cell: impl Fn(&ShardCounters) -> &Counter) -> u64 {
+        self.shards.iter().map(|shard| cell(shard).get()).sum()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_node_s_counters_are_the_sum_over_its_shards_and_those_of_accounts_are_one() {
+        let one = Arc::new(ShardCounters::new(1, 1));
+        let two = Arc::new(one.beside());
+        let node = NodeCounters::of(vec![Arc::clone(&one), Arc::clone(&two)], Vec::new());
+        one.links.set(3);
+        two.links.set(4);
+        two.esmes[0].submits.add(5);
+        assert_eq!((node.sum(|shard| &shard.links), node.esmes[0].submits.get()), (7, 5));
+    }
 
     #[test]
     fn every_known_status_has_its_own_cell_and_all_others_share_one() {

@@ -98,6 +98,9 @@ pub const POOL_MEMBERS_MAX: usize = 64;
 pub const RECEIPTS_AWAITED_MAX: usize = 4_000_000;
 /// Messages of a shard that are remembered though no receipt is awaited, to answer query_sm and know duplicates.
 pub const LEDGER_RECENT_MAX: usize = 65_536;
+/// Of messages whose receipt nobody asked for, how many are kept unsorted while nobody looks for one (sorting them in
+/// takes about 100 ns each).
+pub const LEDGER_UNSORTED_MAX: usize = 16_384;
 /// How long a receipt is awaited.
 pub const RECEIPT_KEEP: Duration = Duration::from_secs(72 * 3600);
 /// Matches that must agree before a carrier's id form is taken for known (design decision 13).
@@ -156,3 +159,22 @@ pub const HINT_AGE: Duration = Duration::from_millis(10);
 pub const ASKS_MAX: usize = 64;
 /// Accounts, and sessions, that a status lists; the others are counted.
 pub const STATUS_ROWS_MAX: usize = 1000;
+
+/// Most shards of a node.
+pub const SHARDS_MAX: usize = 64;
+/// Posts that a lane from one shard to another holds. What does not fit waits with its sender, who never waits for it:
+/// requests are bounded by `LANE_CREDITS`, replies by the requests, links by `connections_max`.
+pub const LANE_SLOTS: usize = 1024;
+/// Slots of all lanes that lead to one shard: with many shards each lane holds less.
+pub const LANE_SLOTS_ALL: usize = 16 * 1024;
+/// Posts that one turn takes from a lane.
+pub const LANE_TAKE: usize = 1024;
+/// Requests of one shard that may be under way to all others together; over it a message finds no room there.
+pub const LANE_CREDITS: u32 = 65_536;
+/// The least of them for each other shard.
+pub const LANE_CREDITS_MIN: u32 = 1024;
+/// Log lines of all shards that wait to be written; one more is dropped and counted.
+pub const LOG_LINES_MAX: usize = 4096;
+
+const _: () = assert!(LANE_SLOTS_ALL / SHARDS_MAX >= 128);
+const _: () = assert!(LANE_CREDITS / SHARDS_MAX as u32 >= LANE_CREDITS_MIN);

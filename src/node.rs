@@ -1,15 +1,19 @@
-//! A node: a configuration put to work. Owns: the shard's thread, its listeners, the sidecar. Takes: a checked configuration.
-//! Gives: the addresses it listens on, its counters, and its end. Never: a message.
+//! A node: a configuration put to work. Owns: the shards' threads, their listeners, the sidecar, the thread that writes the
+//! log. Takes: a checked configuration. Gives: the addresses it listens on, its counters, and its end. Never: a message.
 
-use crate::config::{Config, Io};
-use crate::counters::ShardCounters;
-use crate::ids::ListenerId;
-use crate::io::{Driver, Options, Stop, StopHandle, listen};
-use crate::shard::Shard;
-use crate::shard::port::Event;
+use crate::config::{Config, Homes, Io, Shards};
+use crate::counters::{Hints, NodeCounters, ShardCounters};
+use crate::ids::{ListenerId, ShardId};
+use crate::io::{Driver, Lanes, Options, Stop, StopHandle, Stops, listen};
+use crate::limits::{LANE_CREDITS, LOG_LINES_MAX};
+use crate::shard::port::{Event, Level};
+use crate::shard::{Position, Shard};
 use crate::sidecar::{Sidecar, Sockets};
-use std::net::SocketAddr;
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+use std::io::{Error, ErrorKind};
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
 /// Where log lines go.
@@ -18,55 +22,83 @@ pub type Log = Box<dyn FnMut(&Event) + Send>;
 /// A running node.
 pub struct Node {
     addresses: Vec<SocketAddr>,
-    counters: Arc<ShardCounters>,
-    stop: StopHandle,
+    counters: Arc<NodeCounters>,
+    stops: Stops,
     http: Option<SocketAddr>,
     sidecar: Sidecar,
-    thread: JoinHandle<std::io::Result<()>>,
+    threads: Vec<JoinHandle<std::io::Result<()>>>,
+    logging: JoinHandle<()>,
+}
+
+/// What one shard is started with.
+struct Start {
+    shard: Shard,
+    options: Options,
+    cpu: Option<usize>,
 }
 
 impl Node {
-    /// Binds the listeners and starts the shard and the sidecar.
+    /// Binds the listeners and starts the shards and the sidecar.
     ///
     /// # Errors
-    /// A port or the admin socket is taken, or the system gives no descriptor or thread.
+    /// A port or the admin socket is taken, a CPU may not be used, or the system gives no descriptor or thread.
     pub fn start(config: Config, log: Log) -> std::io::Result<Self> {
-        let mut listeners = Vec::new();
-        let mut addresses = Vec::new();
-        for (index, settings) in config.listeners.iter().enumerate() {
-            let listener = listen(settings.address).map_err(|error| {
-                std::io::Error::new(error.kind(), format!("{}: {error}", settings.address))
-            })?;
-            addresses.push(listener.local_addr()?);
-            listeners.push((ListenerId::new(index), listener));
-        }
+        let usable = usable_cpus()?;
+        let shards = config.node.shards.count(usable.len());
+        let cpus = cpus_of(&config.node.shards, &usable)?;
+        let (listeners, addresses) = bind(&config)?;
         let web = Sockets::bind(&config)?;
         let http = web.address();
+        let (driver, fallback) = wanted(config.node.io).settle(shards)?;
+        let (lines, logging) = start_log(log)?;
+        let fields = vec![("driver", driver.name().to_owned()), ("shards", shards.to_string())];
+        let first = [fallback, Some(Event { level: Level::Info, name: "io", fields })];
+        first.into_iter().flatten().for_each(|event| tell(&lines, event));
         let config = Arc::new(config);
-        let counters = Arc::new(ShardCounters::new(config.esmes.len(), config.carriers.len()));
-        let (stop, handle) = Stop::new()?;
-        let most: u64 = config.listeners.iter().map(|listener| u64::from(listener.connections_max)).sum();
-        let sockets: u64 = config.carriers.iter().map(|carrier| u64::from(carrier.sessions)).sum();
-        let driver = match config.node.io {
-            Io::Auto => Driver::Auto,
-            Io::Uring => Driver::Uring,
-            Io::Epoll => Driver::Epoll,
-        };
-        driver.check()?;
-        let options = Options {
-            driver,
-            listeners,
-            spin: config.node.spin,
-            links_max: u32::try_from(most + sockets).unwrap_or(u32::MAX),
-            log,
-            stop,
-        };
-        let sidecar = Sidecar::start(web, Arc::clone(&config), Arc::clone(&counters), handle.clone())?;
-        let shard = Shard::new(config, Arc::clone(&counters), seed());
-        let thread = std::thread::Builder::new()
-            .name("shard0".into())
-            .spawn(move || crate::io::run(shard, options).map(|_| ()))?;
-        Ok(Self { addresses, counters, stop: handle, http, sidecar, thread })
+        let stops: Vec<(Stop, StopHandle)> = (0..shards).map(|_| Stop::new()).collect::<Result<_, _>>()?;
+        let (stops, handles): (Vec<Stop>, Vec<StopHandle>) = stops.into_iter().unzip();
+        let lanes = Lanes::between(&handles);
+        let homes = Arc::new(Homes::of(&config, shards));
+        let counters = counters_of(&config, &lanes);
+        let stops_all = Stops::from(handles);
+        let sidecar = Sidecar::start(web, Arc::clone(&config), Arc::clone(&counters), stops_all.clone())?;
+        let mut options = options_of(&config, &homes, driver, listeners, stops, lanes);
+        for (options, cells) in options.iter_mut().zip(&counters.shards) {
+            options.log = log_of(lines.clone(), Arc::clone(cells));
+        }
+        drop(lines);
+        let shards = shards_of(&config, &homes, &counters);
+        let mut node =
+            Self { addresses, counters, stops: stops_all, http, sidecar, threads: Vec::new(), logging };
+        let mut each = options.into_iter().zip(shards).zip(0..).map(|((options, shard), index)| {
+            (index, Start { shard, options, cpu: cpus.get(index).copied() })
+        });
+        let failed = each.find_map(|(index, start)| node.start_shard(index, start).err());
+        // Who was not started lets go of the log.
+        drop(each);
+        match failed {
+            None => Ok(node),
+            Some(error) => {
+                node.stops.exit();
+                node.wait().and(Err(error))
+            }
+        }
+    }
+
+    fn start_shard(&mut self, index: usize, start: Start) -> std::io::Result<()> {
+        let others = EndsOthers { stops: self.stops.clone(), armed: true };
+        let thread = std::thread::Builder::new().name(format!("shard{index}")).spawn(move || {
+            // A shard that fails or panics ends the node; one that has finished leaves the others to finish.
+            let mut others = others;
+            if let Some(cpu) = start.cpu {
+                pin(cpu)?;
+            }
+            crate::io::run(start.shard, start.options)?;
+            others.armed = false;
+            Ok(())
+        })?;
+        self.threads.push(thread);
+        Ok(())
     }
 
     /// Where it listens, in the order of the configuration; ports that were 0 are known here.
@@ -81,33 +113,180 @@ impl Node {
         self.http
     }
 
-    /// What it has counted; reading costs the shard nothing.
+    /// What it has counted; reading costs the shards nothing.
     #[must_use]
-    pub fn counters(&self) -> &Arc<ShardCounters> {
+    pub fn counters(&self) -> &Arc<NodeCounters> {
         &self.counters
     }
 
     /// For ending it from elsewhere.
     #[must_use]
-    pub fn stop(&self) -> StopHandle {
-        self.stop.clone()
+    pub fn stop(&self) -> Stops {
+        self.stops.clone()
     }
 
     /// Waits for its end.
     ///
     /// # Errors
-    /// The driver failed, or the shard's thread panicked.
+    /// The driver of a shard failed, or its thread panicked: what the first one to do so says.
     pub fn wait(self) -> std::io::Result<()> {
-        let ended = self.thread.join();
+        let mut outcome = Ok(());
+        for thread in self.threads {
+            let ended = thread.join().unwrap_or_else(|_| Err(Error::other("the thread of a shard panicked")));
+            outcome = outcome.and(ended);
+        }
         self.sidecar.stop();
-        ended.map_err(|_| std::io::Error::other("the shard's thread panicked"))?
+        // A log that panicked has lost its lines, not the node.
+        let _ = self.logging.join();
+        outcome
     }
 
-    /// True when the shard has ended.
+    /// True when every shard has ended.
     #[must_use]
     pub fn is_over(&self) -> bool {
-        self.thread.is_finished()
+        self.threads.iter().all(JoinHandle::is_finished)
     }
+}
+
+/// Ends the whole node when it is dropped armed: by an error or a panic of a shard.
+struct EndsOthers {
+    stops: Stops,
+    armed: bool,
+}
+
+impl Drop for EndsOthers {
+    fn drop(&mut self) {
+        if self.armed {
+            self.stops.exit();
+        }
+    }
+}
+
+const fn wanted(io: Io) -> Driver {
+    match io {
+        Io::Auto => Driver::Auto,
+        Io::Uring => Driver::Uring,
+        Io::Epoll => Driver::Epoll,
+    }
+}
+
+fn bind(config: &Config) -> std::io::Result<(Vec<TcpListener>, Vec<SocketAddr>)> {
+    let (mut listeners, mut addresses) = (Vec::new(), Vec::new());
+    for settings in &config.listeners {
+        let listener = listen(settings.address)
+            .map_err(|error| Error::new(error.kind(), format!("{}: {error}", settings.address)))?;
+        addresses.push(listener.local_addr()?);
+        listeners.push(listener);
+    }
+    Ok((listeners, addresses))
+}
+
+/// The CPUs that this process may use.
+fn usable_cpus() -> std::io::Result<Vec<usize>> {
+    let set = sched_getaffinity(None)?;
+    Ok((0..CpuSet::MAX_CPU).filter(|cpu| set.is_set(*cpu)).collect())
+}
+
+/// The CPU of each shard; none where the system decides.
+fn cpus_of(shards: &Shards, usable: &[usize]) -> std::io::Result<Vec<usize>> {
+    match shards {
+        Shards::Auto => Ok(usable.to_vec()),
+        Shards::Count(_) => Ok(Vec::new()),
+        Shards::Cpus(cpus) => {
+            let cpus: Vec<usize> = cpus.iter().map(|cpu| *cpu as usize).collect();
+            match cpus.iter().find(|cpu| !usable.contains(cpu)) {
+                None => Ok(cpus),
+                Some(cpu) => {
+                    let reason = format!("shards: this process may not use CPU {cpu}, but {usable:?}");
+                    Err(Error::new(ErrorKind::InvalidInput, reason))
+                }
+            }
+        }
+    }
+}
+
+/// Binds this thread to a CPU.
+fn pin(cpu: usize) -> std::io::Result<()> {
+    let mut set = CpuSet::new();
+    set.set(cpu);
+    sched_setaffinity(None, &set)
+        .map_err(|error| Error::other(format!("shards: no thread can be bound to CPU {cpu}: {error}")))
+}
+
+fn counters_of(config: &Config, lanes: &[Lanes]) -> Arc<NodeCounters> {
+    let first = Arc::new(ShardCounters::new(config.esmes.len(), config.carriers.len()));
+    let others = lanes.iter().skip(1).map(|_| Arc::new(first.beside()));
+    let shards = core::iter::once(Arc::clone(&first)).chain(others).collect();
+    Arc::new(NodeCounters::of(shards, lanes.iter().map(Lanes::counters).collect()))
+}
+
+/// One for each shard. The listeners are dealt out in turn: each has one owner, and so have its limits.
+fn options_of(
+    config: &Config,
+    homes: &Homes,
+    driver: Driver,
+    listeners: Vec<TcpListener>,
+    stops: Vec<Stop>,
+    lanes: Vec<Lanes>,
+) -> Vec<Options> {
+    let most: u64 = config.listeners.iter().map(|listener| u64::from(listener.connections_max)).sum();
+    let sockets: u64 = config.carriers.iter().map(|carrier| u64::from(carrier.sessions)).sum();
+    let mut options: Vec<Options> = stops
+        .into_iter()
+        .zip(lanes)
+        .map(|(stop, lanes)| Options {
+            driver,
+            listeners: Vec::new(),
+            spin: config.node.spin,
+            // All accounts may be at home on one shard.
+            links_max: u32::try_from(most + sockets).unwrap_or(u32::MAX),
+            log: Box::new(|_| ()),
+            stop,
+            lanes: Some(lanes),
+        })
+        .collect();
+    for (index, listener) in listeners.into_iter().enumerate() {
+        let id = ListenerId::new(index);
+        if let Some(options) = options.get_mut(homes.of_listener(id).index()) {
+            options.listeners.push((id, listener));
+        }
+    }
+    options
+}
+
+fn shards_of(config: &Arc<Config>, homes: &Arc<Homes>, counters: &NodeCounters) -> Vec<Shard> {
+    let hints = Arc::new(Hints::new(config.carriers.len()));
+    let others = u32::try_from(homes.shards().saturating_sub(1)).unwrap_or(u32::MAX);
+    let credits = LANE_CREDITS.checked_div(others).unwrap_or_default();
+    let cells = counters.shards.iter().enumerate();
+    let placed = cells.map(|(index, cells)| {
+        let (homes, hints) = (Arc::clone(homes), Arc::clone(&hints));
+        let position = Position { shard: ShardId::new(index), homes, hints, credits };
+        Shard::placed(Arc::clone(config), Arc::clone(cells), position, seed())
+    });
+    placed.collect()
+}
+
+/// The thread that writes the lines of all shards, until the last of them has ended.
+fn start_log(mut log: Log) -> std::io::Result<(SyncSender<Event>, JoinHandle<()>)> {
+    let (lines, waiting): (SyncSender<Event>, Receiver<Event>) = sync_channel(LOG_LINES_MAX);
+    let write = move || waiting.iter().for_each(|event| log(&event));
+    Ok((lines, std::thread::Builder::new().name("log".into()).spawn(write)?))
+}
+
+/// The log of one shard: it waits for nobody, and what finds no room is counted.
+fn log_of(lines: SyncSender<Event>, cells: Arc<ShardCounters>) -> Log {
+    Box::new(move |event| {
+        // The node has said it once for all.
+        if event.name != "io" && lines.try_send(event.clone()).is_err() {
+            cells.log_dropped.bump();
+        }
+    })
+}
+
+fn tell(lines: &SyncSender<Event>, event: Event) {
+    // The channel is empty: there is room.
+    let _ = lines.try_send(event);
 }
 
 /// Different at each start: decides jitter only.

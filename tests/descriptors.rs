@@ -22,7 +22,7 @@ fn start() -> Node {
     let folder = std::env::temp_dir().join(format!("bindery-descriptors-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let file = folder.join("bindery.toml");
-    let text = "[node]\nio = \"epoll\"\n[[listener]]\naddress = \"127.0.0.1:0\"\n\
+    let text = "[node]\nshards = 1\nio = \"epoll\"\n[[listener]]\naddress = \"127.0.0.1:0\"\n\
                 [esme.demo]\npassword = \"demo\"\npool = \"main\"\n\
                 [carrier.alpha]\naddresses = [\"127.0.0.1:1\"]\nsystem_id = \"b\"\npassword = \"p\"\n\
                 [pool.main]\nmembers = [{ carrier = \"alpha\" }]\n";

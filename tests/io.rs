@@ -7,6 +7,8 @@ mod ends;
 mod fallback;
 #[path = "io/harness.rs"]
 mod harness;
+#[path = "io/lanes.rs"]
+mod lanes;
 
 use bindery::ids::LinkId;
 use bindery::io::Driver;

@@ -26,7 +26,7 @@ fn start(way: &str, driver: Driver) -> (Node, TcpListener) {
     let address = carrier.local_addr().unwrap();
     let io = if driver == Driver::Uring { "io_uring" } else { "epoll" };
     let text = format!(
-        "[node]\nio = \"{io}\"\n[[listener]]\naddress = \"127.0.0.1:0\"\n\
+        "[node]\nshards = 1\nio = \"{io}\"\n[[listener]]\naddress = \"127.0.0.1:0\"\n\
          [esme.a]\npassword = \"a\"\npool = \"main\"\n\
          [carrier.alpha]\naddresses = [\"{address}\"]\nsystem_id = \"b\"\npassword = \"p\"\n{way}\n\
          [pool.main]\nmembers = [{{ carrier = \"alpha\" }}]\n"

@@ -21,7 +21,7 @@ fn options(listener: Option<TcpListener>) -> (Options, StopHandle) {
     let listeners = listener.into_iter().map(|socket| (ListenerId(0), socket)).collect();
     let log = Box::new(|_: &Event| {});
     let driver = Driver::Epoll;
-    (Options { driver, listeners, spin: Duration::ZERO, links_max: 1000, log, stop }, handle)
+    (Options { driver, listeners, spin: Duration::ZERO, links_max: 1000, log, stop, lanes: None }, handle)
 }
 
 fn run_here<C: Core>(core: C) -> C {
@@ -44,7 +44,7 @@ fn carrier(settings: smsc::Settings) -> Carrier {
 
 fn config(driver: Driver, folder: &Path, carriers: &[&str]) -> Config {
     let mut text = format!(
-        "[node]\nname = \"watched\"\nio = \"{}\"\n[[listener]]\naddress = \"127.0.0.1:0\"\n\
+        "[node]\nshards = 1\nname = \"watched\"\nio = \"{}\"\n[[listener]]\naddress = \"127.0.0.1:0\"\n\
          [http]\naddress = \"127.0.0.1:0\"\nadmin_socket = \"{}/data/admin.sock\"\n\
          [esme.acme]\npassword = \"secret\"\npool = \"main\"\nsessions_max = 64\n\
          [defaults.carrier]\nsystem_id = \"bindery\"\npassword = \"secret\"\nsessions = 2\n",

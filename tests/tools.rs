@@ -17,7 +17,7 @@ fn options(driver: Driver, listener: Option<TcpListener>) -> (Options, StopHandl
     let (stop, handle) = Stop::new().unwrap();
     let listeners = listener.into_iter().map(|socket| (ListenerId(0), socket)).collect();
     let log = Box::new(|_: &bindery::shard::port::Event| {});
-    (Options { driver, listeners, spin: Duration::ZERO, links_max: 1000, log, stop }, handle)
+    (Options { driver, listeners, spin: Duration::ZERO, links_max: 1000, log, stop, lanes: None }, handle)
 }
 
 fn run_here<C: Core>(driver: Driver, core: C) -> C {

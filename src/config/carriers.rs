@@ -7,12 +7,13 @@ use super::files::{Files, secret};
 use super::refusals::{read_on_status, read_pace};
 use super::report::{Notes, Source};
 use super::table::Table;
-use super::{TIMER_MAX, TIMER_MIN, keys, units};
+use super::{Shards, TIMER_MAX, TIMER_MIN, keys, units};
 use crate::carrier::Settings;
 use crate::carrier::settings::{AddressUse, BindMode};
+use crate::ids::ShardId;
 use crate::limits::{
-    ADDRESSES_MAX, BURST_MAX, CARRIERS_MAX, QUEUE_MAX, SESSIONS_MAX, SYSTEM_ID_MAX, SYSTEM_TYPE_MAX,
-    WINDOW_MAX,
+    ADDRESSES_MAX, BURST_MAX, CARRIERS_MAX, QUEUE_MAX, SESSIONS_MAX, SHARDS_MAX, SYSTEM_ID_MAX,
+    SYSTEM_TYPE_MAX, WINDOW_MAX,
 };
 use crate::smpp::id_form::IdForm;
 use crate::time::Duration;
@@ -220,6 +221,41 @@ fn read_interface(table: &Table<'_>, notes: &mut Notes) -> Option<String> {
         return None;
     }
     Some(text.to_owned())
+}
+
+/// The shard that each carrier is to be at home on.
+pub(super) fn read_homes(
+    document: &Document<'_>,
+    shards: &Shards,
+    notes: &mut Notes,
+) -> Vec<Option<ShardId>> {
+    if let Some(defaults) = document.defaults_carrier {
+        read_home(&nobody(defaults).table, shards, notes);
+    }
+    document.carriers.iter().map(|carrier| read_home(&carrier.table, shards, notes)).collect()
+}
+
+fn read_home(table: &Table<'_>, shards: &Shards, notes: &mut Notes) -> Option<ShardId> {
+    let item = table.get("home").filter(|item| item.value.as_str() != Some("auto"))?;
+    let number = item.value.as_integer();
+    let number = number.and_then(|number| u32::from_str_radix(number.as_str(), number.radix()).ok());
+    // How many shards "auto" makes is known where the node runs; the first is always there.
+    let count = shards.count(1);
+    let Some(number) = number.filter(|number| (*number as usize) < SHARDS_MAX) else {
+        item.refuse(notes, &format!("\"auto\" or the number of a shard, from 0 to {}", count - 1));
+        return None;
+    };
+    if number as usize >= count {
+        let message = match shards {
+            Shards::Auto => format!("found {number}, and how many shards there are is not set"),
+            Shards::Count(_) | Shards::Cpus(_) => format!("found {number}, and the node has {count} shards"),
+        };
+        let problem = notes.error(item.place, item.path(), message);
+        problem.allowed(format!("\"auto\", or 0 to {}", count - 1));
+        problem.help(format!("set `shards` of [node] to {} or more", number + 1));
+        return None;
+    }
+    Some(ShardId(number))
 }
 
 fn read_form(table: &Table<'_>, notes: &mut Notes) -> Option<IdForm> {

@@ -101,8 +101,9 @@ pub(super) const CARRIER: Keys = Keys {
         "interface",
         "firewall_mark",
         "message_id_form",
+        "home",
     ],
-    later: &["rebind_extra", "home", "sender_rate", "quota", "tls", "maintenance", "timezone", "cost"],
+    later: &["rebind_extra", "sender_rate", "quota", "tls", "maintenance", "timezone", "cost"],
 };
 
 pub(super) const RECONNECT: Keys = Keys { now: &["min", "max"], later: &[] };

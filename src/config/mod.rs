@@ -26,6 +26,8 @@ pub use files::Files;
 pub use homes::Homes;
 pub use report::{Other, Problem, Report, Severity};
 
+use crate::ids::ShardId;
+use crate::limits::SHARDS_MAX;
 use crate::time::Duration;
 use crate::{carrier, esme, route};
 use document::Document;
@@ -45,13 +47,36 @@ pub enum Io {
     Epoll,
 }
 
+/// How many shards a node has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Shards {
+    /// One per CPU that this process may use, each on its own.
+    Auto,
+    /// So many, wherever the system runs them.
+    Count(u32),
+    /// One on each of these CPUs.
+    Cpus(Vec<u32>),
+}
+
+impl Shards {
+    /// How many that are where this process may use so many CPUs.
+    #[must_use]
+    pub fn count(&self, usable: usize) -> usize {
+        match self {
+            Self::Auto => usable.clamp(1, SHARDS_MAX),
+            Self::Count(count) => *count as usize,
+            Self::Cpus(cpus) => cpus.len(),
+        }
+    }
+}
+
 /// `[node]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Node {
     /// For people.
     pub name: String,
-    /// Number of shards.
-    pub shards: u32,
+    /// How many shards, and where they run.
+    pub shards: Shards,
     /// The driver.
     pub io: Io,
     /// Longest time that a shard looks for work before it sleeps.
@@ -95,6 +120,8 @@ pub struct Config {
     pub esmes: Vec<esme::Settings>,
     /// `CarrierId` is the index.
     pub carriers: Vec<carrier::Settings>,
+    /// By `CarrierId`: the shard that the operator wants it on, which exists; `None`: any.
+    pub carrier_homes: Vec<Option<ShardId>>,
     /// `PoolId` is the index.
     pub pools: Vec<route::settings::PoolSettings>,
     /// `RouteId` is the index; the first match wins.
@@ -146,8 +173,10 @@ fn read(texts: &files::Texts, files: &mut Files<'_>, notes: &mut Notes) -> Confi
         carriers: Names::new("carrier", &document.carriers),
         pools: Names::new("pool", &document.pools),
     };
+    let node = node::read_node(document.node.as_ref(), notes);
     let config = Config {
-        node: node::read_node(document.node.as_ref(), notes),
+        carrier_homes: carriers::read_homes(&document, &node.shards, notes),
+        node,
         listeners: node::read_listeners(&document, notes),
         esmes: accounts::read(&document, &directory.pools, &texts.sources, files, notes),
         carriers: carriers::read(&document, &texts.sources, files, notes),

@@ -5,20 +5,22 @@ use super::document::Document;
 use super::keys;
 use super::report::{Notes, Place};
 use super::table::Table;
-use super::{Io, Listener, Node, TIMER_MAX, TIMER_MIN, units};
-use crate::limits::{CONNECTIONS_MAX, LISTENERS_MAX, PDU_MAX, PDU_MAX_DEFAULT, PDU_MAX_MIN};
+use super::{Io, Listener, Node, Shards, TIMER_MAX, TIMER_MIN, units};
+use crate::limits::{CONNECTIONS_MAX, LISTENERS_MAX, PDU_MAX, PDU_MAX_DEFAULT, PDU_MAX_MIN, SHARDS_MAX};
 use crate::time::Duration;
 use core::net::SocketAddr;
 
 /// Longest search for work; more is a core burnt for nothing.
 const SPIN_MAX: Duration = Duration::from_millis(10);
+/// CPUs that a set of them can name (sched_setaffinity(2)).
+const CPUS_MAX: u32 = 1024;
 const DRAIN_MAX: Duration = Duration::from_secs(86_400);
 
 /// Reads `[node]`; without one every default holds.
 pub(super) fn read_node(table: Option<&Table<'_>>, notes: &mut Notes) -> Node {
     let mut node = Node {
         name: "bindery".to_owned(),
-        shards: 1,
+        shards: Shards::Auto,
         io: Io::Auto,
         spin: Duration::from_micros(100),
         drain_deadline: Duration::from_secs(30),
@@ -30,7 +32,7 @@ pub(super) fn read_node(table: Option<&Table<'_>>, notes: &mut Notes) -> Node {
     if let Some(name) = table.get("name").and_then(|item| item.text(notes, "a name")) {
         node.name = name.to_owned();
     }
-    read_shards(table, notes);
+    node.shards = read_shards(table, notes).unwrap_or(node.shards);
     let drivers = [("auto", Io::Auto), ("io_uring", Io::Uring), ("epoll", Io::Epoll)];
     node.io = table.choice(notes, "io", &drivers, &["glommio"]).unwrap_or(node.io);
     node.spin = table.duration(notes, "spin", Duration::ZERO..=SPIN_MAX, node.spin);
@@ -39,18 +41,41 @@ pub(super) fn read_node(table: Option<&Table<'_>>, notes: &mut Notes) -> Node {
     node
 }
 
-fn read_shards(table: &Table<'_>, notes: &mut Notes) {
-    let Some(item) = table.get("shards") else {
-        return;
+fn read_shards(table: &Table<'_>, notes: &mut Notes) -> Option<Shards> {
+    let item = table.get("shards")?;
+    let count = item.value.as_integer();
+    let count = count.and_then(|count| u32::from_str_radix(count.as_str(), count.radix()).ok());
+    let count = count.filter(|count| (1..=SHARDS_MAX as u32).contains(count));
+    let shards = match item.value.as_str() {
+        Some("auto") => Some(Shards::Auto),
+        Some(list) => cpus(list).map(Shards::Cpus),
+        None => count.map(Shards::Count),
     };
-    let count = item.value.as_integer().map(|count| (count.as_str() == "1", count.as_str() != "0"));
-    match (count, item.value.as_str()) {
-        (Some((true, _)), _) => {}
-        (Some((false, true)), _) | (None, Some(_)) => {
-            notes.error(item.place, item.path(), "more than one shard is not supported yet").allowed("1");
-        }
-        (Some((false, false)), _) | (None, None) => item.refuse(notes, "1"),
+    if shards.is_none() {
+        let allowed =
+            format!("\"auto\", a count from 1 to {SHARDS_MAX}, or a list of CPUs such as \"0-3,6\"");
+        item.refuse(notes, &allowed);
     }
+    shards
+}
+
+/// Reads a list such as `0-3,6`: ascending, none twice, no more than there may be shards.
+fn cpus(text: &str) -> Option<Vec<u32>> {
+    let mut cpus: Vec<u32> = Vec::new();
+    for part in text.split(',') {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let number = |text: &str| {
+            let digits = !text.is_empty() && text.bytes().all(|octet| octet.is_ascii_digit());
+            text.parse::<u32>().ok().filter(|number| digits && *number < CPUS_MAX)
+        };
+        let (first, last) = (number(first)?, number(last)?);
+        let ascends = cpus.last().is_none_or(|before| *before < first) && first <= last;
+        if !ascends || cpus.len() + (last - first) as usize >= SHARDS_MAX {
+            return None;
+        }
+        cpus.extend(first..=last);
+    }
+    Some(cpus)
 }
 
 /// Reads every `[[listener]]`; there must be one.
@@ -128,3 +153,20 @@ fn read_pdu_max(table: &Table<'_>, notes: &mut Notes) -> u32 {
 }
 
 const _: () = assert!(PDU_MAX_MIN == 1 << 10 && PDU_MAX == 1 << 20, "the text above names them");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_of_cpus_ascends_and_names_each_once() {
+        assert_eq!(cpus("0-3,6"), Some(vec![0, 1, 2, 3, 6]));
+        assert_eq!(cpus("5"), Some(vec![5]));
+        assert_eq!(cpus("0-63").map(|cpus| cpus.len()), Some(SHARDS_MAX));
+        for wrong in
+            ["", "0-64", "0-3,3", "4,2", "3-1", "0,,1", "a", "1-", "-1", "+1", "0-3-5", "1024", "0 ,1"]
+        {
+            assert_eq!(cpus(wrong), None, "{wrong}");
+        }
+    }
+}

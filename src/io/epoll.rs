@@ -131,7 +131,7 @@ impl Epoll {
         self.event_done();
         link.line.to_the_end |= flags.intersects(ENDS);
         let reads = flags.intersects(EventFlags::IN | ENDS);
-        if !reads || link.ready || link.paused || matches!(link.phase, Phase::Ending(_)) {
+        if !reads || link.ready || link.paused || matches!(link.phase, Phase::Ending(_) | Phase::Leaving(_)) {
             return Step::Nothing;
         }
         Step::Read(receive(link, &mut self.buffer), link.line.to_the_end)
@@ -219,6 +219,17 @@ impl Mover for Epoll {
 
     fn close(&mut self, _: &mut Link<Line>) -> bool {
         true
+    }
+
+    fn leave(&mut self, link: &mut Link<Line>) -> Result<bool, Errno> {
+        if !link.line.sending.is_empty() {
+            return Ok(false); // the set tells when there is room
+        }
+        epoll::delete(&self.epoll, &link.socket).map(|()| true)
+    }
+
+    fn unread(_: &Line) -> &[u8] {
+        &[] // what was not read is still in the socket
     }
 
     fn left(line: Line) -> Vec<u8> {

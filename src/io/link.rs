@@ -1,7 +1,8 @@
 //! The links of a loop. Owns: their sockets, phases and slots. Takes: sockets. Gives: links by their handles.
 //! Never: moves an octet.
 
-use crate::ids::LinkId;
+use crate::ids::{LinkId, ShardId};
+use crate::shard::mail::Parcel;
 use crate::shard::port::Ticket;
 use crate::time::Instant;
 use std::os::fd::OwnedFd;
@@ -13,7 +14,8 @@ const GENERATION_MAX: u32 = 0x0FFF_FFFF;
 ///
 /// ```text
 /// Connecting ──▶ Open ──(the core closes)──▶ Flushing ──▶ Lingering ──▶ gone
-///                  └──(the peer's end)──▶ Ending ──▶ gone
+///                  ├──(the peer's end)──▶ Ending ──▶ gone
+///                  └──(handed over)──▶ Leaving ──▶ another shard
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
@@ -26,6 +28,15 @@ pub(super) enum Phase {
     Lingering(Instant),
     /// The peer will send nothing more; what it is owed is still to be written.
     Ending(Instant),
+    /// It goes to another shard as soon as what it is owed is written and nothing is under way on its socket.
+    Leaving(Instant),
+}
+
+/// Where a link goes, and with what.
+#[derive(Debug)]
+pub(super) struct Leaving {
+    pub(super) to: ShardId,
+    pub(super) parcel: Parcel,
 }
 
 #[derive(Debug)]
@@ -40,6 +51,8 @@ pub(super) struct Link<L> {
     pub(super) unsent: usize,
     /// Why it ends; the driver still has something under way on the socket.
     pub(super) closing: Option<String>,
+    /// Where it goes, while it leaves.
+    pub(super) leaving: Option<Box<Leaving>>,
     /// What the driver keeps for it.
     pub(super) line: L,
 }
@@ -84,6 +97,7 @@ impl<L: Default> Links<L> {
                 ready: false,
                 unsent: 0,
                 closing: None,
+                leaving: None,
                 line: L::default(),
             });
         }

@@ -5,6 +5,8 @@
 
 mod clock;
 mod epoll;
+mod lanes;
+
 mod link;
 pub mod log;
 mod mover;
@@ -15,7 +17,8 @@ mod turns;
 mod uring;
 
 pub use clock::Clock;
-pub use stop::{AskRefused, Stop, StopHandle};
+pub use lanes::Lanes;
+pub use stop::{Answers, AskRefused, Stop, StopHandle, Stops};
 
 use crate::ids::ListenerId;
 use crate::shard::port::{Core, Event, Level};
@@ -50,8 +53,24 @@ impl Driver {
     /// `Unsupported` when io_uring was asked for and does not work here.
     pub fn check(self) -> std::io::Result<()> {
         match self {
-            Self::Uring => probe().map_err(|error| no_uring(&error)),
+            Self::Uring => probe(1).map_err(|error| no_uring(&error)),
             Self::Auto | Self::Epoll => Ok(()),
+        }
+    }
+
+    /// What so many loops can run over at once: links go from one to another, so all of them have the same. With it
+    /// comes what the log should hear when that is not the best.
+    ///
+    /// # Errors
+    /// `Unsupported` when io_uring was asked for and does not work here.
+    pub fn settle(self, loops: usize) -> std::io::Result<(Self, Option<Event>)> {
+        match self {
+            Self::Epoll => Ok((Self::Epoll, None)),
+            Self::Uring => probe(loops).map(|()| (self, None)).map_err(|error| no_uring(&error)),
+            Self::Auto => Ok(match probe(loops) {
+                Ok(()) => (Self::Uring, None),
+                Err(error) => (Self::Epoll, Some(fallback(&error))),
+            }),
         }
     }
 
@@ -92,6 +111,8 @@ pub struct Options {
     pub log: Box<dyn FnMut(&Event) + Send>,
     /// How the loop is stopped from outside.
     pub stop: Stop,
+    /// Where the other shards of its node are; `None`: it is alone.
+    pub lanes: Option<Lanes>,
 }
 
 /// Binds a listening socket: address reuse on, TCP_NODELAY inherited by what it accepts, a long backlog.
@@ -122,8 +143,7 @@ pub fn run<C: Core>(core: C, mut options: Options) -> std::io::Result<C> {
             Ok(mover) => return run_over(core, mover, resolver, options),
             Err(error) if options.driver == Driver::Uring => return Err(no_uring(&error)),
             Err(error) => {
-                let fields = vec![("wanted", Uring::NAME.to_owned()), ("reason", error.to_string())];
-                (options.log)(&Event { level: Level::Warn, name: "io_fallback", fields });
+                (options.log)(&fallback(&error));
             }
         }
     }
@@ -142,10 +162,17 @@ fn run_over<C: Core, M: Mover>(
     turns::run(core, mover, resolver, options)
 }
 
-/// Whether a ring can be had. On a thread of its own: a while after a ring is closed, the kernel interrupts a system
+fn fallback(error: &Error) -> Event {
+    let fields = vec![("wanted", Uring::NAME.to_owned()), ("reason", error.to_string())];
+    Event { level: Level::Warn, name: "io_fallback", fields }
+}
+
+/// Whether so many rings can be had. On a thread of its own: a while after a ring is closed, the kernel interrupts a system
 /// call of the thread that had it.
-fn probe() -> std::io::Result<()> {
-    let probing = std::thread::Builder::new().name("probe".into()).spawn(|| asked_again(Uring::probe))?;
+fn probe(rings: usize) -> std::io::Result<()> {
+    let probing = std::thread::Builder::new()
+        .name("probe".into())
+        .spawn(move || asked_again(|| Uring::probe(rings)))?;
     probing.join().map_err(|_| Error::other("the probe panicked"))?
 }
 

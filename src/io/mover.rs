@@ -26,7 +26,7 @@ pub(super) enum Happened<'a> {
     Taken(LinkId, Taken<'a>),
     /// So many octets reached the socket, or why none ever will.
     Sent(LinkId, Result<usize, Errno>),
-    /// Nothing is under way any more on a link that is closing.
+    /// Nothing is read any more on a link that leaves, or nothing at all is under way on one that is closing.
     Idle(LinkId),
 }
 
@@ -77,6 +77,14 @@ pub(super) trait Mover {
 
     /// Ends what is under way; true when nothing is. Otherwise `Happened::Idle` follows.
     fn close(&mut self, link: &mut Link<Self::Line>) -> bool;
+
+    /// Reads no more from a link that goes to another shard, lets its sends finish and keeps what came; true when nothing
+    /// is under way on its socket and the driver knows it no more. Otherwise ask again after `Happened::Idle`, and after
+    /// the last of its output was sent.
+    fn leave(&mut self, link: &mut Link<Self::Line>) -> Result<bool, Errno>;
+
+    /// The octets that were read from a link and given to nobody.
+    fn unread(line: &Self::Line) -> &[u8];
 
     /// The output buffer of a link that is gone.
     fn left(line: Self::Line) -> Vec<u8>;

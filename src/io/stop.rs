@@ -3,6 +3,8 @@
 
 use crate::limits::ASKS_MAX;
 use crate::shard::port::{Answer, Ask, Ticket};
+use crate::shard::status::Status;
+use crate::time::Duration;
 use rustix::event::{EventfdFlags, eventfd};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
@@ -99,7 +101,7 @@ impl Stop {
 }
 
 impl StopHandle {
-    fn wake(&self) {
+    pub(super) fn wake(&self) {
         // A full counter means that a wake is already pending.
         let _ = rustix::io::write(&self.shared.wake, &1u64.to_ne_bytes());
     }
@@ -131,10 +133,117 @@ impl StopHandle {
     }
 }
 
+/// The handles of all loops of a node.
+#[derive(Debug, Clone)]
+pub struct Stops(Arc<[StopHandle]>);
+
+/// The answers that are on their way.
+#[derive(Debug)]
+pub struct Answers(Vec<Receiver<Answer>>);
+
+impl From<StopHandle> for Stops {
+    fn from(handle: StopHandle) -> Self {
+        Self(Arc::new([handle]))
+    }
+}
+
+impl From<Vec<StopHandle>> for Stops {
+    fn from(handles: Vec<StopHandle>) -> Self {
+        Self(handles.into())
+    }
+}
+
+impl Stops {
+    /// Finish what is in flight, then stop.
+    pub fn drain(&self) {
+        self.0.iter().for_each(StopHandle::drain);
+    }
+
+    /// Stop at once.
+    pub fn exit(&self) {
+        self.0.iter().for_each(StopHandle::exit);
+    }
+
+    /// Asks every core.
+    ///
+    /// # Errors
+    /// At one of them too many questions wait already, or it has ended.
+    pub fn ask(&self, ask: Ask) -> Result<Answers, AskRefused> {
+        self.0.iter().map(|handle| handle.ask(ask)).collect::<Result<_, _>>().map(Answers)
+    }
+}
+
+impl Answers {
+    /// Waits for all of them, no longer than this; `None` when one does not come.
+    #[must_use]
+    pub fn wait(self, at_most: Duration) -> Option<Answer> {
+        let clock = super::Clock::start();
+        let end = clock.mono().after(at_most);
+        let mut together: Option<Status> = None;
+        for answer in self.0 {
+            let Answer::Status(status) = answer.recv_timeout(end.since(clock.mono())).ok()?;
+            together = Some(match together {
+                Some(whole) => whole.join(*status),
+                None => *status,
+            });
+        }
+        together.map(|status| Answer::Status(Box::new(status)))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::shard::status::Status;
+    use crate::limits::STATUS_ROWS_MAX;
+    use crate::shard::status::{AccountStatus, SessionStatus};
+
+    fn account(name: String, sessions: u64) -> AccountStatus {
+        AccountStatus { name, sessions, receivers: 0, in_flight: 0, waiting: 0, waiting_oldest_ms: None }
+    }
+
+    fn session(side: &'static str) -> SessionStatus {
+        SessionStatus {
+            side,
+            name: String::new(),
+            peer: None,
+            state: "open",
+            version: 0x34,
+            window_used: 0,
+            window_max: 1,
+            theirs: 0,
+            paused: false,
+            age_ms: 0,
+            heard_ms: 0,
+        }
+    }
+
+    #[test]
+    fn the_answers_of_all_loops_are_one_and_bounded() {
+        let (mut stops, handles): (Vec<Stop>, Vec<StopHandle>) = (0..2).map(|_| Stop::new().unwrap()).unzip();
+        let all = Stops::from(handles);
+        let asked = all.ask(Ask::Status).unwrap();
+        for (at, stop) in stops.iter_mut().enumerate() {
+            let (ticket, _) = stop.take_ask().unwrap();
+            let status = Status {
+                draining: at == 1,
+                accounts: (0..600).map(|row| account(format!("{at}-{row}"), u64::from(at == 1))).collect(),
+                accounts_unlisted: 5,
+                sessions: vec![session("carrier"), session("esme")],
+                ..Status::default()
+            };
+            stop.answer(ticket, Answer::Status(Box::new(status)));
+        }
+        let Answer::Status(whole) = asked.wait(Duration::from_secs(20)).unwrap();
+        assert!(whole.draining);
+        assert_eq!((whole.accounts.len(), whole.accounts_unlisted), (STATUS_ROWS_MAX, 210));
+        assert_eq!((&*whole.accounts[0].name, &*whole.accounts[600].name), ("1-0", "0-0"));
+        let sides: Vec<&str> = whole.sessions.iter().map(|session| session.side).collect();
+        assert_eq!(sides, ["carrier", "carrier", "esme", "esme"]);
+        let silent = all.ask(Ask::Status).unwrap();
+        stops.pop();
+        assert_eq!(silent.wait(Duration::from_millis(1)), None);
+        assert_eq!(all.ask(Ask::Status).unwrap_err(), AskRefused::Over);
+    }
 
     #[test]
     fn an_answer_comes_to_who_asked_and_to_nobody_else() {

@@ -1,15 +1,22 @@
 //! The loop that runs a core, the same over every driver.
 //!
 //! Owns: the core while it runs, the links, the outbox, the timers of links. Takes: what the driver says has
-//! happened. Gives: the core its inputs; the driver what is to be sent, closed, paused. Never: looks at octets.
+//! happened, posts of other shards. Gives: the core its inputs; the driver what is to be sent, closed, paused; other
+//! shards letters and links. Never: looks at octets.
+//!
+//! A link that the core hands over is heard of no more from that moment on: what is still read of it goes behind the
+//! parcel, what is still to be written is written, and then its socket goes by lane. One that cannot go is closed, and
+//! the core learns by `Mail::LinkGone` what the other shard would have told it.
 
-use super::link::{Link, Links, Phase};
+use super::lanes::Post;
+use super::link::{Leaving, Link, Links, Phase};
 use super::mover::{Happened, Mover, Taken};
 use super::resolve::Resolver;
 use super::spin::Spin;
-use super::{Clock, Options};
-use crate::ids::{LinkId, ListenerId};
+use super::{Clock, Lanes, Options};
+use crate::ids::{LinkId, ListenerId, ShardId};
 use crate::limits::{CLOSE_FLUSH, CLOSE_LINGER};
+use crate::shard::mail::{Mail, Parcel};
 use crate::shard::port::{Action, CloseHow, Connect, Core, Input, Outbox, Ticket, Way};
 use crate::time::{Duration, Instant, Now};
 use rustix::io::Errno;
@@ -33,7 +40,16 @@ pub(super) struct Turns<C, M: Mover> {
     passing: Vec<LinkId>,
     /// Ends of connects, flushes and lingers.
     timers: BinaryHeap<Reverse<(Instant, LinkId)>>,
+    /// What the core wants done at the end of the turn; what it has just asked for; what is being done.
     actions: Vec<Action>,
+    fresh: Vec<Action>,
+    doing: Vec<Action>,
+    /// The core has heard something since the outputs were last taken.
+    heard: bool,
+    /// Links that leave and may have nothing under way any more.
+    departing: Vec<LinkId>,
+    posts: Vec<(ShardId, Post)>,
+    mails: Vec<(ShardId, Mail)>,
     exit: bool,
 }
 
@@ -44,7 +60,7 @@ pub(super) fn run<C: Core, M: Mover>(
     resolver: Resolver,
     options: Options,
 ) -> std::io::Result<C> {
-    let clock = Clock::start();
+    let clock = options.lanes.as_ref().map_or_else(Clock::start, Lanes::clock);
     let mut turns = Turns {
         core,
         mover,
@@ -57,6 +73,12 @@ pub(super) fn run<C: Core, M: Mover>(
         passing: Vec::new(),
         timers: BinaryHeap::new(),
         actions: Vec::new(),
+        fresh: Vec::new(),
+        doing: Vec::new(),
+        heard: false,
+        departing: Vec::new(),
+        posts: Vec::new(),
+        mails: Vec::new(),
         exit: false,
     };
     turns.run()?;
@@ -73,6 +95,7 @@ impl<C: Core, M: Mover> Turns<C, M> {
             self.now = self.clock.now();
             self.take_happened();
             self.read_ready();
+            self.take_posts();
             self.fire_timers();
             if self.core.deadline().is_some_and(|deadline| deadline <= self.now.mono) {
                 self.input(Input::Time);
@@ -84,6 +107,24 @@ impl<C: Core, M: Mover> Turns<C, M> {
 
     fn input(&mut self, input: Input<'_>) {
         self.core.handle(self.now, input, &mut self.out);
+        self.heard = true;
+        self.collect();
+    }
+
+    /// Takes what the core wants done. A link that it hands over is not heard of again, not even in this turn.
+    fn collect(&mut self) {
+        self.out.take_actions(&mut self.fresh);
+        if self.fresh.is_empty() {
+            return;
+        }
+        let mut fresh = std::mem::take(&mut self.fresh);
+        for action in fresh.drain(..) {
+            match action {
+                Action::HandOver { link, to, parcel } => self.leave(link, to, parcel),
+                other => self.actions.push(other),
+            }
+        }
+        self.fresh = fresh;
     }
 
     fn next_deadline(&self) -> Option<Instant> {
@@ -95,18 +136,44 @@ impl<C: Core, M: Mover> Turns<C, M> {
     }
 
     fn wait(&mut self, spin: &mut Spin) -> std::io::Result<()> {
+        let mut before = self.clock.mono();
+        self.count_busy(before.since(self.now.mono));
         loop {
             let deadline = self.next_deadline();
-            let ready = self.links.any_ready();
-            let at_once = ready || spin.wants_to_look();
-            let until = |at: Instant| at.since(self.clock.mono());
+            let ready = self.links.any_ready() || self.has_posts();
+            let at_once = ready || spin.wants_to_look() || !self.doze();
+            let until = |at: Instant| at.since(before);
             let timeout = if at_once { Some(Duration::ZERO) } else { deadline.map(until) };
             let found = self.mover.wait(timeout)?;
+            if !at_once && let Some(lanes) = &self.options.lanes {
+                lanes.awake();
+            }
+            let found = found || self.has_posts();
             let mono = self.clock.mono();
             spin.looked(mono, found);
+            if found && at_once {
+                self.count_busy(mono.since(before));
+            }
             if found || ready || deadline.is_some_and(|at| at <= mono) {
                 return Ok(());
             }
+            before = mono;
+        }
+    }
+
+    /// True when another shard has sent something, or has made room for what waits.
+    fn has_posts(&self) -> bool {
+        self.options.lanes.as_ref().is_some_and(Lanes::has_work)
+    }
+
+    /// True when nothing keeps the loop from sleeping; the other shards wake it then.
+    fn doze(&self) -> bool {
+        self.options.lanes.as_ref().is_none_or(Lanes::doze)
+    }
+
+    fn count_busy(&self, span: Duration) {
+        if let Some(lanes) = &self.options.lanes {
+            lanes.busy().add(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX));
         }
     }
 
@@ -114,9 +181,15 @@ impl<C: Core, M: Mover> Turns<C, M> {
         while let Some(happened) = self.mover.next(&mut self.links, &mut self.out) {
             match happened {
                 Happened::Taken(id, Taken::Bytes { bytes, again }) => {
-                    let open = self.links.live(id).is_some_and(|link| link.phase == Phase::Open);
-                    if open {
-                        self.core.handle(self.now, Input::Bytes { link: id, bytes }, &mut self.out);
+                    match self.links.live(id) {
+                        Some(Link { phase: Phase::Open, .. }) => {
+                            self.core.handle(self.now, Input::Bytes { link: id, bytes }, &mut self.out);
+                            self.collect();
+                        }
+                        Some(Link { leaving: Some(leaving), .. }) => {
+                            leaving.parcel.unread.extend_from_slice(bytes);
+                        }
+                        Some(_) | None => {}
                     }
                     if again {
                         self.links.mark_ready(id);
@@ -129,7 +202,7 @@ impl<C: Core, M: Mover> Turns<C, M> {
                 Happened::Sent(id, Err(error)) => self.drop_failed(id, error),
                 Happened::Connected(id) => self.on_connected(id),
                 Happened::Accepted { listener, socket, peer } => self.on_accepted(listener, socket, peer),
-                Happened::Idle(id) => self.release(id),
+                Happened::Idle(id) => self.on_idle(id),
                 Happened::Woken => {
                     self.options.stop.clear();
                     if self.options.stop.take_drain() {
@@ -159,7 +232,7 @@ impl<C: Core, M: Mover> Turns<C, M> {
 
     fn read(&mut self, id: LinkId) {
         let Some(link) = self.links.live(id) else { return };
-        if link.paused || matches!(link.phase, Phase::Connecting(..) | Phase::Ending(_)) {
+        if link.paused || matches!(link.phase, Phase::Connecting(..) | Phase::Ending(_) | Phase::Leaving(_)) {
             return;
         }
         let open = link.phase == Phase::Open;
@@ -167,6 +240,7 @@ impl<C: Core, M: Mover> Turns<C, M> {
             Taken::Bytes { bytes, again } => {
                 if open {
                     self.core.handle(self.now, Input::Bytes { link: id, bytes }, &mut self.out);
+                    self.collect();
                 }
                 if again {
                     self.links.mark_ready(id);
@@ -184,7 +258,8 @@ impl<C: Core, M: Mover> Turns<C, M> {
         let soon = self.now.mono.after(CLOSE_LINGER);
         let Some(link) = self.links.live(id) else { return };
         let until = match link.phase {
-            Phase::Ending(_) => return,
+            // The other shard reads the end as well.
+            Phase::Ending(_) | Phase::Leaving(_) => return,
             Phase::Open => soon,
             Phase::Flushing(until) => until,
             Phase::Connecting(..) | Phase::Lingering(_) => return self.drop_link(id, BY_PEER),
@@ -219,13 +294,16 @@ impl<C: Core, M: Mover> Turns<C, M> {
     /// Closes the socket, frees the slot, tells the core.
     fn release(&mut self, id: LinkId) {
         let Some(link) = self.links.remove(id) else { return };
-        let Link { socket, phase, closing, line, .. } = link;
+        let Link { socket, phase, closing, leaving, line, .. } = link;
         drop(socket);
         self.out.keep(M::left(line));
+        if let Some(leaving) = leaving {
+            return self.lost(&leaving.parcel);
+        }
         let reason = closing.unwrap_or_default();
         match phase {
             Phase::Connecting(ticket, _) => self.input(Input::ConnectFailed { ticket, reason: &reason }),
-            Phase::Open | Phase::Flushing(_) | Phase::Lingering(_) | Phase::Ending(_) => {
+            Phase::Open | Phase::Flushing(_) | Phase::Lingering(_) | Phase::Ending(_) | Phase::Leaving(_) => {
                 self.input(Input::Closed { link: id, reason: &reason });
             }
         }
@@ -312,29 +390,36 @@ impl<C: Core, M: Mover> Turns<C, M> {
                 Phase::Flushing(until) if until <= at => self.drop_link(id, "closed, output not taken"),
                 Phase::Lingering(until) if until <= at => self.drop_link(id, "closed"),
                 Phase::Ending(until) if until <= at => self.drop_link(id, BY_PEER),
+                Phase::Leaving(until) if until <= at => self.drop_link(id, "handed over, output not taken"),
                 Phase::Connecting(..)
                 | Phase::Flushing(_)
                 | Phase::Lingering(_)
                 | Phase::Ending(_)
+                | Phase::Leaving(_)
                 | Phase::Open => {}
             }
         }
     }
 
-    /// One write per dirty link, then what the core asked for, until neither gives more of the other.
+    /// One write per dirty link, then what the core asked for, until neither gives more of the other; then the mail.
     fn finish_turn(&mut self) {
         loop {
+            self.heard = false;
             self.send_dirty();
-            let mut actions = std::mem::take(&mut self.actions);
-            self.out.take_actions(&mut actions);
-            let idle = actions.is_empty();
-            for action in actions.drain(..) {
+            self.depart();
+            self.deliver_mail();
+            if self.actions.is_empty() && !self.heard {
+                break;
+            }
+            std::mem::swap(&mut self.actions, &mut self.doing);
+            let mut doing = std::mem::take(&mut self.doing);
+            for action in doing.drain(..) {
                 self.act(action);
             }
-            self.actions = actions;
-            if idle {
-                return;
-            }
+            self.doing = doing;
+        }
+        if let Some(lanes) = &mut self.options.lanes {
+            lanes.flush();
         }
     }
 
@@ -359,7 +444,7 @@ impl<C: Core, M: Mover> Turns<C, M> {
                     self.links.mark_ready(id);
                 }
             }
-            Action::HandOver { link, .. } => self.drop_link(link, "nowhere to go"),
+            Action::HandOver { link, to, parcel } => self.leave(link, to, parcel),
             Action::Log(event) => (self.options.log)(&event),
             Action::Answer { ticket, answer } => self.options.stop.answer(ticket, answer),
             Action::Exit => self.exit = true,
@@ -423,6 +508,8 @@ impl<C: Core, M: Mover> Turns<C, M> {
         match phase {
             Phase::Flushing(_) if written => self.linger(id),
             Phase::Ending(_) if written => return self.drop_link(id, BY_PEER),
+            // The core hears of it no more.
+            Phase::Leaving(_) => return self.departing.push(id),
             Phase::Flushing(_)
             | Phase::Ending(_)
             | Phase::Open
@@ -431,6 +518,105 @@ impl<C: Core, M: Mover> Turns<C, M> {
         }
         if room && self.links.live(id).is_some() {
             self.input(Input::Room { link: id });
+        }
+    }
+
+    /// The core has handed a link over: nothing of it is given to the core any more.
+    fn leave(&mut self, id: LinkId, to: ShardId, parcel: Parcel) {
+        let until = self.now.mono.after(CLOSE_FLUSH);
+        let known = self.options.lanes.as_ref().is_some_and(|lanes| lanes.leads_to(to));
+        let Some(link) = self.links.get(id) else { return self.lost(&parcel) };
+        link.leaving = Some(Box::new(Leaving { to, parcel }));
+        if link.closing.is_some() {
+            return; // it ends already
+        }
+        if !known || !matches!(link.phase, Phase::Open | Phase::Ending(_)) {
+            return self.drop_link(id, "nowhere to go");
+        }
+        link.phase = Phase::Leaving(until);
+        self.timers.push(Reverse((until, id)));
+        self.departing.push(id);
+    }
+
+    /// Sends the links that have nothing under way any more to where they go.
+    fn depart(&mut self) {
+        while let Some(id) = self.departing.pop() {
+            let Some(link) = self.links.live(id) else { continue };
+            match self.mover.leave(link) {
+                Ok(true) if link.unsent == 0 => self.send_link(id),
+                Ok(_) => {}
+                Err(error) => self.drop_failed(id, error),
+            }
+        }
+    }
+
+    fn send_link(&mut self, id: LinkId) {
+        let Some(link) = self.links.remove(id) else { return };
+        self.out.closed(id);
+        let Link { socket, leaving, line, .. } = link;
+        if let (Some(leaving), Some(lanes)) = (leaving, &mut self.options.lanes) {
+            let Leaving { to, mut parcel } = *leaving;
+            parcel.unread.extend_from_slice(M::unread(&line));
+            lanes.send(to, Post::Link { socket, parcel });
+        }
+        self.out.keep(M::left(line));
+    }
+
+    /// Tells the core that a link which it has handed over has ended on the way.
+    fn lost(&mut self, parcel: &Parcel) {
+        let from = self.options.lanes.as_ref().map_or_else(ShardId::default, Lanes::shard);
+        let mail = Mail::LinkGone { listener: parcel.listener, peer: parcel.peer };
+        self.input(Input::Mail { from, mail });
+    }
+
+    fn on_idle(&mut self, id: LinkId) {
+        let closing = self.links.get(id).is_some_and(|link| link.closing.is_some());
+        if closing {
+            self.release(id);
+        } else {
+            self.departing.push(id);
+        }
+    }
+
+    /// Gives the letters that the core has written to the lanes, those to itself to the core.
+    fn deliver_mail(&mut self) {
+        let mut mails = std::mem::take(&mut self.mails);
+        self.out.take_mails(&mut mails);
+        for (to, mail) in mails.drain(..) {
+            match &mut self.options.lanes {
+                Some(lanes) if lanes.leads_to(to) => lanes.send(to, Post::Mail(mail)),
+                Some(_) | None => self.input(Input::Mail { from: to, mail }),
+            }
+        }
+        self.mails = mails;
+    }
+
+    /// Takes what the other shards have sent.
+    fn take_posts(&mut self) {
+        let mut posts = std::mem::take(&mut self.posts);
+        if let Some(lanes) = &mut self.options.lanes {
+            lanes.take(&mut posts);
+        }
+        for (from, post) in posts.drain(..) {
+            match post {
+                Post::Mail(mail) => self.input(Input::Mail { from, mail }),
+                Post::Link { socket, parcel } => self.on_handed_over(from, socket, parcel),
+            }
+        }
+        self.posts = posts;
+    }
+
+    /// A link of another shard is ours now; if it cannot be, who accepted it counts it no more.
+    fn on_handed_over(&mut self, from: ShardId, socket: OwnedFd, parcel: Parcel) {
+        let room = self.links.in_use() < self.options.links_max as usize;
+        let added = if room { self.add_link(socket, Phase::Open).ok() } else { None };
+        if let Some(link) = added {
+            self.out.open(link);
+            self.input(Input::HandedOver { link, parcel });
+            self.links.mark_ready(link);
+        } else if let Some(lanes) = &mut self.options.lanes {
+            let mail = Mail::LinkGone { listener: parcel.listener, peer: parcel.peer };
+            lanes.send(from, Post::Mail(mail));
         }
     }
 }

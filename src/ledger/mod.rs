@@ -11,7 +11,9 @@ pub use form::FormLearner;
 pub use parked::{Parked, ParkedKey};
 
 use crate::ids::{CarrierId, EsmeId, LinkId};
-use crate::limits::{ADDRESS_TAIL, LEDGER_RECENT_MAX, RECEIPT_KEEP, RECEIPTS_AWAITED_MAX};
+use crate::limits::{
+    ADDRESS_TAIL, LEDGER_RECENT_MAX, LEDGER_UNSORTED_MAX, RECEIPT_KEEP, RECEIPTS_AWAITED_MAX,
+};
 use crate::smpp::id_form::{IdKey, response_key};
 use crate::time::Instant;
 use hashbrown::HashTable;
@@ -200,7 +202,24 @@ pub struct Ledger {
     /// Those of them that do wait.
     awaited: usize,
     recent: VecDeque<EntryKey>,
+    /// Messages whose receipt nobody asked for, in no table: most are never looked for.
+    unsorted: VecDeque<Unsorted>,
+    /// Messages kept since somebody last looked for one.
+    unlooked: usize,
     evicted: u64,
+}
+
+/// A message that is in no table yet.
+#[derive(Debug)]
+struct Unsorted {
+    at: Instant,
+    carrier: CarrierId,
+    id: IdText,
+    given: Given,
+    esme: EsmeId,
+    link: LinkId,
+    mark: u64,
+    destination: AddressTail,
 }
 
 fn id_hash(carrier: CarrierId, key: IdKey) -> u64 {
@@ -222,7 +241,7 @@ impl Ledger {
     /// Entries held.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.by_id.len()
+        self.by_id.len() + self.unsorted.len()
     }
 
     /// True when none is held.
@@ -237,7 +256,48 @@ impl Ledger {
         self.evicted
     }
 
-    /// Keeps an accepted message.
+    /// Keeps an accepted message. One whose receipt nobody asked for goes into no table while nobody looks for any.
+    #[inline]
+    pub fn keep(&mut self, now: Instant, new: &NewEntry<'_>) {
+        self.unlooked = self.unlooked.saturating_add(1);
+        if new.awaited > 0 || self.unlooked <= LEDGER_UNSORTED_MAX {
+            self.insert(now, new);
+            return;
+        }
+        if self.unsorted.len() >= LEDGER_UNSORTED_MAX {
+            self.unsorted.pop_front();
+        }
+        self.unsorted.push_back(Unsorted {
+            at: now,
+            carrier: new.carrier,
+            id: IdText::from_slice(new.id),
+            given: new.given,
+            esme: new.esme,
+            link: new.link,
+            mark: new.mark,
+            destination: new.destination,
+        });
+    }
+
+    /// Somebody looks for a message: whatever is kept can be found from now on. To be called before each search.
+    pub fn look(&mut self) {
+        self.unlooked = 0;
+        while let Some(kept) = self.unsorted.pop_front() {
+            let new = NewEntry {
+                carrier: kept.carrier,
+                id: &kept.id,
+                given: kept.given,
+                esme: kept.esme,
+                link: kept.link,
+                mark: kept.mark,
+                destination: kept.destination,
+                awaited: 0,
+            };
+            self.insert(kept.at, &new);
+        }
+    }
+
+    /// Puts an accepted message into the tables.
     pub fn insert(&mut self, now: Instant, new: &NewEntry<'_>) -> EntryKey {
         debug_assert!(!new.id.is_empty());
         self.make_room(now);
@@ -386,6 +446,7 @@ impl Ledger {
         carrier: CarrierId,
         key: IdKey,
     ) -> impl Iterator<Item = (EntryKey, &Entry)> {
+        debug_assert!(self.unsorted.is_empty(), "`look` comes first");
         let same = self.by_id.iter_hash(id_hash(carrier, key)).filter_map(|&index| {
             let entry = entry_at(&self.places, index)?;
             Some((EntryKey { index, generation: entry.generation }, entry))
@@ -396,6 +457,7 @@ impl Ledger {
     /// The message that an account calls by this id: ours, or that of one of `carriers`.
     #[must_use]
     pub fn of_account(&self, esme: EsmeId, id: &[u8], carriers: u32) -> Option<(EntryKey, &Entry)> {
+        debug_assert!(self.unsorted.is_empty(), "`look` comes first");
         if let Some(Given::Own(own)) = Given::own_of(id)
             && let Ok(at) = self.own.binary_search_by_key(&own, |(own, _)| *own)
             && let Some((_, key)) = self.own.get(at)

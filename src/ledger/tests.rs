@@ -198,3 +198,38 @@ fn what_is_never_receipted_goes_after_72_hours() {
     assert!(ledger.get(old).is_none());
     assert_eq!(ledger.evicted(), 1);
 }
+
+#[test]
+fn a_message_that_nobody_asked_a_receipt_for_is_found_all_the_same() {
+    let mut ledger = Ledger::new();
+    let count = 3 * LEDGER_UNSORTED_MAX;
+    for n in 0..count {
+        let id = n.to_string();
+        let new = NewEntry {
+            carrier: A,
+            id: id.as_bytes(),
+            given: Given::Own(n as u64 + 1),
+            esme: EsmeId(1),
+            link: LinkId::default(),
+            mark: 0,
+            destination: AddressTail::of(b"38267123456"),
+            awaited: u16::from(n % 1000 == 0),
+        };
+        ledger.keep(at(1), &new);
+    }
+    assert_eq!(ledger.unsorted.len(), LEDGER_UNSORTED_MAX);
+    ledger.look();
+    assert!(ledger.unsorted.is_empty());
+    let learner = FormLearner::new(Some(IdForm::AsIs));
+    let found = |ledger: &Ledger, n: usize| {
+        let key = find(&learner, ledger, &n.to_string(), "38267123456");
+        let own = ledger.of_account(EsmeId(1), (n + 1).to_string().as_bytes(), 2).map(|(key, _)| key);
+        assert_eq!(key, own);
+        key.is_some()
+    };
+    assert!(found(&ledger, 0) && found(&ledger, LEDGER_UNSORTED_MAX - 1), "the first were sorted in at once");
+    assert!(found(&ledger, 17_000), "it waits for its receipt");
+    assert!(!found(&ledger, LEDGER_UNSORTED_MAX + 1), "too old");
+    assert!(found(&ledger, count - LEDGER_UNSORTED_MAX + 20) && found(&ledger, count - 1));
+    assert!(ledger.len() <= LEDGER_RECENT_MAX + 100);
+}

@@ -186,7 +186,7 @@ impl Shard {
     }
 
     pub(super) fn keep(&mut self, now: Now, new: &NewEntry<'_>, out: &mut Outbox) {
-        self.ledger.insert(now.mono, new);
+        self.ledger.keep(now.mono, new);
         if !self.parked.is_empty() {
             self.unpark(now, new.carrier, new.id, out);
         }

@@ -166,6 +166,7 @@ impl Shard {
         let frame = self.retained.take_in(frame);
         let operation = Pdu::whole(&frame).and_then(|pdu| Some((pdu, Operation::parse(&pdu).ok()?)));
         let carriers = self.carriers.len() as u32;
+        self.ledger.look();
         let found = operation.and_then(|(pdu, operation)| {
             let (_, entry) = self.ledger.of_account(esme, operation.id(), carriers)?;
             Some((pdu, operation, entry.carrier, entry.id.clone()))

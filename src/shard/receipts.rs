@@ -45,6 +45,7 @@ impl Shard {
         delivered: &Delivered<'_>,
     ) -> Option<EntryKey> {
         let tail = AddressTail::of(delivered.source());
+        self.ledger.look();
         let form = self.forms.get_mut(carrier.index())?;
         for id in [receipt.tlv_id, receipt.text_id()].into_iter().flatten() {
             if let Some(found) = form.find(&self.ledger, carrier, id, tail) {

@@ -1,4 +1,4 @@
-//! `/v1/status` as JSON. Owns: the names in it. Takes: a shard's status, the cells. Gives: the document. Never: leaves
+//! `/v1/status` as JSON. Owns: the names in it. Takes: the shards' status, the cells. Gives: the document. Never: leaves
 //! a name out because its value is missing: that is null.
 
 use super::{View, ready};
@@ -14,8 +14,12 @@ pub(super) fn of(view: &View, status: &Status) -> Value {
         all.filter(|slot| !bound || slot.state == "bound").count()
     };
     let esme_sessions: u64 = view.counters.esmes.iter().map(|esme| esme.sessions.get()).sum();
+    let place = |name: &str| view.config.carriers.iter().position(|carrier| carrier.name == name);
+    let mut carriers: Vec<&CarrierStatus> = status.carriers.iter().collect();
+    carriers.sort_by_cached_key(|carrier| place(&carrier.name));
     json!({
         "node": view.config.node.name,
+        "shards": view.counters.shards.len(),
         "version": env!("CARGO_PKG_VERSION"),
         "ready": failing.is_empty(),
         "failing": failing,
@@ -26,7 +30,7 @@ pub(super) fn of(view: &View, status: &Status) -> Value {
         "queue_oldest_ms": status.carriers.iter().filter_map(|carrier| carrier.oldest_ms).max(),
         "accounts": status.accounts.iter().map(account).collect::<Vec<_>>(),
         "accounts_unlisted": status.accounts_unlisted,
-        "carriers": status.carriers.iter().map(carrier).collect::<Vec<_>>(),
+        "carriers": carriers.into_iter().map(carrier).collect::<Vec<_>>(),
         "sessions": status.sessions.iter().map(session).collect::<Vec<_>>(),
         "sessions_unlisted": status.sessions_unlisted,
     })

@@ -47,20 +47,26 @@ pub(super) async fn serve(view: Arc<View>, sockets: Sockets, ended: oneshot::Rec
     let _ = ended.await;
 }
 
-/// Keeps the rate of submits up to date.
+/// Keeps the rate of submits and the shards' load up to date.
 async fn measure(view: Arc<View>) {
     let mut every = tokio::time::interval(Duration::from_secs(1));
     every.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut seen: VecDeque<(Instant, u64)> = VecDeque::new();
+    let mut seen: VecDeque<(Instant, u64, Vec<u64>)> = VecDeque::new();
     loop {
         let now = every.tick().await;
         let submits: u64 = view.counters.esmes.iter().map(|esme| esme.submits.get()).sum();
-        if let Some((then, before)) = seen.front() {
-            let millis = u64::try_from(now.duration_since(*then).as_millis()).unwrap_or(u64::MAX).max(1);
+        let busy: Vec<u64> = view.counters.loops.iter().map(|cells| cells.busy_ns.get()).collect();
+        if let Some((then, before, busy_before)) = seen.front() {
+            let nanos = u64::try_from(now.duration_since(*then).as_nanos()).unwrap_or(u64::MAX);
+            let millis = (nanos / 1_000_000).max(1);
             let rate = submits.saturating_sub(*before).saturating_mul(1000) / millis;
             view.rate.store(rate, Ordering::Relaxed);
+            for (cell, (now, before)) in view.busy.iter().zip(busy.iter().zip(busy_before)) {
+                // Nanoseconds in a millisecond are millionths.
+                cell.store((now.saturating_sub(*before) / millis / 1000).min(1000), Ordering::Relaxed);
+            }
         }
-        seen.push_back((now, submits));
+        seen.push_back((now, submits, busy));
         if seen.len() > RATE_OVER {
             seen.pop_front();
         }
@@ -81,7 +87,7 @@ async fn readyz(State(view): Shared) -> Response {
 
 async fn metrics_page(State(view): Shared) -> Response {
     let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
-    (kind, metrics::render(&view.config, &view.counters)).into_response()
+    (kind, metrics::render(&view)).into_response()
 }
 
 async fn status(State(view): Shared) -> Response {
@@ -95,12 +101,12 @@ async fn status(State(view): Shared) -> Response {
 }
 
 async fn ask(view: &View) -> Result<Box<Status>, &'static str> {
-    const SILENT: &str = "the shard does not answer";
-    let answer = view.shard.ask(Ask::Status).map_err(|_| "the shard takes no questions")?;
-    let waiting = tokio::task::spawn_blocking(move || answer.recv_timeout(ANSWER_TIME));
+    const SILENT: &str = "a shard does not answer";
+    let answers = view.shards.ask(Ask::Status).map_err(|_| "a shard takes no questions")?;
+    let waiting = tokio::task::spawn_blocking(move || answers.wait(ANSWER_TIME));
     match waiting.await {
-        Ok(Ok(Answer::Status(status))) => Ok(status),
-        Ok(Err(_)) | Err(_) => Err(SILENT),
+        Ok(Some(Answer::Status(status))) => Ok(status),
+        Ok(None) | Err(_) => Err(SILENT),
     }
 }
 

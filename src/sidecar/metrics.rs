@@ -1,9 +1,9 @@
 //! `/metrics`: the cells of the shards in the text format 0.0.4 of Prometheus. Owns: the names. Takes: the
 //! configuration's names, the cells. Gives: the page. Never: an account and a carrier on one metric, a number or an id.
 
-use crate::config::Config;
+use super::View;
 use crate::counters::{
-    BINDS, CarrierCounters, EsmeCounters, Ignored, MESSAGE_STATES, Match, Reason, SLOT_STATES, ShardCounters,
+    BINDS, CarrierCounters, EsmeCounters, Ignored, MESSAGE_STATES, Match, NodeCounters, Reason, SLOT_STATES,
     StatusCells,
 };
 use crate::limits::{RECEIPTS_AWAITED_MAX, RETAINED_MAX};
@@ -11,6 +11,7 @@ use crate::smpp::message_state::MessageState;
 use crate::smpp::status::CommandStatus;
 use std::borrow::Cow;
 use std::fmt::Write;
+use std::sync::atomic::Ordering;
 
 const BIND_NAMES: [&str; BINDS] = ["tx", "rx", "trx"];
 
@@ -41,13 +42,23 @@ impl Page {
     }
 
     fn sample(&mut self, labels: Labels<'_>, value: u64) {
+        self.labels(labels);
+        let _ = writeln!(self.text, " {value}");
+    }
+
+    /// A sample in thousandths.
+    fn sample_milli(&mut self, labels: Labels<'_>, value: u64) {
+        self.labels(labels);
+        let _ = writeln!(self.text, " {}.{:03}", value / 1000, value % 1000);
+    }
+
+    fn labels(&mut self, labels: Labels<'_>) {
         let _ = write!(self.text, "bindery_{}", self.name);
         for (at, (label, text)) in labels.iter().enumerate() {
             let before = if at == 0 { '{' } else { ',' };
             let _ = write!(self.text, "{before}{label}=\"{}\"", escaped(text));
         }
-        let after = if labels.is_empty() { "" } else { "}" };
-        let _ = writeln!(self.text, "{after} {value}");
+        self.text.push_str(if labels.is_empty() { "" } else { "}" });
     }
 
     /// A sample that says nothing while it is zero: there are too many such cells.
@@ -80,7 +91,8 @@ struct Named<'a> {
 }
 
 /// The whole page.
-pub(super) fn render(config: &Config, counters: &ShardCounters) -> String {
+pub(super) fn render(view: &View) -> String {
+    let (config, counters) = (&*view.config, &*view.counters);
     let esmes = config.esmes.iter().zip(counters.esmes.iter());
     let carriers = config.carriers.iter().zip(counters.carriers.iter());
     let named = Named {
@@ -92,7 +104,8 @@ pub(super) fn render(config: &Config, counters: &ShardCounters) -> String {
     submits(&mut page, &named, counters);
     receipts(&mut page, &named);
     windows(&mut page, &named);
-    node(&mut page, config, counters);
+    node(&mut page, view);
+    shards(&mut page, view);
     page.text
 }
 
@@ -126,7 +139,7 @@ fn sessions(page: &mut Page, named: &Named<'_>) {
     }
 }
 
-fn submits(page: &mut Page, named: &Named<'_>, counters: &ShardCounters) {
+fn submits(page: &mut Page, named: &Named<'_>, counters: &NodeCounters) {
     page.counter("esme_submits_total", "Submits of an account, by what they were answered with.");
     for (name, cells, _) in &named.esmes {
         page.statuses("esme", name, &cells.answers);
@@ -140,7 +153,7 @@ fn submits(page: &mut Page, named: &Named<'_>, counters: &ShardCounters) {
         "Requests that were refused here, by reason; esme is empty before the bind.",
     );
     for reason in Reason::ALL {
-        let count = counters.refusals.at(*reason as usize).get();
+        let count = counters.sum(|shard| shard.refusals.at(*reason as usize));
         page.sample_if_any(&[("esme", ""), ("reason", reason.name())], count);
     }
     for (name, cells, _) in &named.esmes {
@@ -211,13 +224,15 @@ fn windows(page: &mut Page, named: &Named<'_>) {
     }
 }
 
-fn node(page: &mut Page, config: &Config, counters: &ShardCounters) {
+fn node(page: &mut Page, view: &View) {
+    let (config, counters) = (&view.config, &view.counters);
+    let shards = counters.shards.len() as u64;
     let links: u64 = config.listeners.iter().map(|it| u64::from(it.connections_max)).sum();
     let sockets: u64 = config.carriers.iter().map(|it| u64::from(it.sessions)).sum();
     let tables = [
-        ("links", counters.links.get(), links + sockets),
-        ("receipt_index", counters.indexed.get(), RECEIPTS_AWAITED_MAX as u64),
-        ("retained_octets", counters.retained.get(), RETAINED_MAX as u64),
+        ("links", counters.sum(|shard| &shard.links), links + sockets),
+        ("receipt_index", counters.sum(|shard| &shard.indexed), shards * RECEIPTS_AWAITED_MAX as u64),
+        ("retained_octets", counters.sum(|shard| &shard.retained), shards * RETAINED_MAX as u64),
     ];
     page.gauge("table_used", "Entries in a bounded table.");
     for (table, used, _) in tables {
@@ -229,12 +244,26 @@ fn node(page: &mut Page, config: &Config, counters: &ShardCounters) {
     }
     page.counter("ignored_total", "What no answer is possible or due for, by reason.");
     for reason in Ignored::ALL {
-        page.sample(&[("reason", reason.name())], counters.ignored.at(*reason as usize).get());
+        let count = counters.sum(|shard| shard.ignored.at(*reason as usize));
+        page.sample(&[("reason", reason.name())], count);
     }
     page.counter("log_dropped_total", "Log lines not written because their event was over its bound.");
-    page.sample(&[], counters.log_dropped.get());
+    page.sample(&[], counters.sum(|shard| &shard.log_dropped));
     page.gauge("build_info", "Always 1; the version is a label.");
     page.sample(&[("version", env!("CARGO_PKG_VERSION"))], 1);
+}
+
+fn shards(page: &mut Page, view: &View) {
+    page.gauge("shard_busy_ratio", "Share of its time that a shard worked, over the last seconds.");
+    for (shard, busy) in view.busy.iter().enumerate() {
+        page.sample_milli(&[("shard", &shard.to_string())], busy.load(Ordering::Relaxed));
+    }
+    page.counter("shard_mail_total", "Letters and links from shard to shard.");
+    for (from, cells) in view.counters.loops.iter().enumerate() {
+        for (to, count) in cells.mail.iter().enumerate().filter(|(to, _)| *to != from) {
+            page.sample(&[("from", &from.to_string()), ("to", &to.to_string())], count.get());
+        }
+    }
 }
 
 #[cfg(test)]

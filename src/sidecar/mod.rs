@@ -13,8 +13,8 @@ pub mod show;
 mod sockets;
 
 use crate::config::Config;
-use crate::counters::ShardCounters;
-use crate::io::StopHandle;
+use crate::counters::NodeCounters;
+use crate::io::Stops;
 use sockets::AdminSocket;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -26,10 +26,19 @@ use tokio::sync::oneshot;
 #[derive(Debug)]
 struct View {
     config: Arc<Config>,
-    counters: Arc<ShardCounters>,
-    shard: StopHandle,
+    counters: Arc<NodeCounters>,
+    shards: Stops,
     /// Submits a second, of late.
     rate: AtomicU64,
+    /// Of each shard: thousandths of its time that it worked, of late.
+    busy: Vec<AtomicU64>,
+}
+
+impl View {
+    fn new(config: Arc<Config>, counters: Arc<NodeCounters>, shards: Stops) -> Self {
+        let busy = counters.loops.iter().map(|_| AtomicU64::new(0)).collect();
+        Self { config, counters, shards, rate: AtomicU64::new(0), busy }
+    }
 }
 
 /// Its sockets, bound and not yet served.
@@ -75,13 +84,13 @@ impl Sidecar {
     pub fn start(
         sockets: Sockets,
         config: Arc<Config>,
-        counters: Arc<ShardCounters>,
-        shard: StopHandle,
+        counters: Arc<NodeCounters>,
+        shards: Stops,
     ) -> std::io::Result<Self> {
         if sockets.tcp.is_none() && sockets.admin.is_none() {
             return Ok(Self { end: None, thread: None });
         }
-        let view = Arc::new(View { config, counters, shard, rate: AtomicU64::new(0) });
+        let view = Arc::new(View::new(config, counters, shards));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (end, ended) = oneshot::channel();
         let thread = std::thread::Builder::new().name("sidecar".into()).spawn(move || {

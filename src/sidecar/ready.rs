@@ -14,7 +14,7 @@ const BOUND: usize = 3;
 /// The checks that fail; none: ready.
 pub(super) fn failing(view: &View) -> Vec<String> {
     let mut failing = Vec::new();
-    if view.counters.draining.get() > 0 {
+    if view.counters.sum(|shard| &shard.draining) > 0 {
         failing.push("the node drains".to_owned());
     }
     for pool in pools_in_use(view) {
@@ -41,11 +41,10 @@ fn pools_in_use(view: &View) -> BTreeSet<PoolId> {
 mod tests {
     use super::*;
     use crate::config::{self, Files};
-    use crate::counters::ShardCounters;
+    use crate::counters::{NodeCounters, ShardCounters};
     use crate::io::Stop;
     use std::path::Path;
     use std::sync::Arc;
-    use std::sync::atomic::AtomicU64;
 
     const CONFIG: &str = "[[listener]]\naddress = \"127.0.0.1:2775\"\n[defaults.carrier]\nsystem_id = \"x\"\n\
         password = \"secret\"\n[carrier.alpha]\naddresses = [\"127.0.0.1:1\"]\n[carrier.beta]\n\
@@ -62,8 +61,10 @@ mod tests {
             env: &mut |_: &str| None,
         };
         let config = config::load(Path::new("ready.toml"), &mut files).unwrap().config;
-        let counters = Arc::new(ShardCounters::new(1, 2));
-        View { config: Arc::new(config), counters, shard: Stop::new().unwrap().1, rate: AtomicU64::new(0) }
+        let first = Arc::new(ShardCounters::new(1, 2));
+        let second = Arc::new(first.beside());
+        let counters = Arc::new(NodeCounters::of(vec![first, second], Vec::new()));
+        View::new(Arc::new(config), counters, Stop::new().unwrap().1.into())
     }
 
     /// Says that a carrier has one bound session of this mode.
@@ -95,7 +96,7 @@ mod tests {
         let view = view();
         bind(&view, 0, 2, 1);
         bind(&view, 1, 2, 1);
-        view.counters.draining.set(1);
+        view.counters.shards[1].draining.set(1);
         assert_eq!(failing(&view), ["the node drains"]);
     }
 }

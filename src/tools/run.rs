@@ -2,7 +2,7 @@
 //! while it runs. Takes: a core. Gives: it back when it is done. Never: more than one core.
 
 use crate::ids::ListenerId;
-use crate::io::{self, Driver, Options, Stop, StopHandle};
+use crate::io::{self, Driver, Options, Stop, Stops};
 use crate::shard::port::{Core, Event};
 use crate::time::Duration;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -17,7 +17,8 @@ const LINKS_MAX: u32 = 65_536;
 ///
 /// # Errors
 /// The handlers cannot be set.
-pub fn stop_on_signals(stop: StopHandle) -> std::io::Result<signal_hook::iterator::Handle> {
+pub fn stop_on_signals(stop: impl Into<Stops>) -> std::io::Result<signal_hook::iterator::Handle> {
+    let stop = stop.into();
     let mut signals = Signals::new([SIGTERM, SIGINT])?;
     let handle = signals.handle();
     std::thread::Builder::new().name("signals".into()).spawn(move || {
@@ -54,7 +55,8 @@ pub fn drive<C: Core + Send + 'static>(
             tell(event);
         }
     });
-    let options = Options { driver: Driver::Epoll, listeners, spin, links_max: LINKS_MAX, log, stop };
+    let options =
+        Options { driver: Driver::Epoll, listeners, spin, links_max: LINKS_MAX, log, stop, lanes: None };
     let (done, result) = channel();
     std::thread::Builder::new().name("core".into()).spawn(move || {
         // Nobody waits any more when this fails.

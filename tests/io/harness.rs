@@ -1,7 +1,8 @@
 //! A core made of a closure, run on a thread of its own.
 
-use bindery::ids::ListenerId;
-use bindery::io::{self, Driver, Options, Stop, StopHandle};
+use bindery::ids::{LinkId, ListenerId, ShardId};
+use bindery::io::{self, Driver, Lanes, Options, Stop, StopHandle};
+use bindery::shard::mail::Parcel;
 use bindery::shard::port::{Action, CloseHow, Core, Event, Input, Outbox};
 use bindery::time::{Duration, Instant, Now};
 use std::io::Read;
@@ -20,6 +21,18 @@ pub(crate) struct Act<'a, 'i> {
     pub(crate) input: Input<'i>,
     pub(crate) out: &'a mut Outbox,
     pub(crate) deadline: &'a mut Option<Instant>,
+    links: &'a mut Vec<LinkId>,
+}
+
+impl Act<'_, '_> {
+    /// Gives a link with what was read of it to another core: it is not heard of again.
+    pub(crate) fn hand_over(&mut self, link: LinkId, to: u32, unread: &[u8]) {
+        self.links.retain(|open| *open != link);
+        let peer = "192.0.2.1:7".parse().unwrap();
+        let unread = unread.to_vec();
+        let parcel = Parcel { listener: ListenerId(3), peer, accepted: self.now.mono, unread };
+        self.out.act(Action::HandOver { link, to: ShardId(to), parcel });
+    }
 }
 
 /// What a core does with an input.
@@ -27,6 +40,12 @@ pub(crate) trait Acts: Send + 'static {
     fn act(&mut self, act: &mut Act<'_, '_>);
     /// Sees the counts before the core goes to its thread.
     fn share(&mut self, _: &Counts) {}
+}
+
+impl Acts for Box<dyn Acts> {
+    fn act(&mut self, act: &mut Act<'_, '_>) {
+        (**self).act(act);
+    }
 }
 
 impl<F: FnMut(&mut Act<'_, '_>) + Send + 'static> Acts for F {
@@ -62,7 +81,7 @@ impl Acts for Echo {
 struct Script<A> {
     acts: A,
     deadline: Option<Instant>,
-    links: Vec<bindery::ids::LinkId>,
+    links: Vec<LinkId>,
     draining: bool,
     counts: Counts,
 }
@@ -74,7 +93,7 @@ impl<A: Acts> Core for Script<A> {
                 self.counts.accepted.fetch_add(1, Ordering::Relaxed);
                 self.links.push(link);
             }
-            Input::Connected { link, .. } => self.links.push(link),
+            Input::Connected { link, .. } | Input::HandedOver { link, .. } => self.links.push(link),
             Input::Closed { link, .. } => {
                 self.counts.closed.fetch_add(1, Ordering::Relaxed);
                 let before = self.links.len();
@@ -88,13 +107,10 @@ impl<A: Acts> Core for Script<A> {
                 self.draining = true;
                 self.links.iter().for_each(|link| out.close(*link, CloseHow::AfterFlush));
             }
-            Input::Time
-            | Input::ConnectFailed { .. }
-            | Input::Ask { .. }
-            | Input::HandedOver { .. }
-            | Input::Mail { .. } => {}
+            Input::Time | Input::ConnectFailed { .. } | Input::Ask { .. } | Input::Mail { .. } => {}
         }
-        self.acts.act(&mut Act { now, input, out, deadline: &mut self.deadline });
+        let (deadline, links) = (&mut self.deadline, &mut self.links);
+        self.acts.act(&mut Act { now, input, out, deadline, links });
         if self.draining && self.links.is_empty() {
             out.act(Action::Exit);
         }
@@ -117,7 +133,7 @@ pub(crate) fn options(driver: Driver) -> (Options, StopHandle) {
     let (stop, handle) = Stop::new().unwrap();
     let log = Box::new(|_: &Event| {});
     let (listeners, spin) = (Vec::new(), Duration::from_micros(50));
-    (Options { driver, listeners, spin, links_max: 10_000, log, stop }, handle)
+    (Options { driver, listeners, spin, links_max: 10_000, log, stop, lanes: None }, handle)
 }
 
 impl Running {
@@ -125,12 +141,34 @@ impl Running {
         Self::start_with(driver, acts, |_| {})
     }
 
-    pub(crate) fn start_with(driver: Driver, mut acts: impl Acts, change: fn(&mut Options)) -> Self {
+    pub(crate) fn start_with(driver: Driver, acts: impl Acts, change: fn(&mut Options)) -> Self {
+        let (mut options, stop) = options(driver);
+        change(&mut options);
+        Self::start_on(options, stop, acts)
+    }
+
+    /// Cores of one node: they have lanes of so many slots between them.
+    pub(crate) fn start_together(
+        driver: Driver,
+        slots: usize,
+        acts: Vec<Box<dyn Acts>>,
+        change: fn(u32, &mut Options),
+    ) -> Vec<Self> {
+        let (options, handles): (Vec<_>, Vec<_>) = acts.iter().map(|_| options(driver)).unzip();
+        let lanes = Lanes::with_slots(&handles, slots);
+        let each = acts.into_iter().zip(options).zip(handles).zip(lanes).zip(0..);
+        each.map(|((((acts, mut options), stop), lanes), index)| {
+            options.lanes = Some(lanes);
+            change(index, &mut options);
+            Self::start_on(options, stop, acts)
+        })
+        .collect()
+    }
+
+    fn start_on(mut options: Options, stop: StopHandle, mut acts: impl Acts) -> Self {
         let listener = io::listen("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = listener.local_addr().unwrap();
-        let (mut options, stop) = options(driver);
         options.listeners.push((ListenerId(0), listener));
-        change(&mut options);
         let counts = Counts::default();
         acts.share(&counts);
         let script =

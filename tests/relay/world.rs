@@ -78,7 +78,7 @@ pub(crate) const FIVE: &str = "interface_version = \"5.0\"\n";
 
 fn config_text(plan: &Plan<'_>, ports: &[u16]) -> String {
     let mut text = format!(
-        "[node]\nspin = \"0\"\nio = \"{}\"\n[[listener]]\naddress = \"127.0.0.1:0\"\n",
+        "[node]\nshards = 1\nspin = \"0\"\nio = \"{}\"\n[[listener]]\naddress = \"127.0.0.1:0\"\n",
         driver().name()
     );
     let accounts = [

@@ -11,6 +11,8 @@ const REFERENCE: &str = include_str!("../../../config/bindery.toml");
 /// A line of the reference as far as its value goes, and the same line with another value.
 const CHANGES: &[(&str, &str)] = &[
     ("name = \"gw1\"", "name = \"gw2\""),
+    ("shards = \"auto\"", "shards = 2"),
+    ("shards = \"auto\"", "shards = \"0-3,6\""),
     ("io = \"auto\"", "io = \"epoll\""),
     ("io = \"auto\"", "io = \"io_uring\""),
     ("spin = \"100us\"", "spin = \"0\""),
@@ -66,6 +68,7 @@ const CHANGES: &[(&str, &str)] = &[
     ("min = \"1s\"", "min = \"2s\""),
     ("max = \"60s\"", "max = \"61s\""),
     ("message_id_form = \"auto\"", "message_id_form = \"as_is\""),
+    ("home = \"auto\"", "home = 0"),
     ("source_address = \"10.9.0.4\"", "source_address = \"::1\""),
     ("interface = \"ipsec0\"", "interface = \"wg0\""),
     ("firewall_mark = 7", "firewall_mark = 0xFFFF_FFFF"),
@@ -94,8 +97,6 @@ const CHANGES: &[(&str, &str)] = &[
 
 /// Keys with one allowed value so far: every other is refused as not built yet.
 const FIXED: &[(&str, &str)] = &[
-    ("shards = 1", "shards = 2"),
-    ("shards = 1", "shards = \"auto\""),
     ("io = \"auto\"", "io = \"glommio\""),
     ("proxy_protocol = false", "proxy_protocol = true"),
     ("require_tls = false", "require_tls = true"),

@@ -79,7 +79,7 @@ when = { to = [\"+382*\"], source = [] }
 
 #[test]
 fn a_wrong_value_names_what_is_allowed_and_the_nearest_word() {
-    let text = with("[node]\nspin = 100\nio = \"epol\"\nshards = \"auto\"\n");
+    let text = with("[node]\nspin = 100\nio = \"epol\"\nshards = \"0-\"\n");
     let want = "\
 error: node.spin: found the integer 100
   --> main.toml:17:8
@@ -98,15 +98,34 @@ error: node.io: found \"epol\"
    = note: allowed: \"auto\", \"io_uring\", \"epoll\"
    = help: did you mean \"epoll\"?
 
-error: node.shards: more than one shard is not supported yet
+error: node.shards: found \"0-\"
   --> main.toml:19:10
    |
-19 | shards = \"auto\"
-   |          ^^^^^^
+19 | shards = \"0-\"
+   |          ^^^^
    |
-   = note: allowed: 1
+   = note: allowed: \"auto\", a count from 1 to 64, or a list of CPUs such as \"0-3,6\"
 ";
     assert_eq!(drawn(&text), want);
+}
+
+#[test]
+fn a_home_is_a_shard_that_is_there() {
+    let home = |shards: &str, home: &str| {
+        drawn(&format!("[node]\nshards = {shards}\n{SMALL}\n[defaults.carrier]\nhome = {home}\n"))
+    };
+    let report = home("2", "2");
+    assert!(report.contains("defaults.carrier.home: found 2, and the node has 2 shards"), "{report}");
+    assert!(report.contains("allowed: \"auto\", or 0 to 1"), "{report}");
+    assert!(report.contains("help: set `shards` of [node] to 3 or more"), "{report}");
+    assert_eq!(report.matches("error: ").count(), 1, "{report}");
+    let report = home("\"auto\"", "1");
+    assert!(report.contains("found 1, and how many shards there are is not set"), "{report}");
+    assert!(report.contains("help: set `shards` of [node] to 2 or more"), "{report}");
+    for wrong in ["-1", "64", "1.5", "\"0\"", "true"] {
+        let report = home("2", wrong);
+        assert!(report.contains("allowed: \"auto\" or the number of a shard, from 0 to 1"), "{report}");
+    }
 }
 
 #[test]

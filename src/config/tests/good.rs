@@ -2,9 +2,9 @@
 
 use super::{SMALL, config, load_files, load_text};
 use crate::carrier::settings::{AddressUse, BindMode, OnStatus, PaceSettings};
-use crate::config::Io;
+use crate::config::{Io, Shards};
 use crate::esme::settings::{MessageIdSource, ReceiptsTo, WindowOver};
-use crate::ids::{CarrierId, EsmeId, PoolId};
+use crate::ids::{CarrierId, EsmeId, PoolId, ShardId};
 use crate::route::settings::{BalanceBy, EjectSettings, Member, OnUnknown, Pattern};
 use crate::smpp::id_form::IdForm;
 use crate::smpp::status::CommandStatus;
@@ -18,7 +18,8 @@ const SECOND: Duration = Duration::from_secs(1);
 #[test]
 fn what_is_not_set_has_the_default_of_the_reference() {
     let config = config(SMALL);
-    assert_eq!((config.node.name.as_str(), config.node.shards, config.node.io), ("bindery", 1, Io::Auto));
+    assert_eq!((config.node.name.as_str(), config.node.io), ("bindery", Io::Auto));
+    assert_eq!((&config.node.shards, &config.carrier_homes), (&Shards::Auto, &vec![None]));
     assert_eq!((config.node.spin, config.node.drain_deadline), (Duration::from_micros(100), 30 * SECOND));
     let listener = &config.listeners[0];
     assert_eq!((listener.connections_max, listener.connections_per_address), (20_000, 200));
@@ -48,6 +49,22 @@ fn what_is_not_set_has_the_default_of_the_reference() {
     assert_eq!(config.http, None);
     let member = config.pools[0].members[0];
     assert_eq!((member.member, member.weight, member.tier), (Member::Carrier(CarrierId(0)), 1, 1));
+}
+
+#[test]
+fn shards_are_a_count_or_cpus_and_auto_is_one_for_each_that_may_be_used() {
+    let shards = |value: &str| config(&format!("[node]\nshards = {value}\n{SMALL}")).node.shards;
+    assert_eq!((shards("64"), shards("\"0-2,5\"")), (Shards::Count(64), Shards::Cpus(vec![0, 1, 2, 5])));
+    let counts = |usable: usize| {
+        [shards("\"auto\""), shards("3"), shards("\"4,6\"")].map(|shards| shards.count(usable))
+    };
+    assert_eq!((counts(0), counts(2), counts(1000)), ([1, 3, 2], [2, 3, 2], [64, 3, 2]));
+}
+
+#[test]
+fn a_carrier_is_at_home_where_it_is_said_to_be() {
+    let text = format!("[node]\nshards = 2\n{SMALL}\n[defaults.carrier]\nhome = 1\n");
+    assert_eq!(config(&text).carrier_homes, [Some(ShardId(1))]);
 }
 
 const SHIPPED: [(&str, &str); 4] = [

@@ -39,6 +39,8 @@ pub(super) struct Line {
     cancelled: bool,
     connecting: bool,
     flying: bool,
+    /// It goes to another shard: nothing is armed, what comes is held.
+    leaving: bool,
     /// Output that waits for the one in flight.
     waiting: Vec<u8>,
     /// Octets that came while the link was paused or over its budget, from `given` on. At most what the pool holds:
@@ -70,7 +72,8 @@ enum Step {
 fn arm(ring: &mut Ring, link: &mut Link<Line>) {
     let line = &mut link.line;
     let connecting = matches!(link.phase, Phase::Connecting(..));
-    if line.armed || line.ended.is_some() || !line.held.is_empty() || link.paused || connecting {
+    let stopped = line.leaving || line.ended.is_some() || link.paused;
+    if line.armed || stopped || !line.held.is_empty() || connecting {
         return;
     }
     line.armed = true;
@@ -90,10 +93,15 @@ fn idle(id: LinkId, line: &Line) -> Step {
     if line.idle() { Step::Happened(Happened::Idle(id)) } else { Step::Nothing }
 }
 
+/// Tells of the last thing that was read on a link that leaves.
+fn left(id: LinkId, line: &Line) -> Step {
+    if line.leaving && !line.armed { Step::Happened(Happened::Idle(id)) } else { Step::Nothing }
+}
+
 impl Uring {
-    /// A ring that works here, or why there is none.
-    pub(super) fn probe() -> std::io::Result<()> {
-        Ring::open().map(drop)
+    /// Shows that so many rings work here at once, or why not.
+    pub(super) fn probe(rings: usize) -> std::io::Result<()> {
+        (0..rings).map(|_| Ring::open()).collect::<std::io::Result<Vec<Ring>>>().map(drop)
     }
 
     pub(super) fn open(
@@ -187,20 +195,22 @@ impl Uring {
             // The buffers are back by the next enter; a receive that was told to end may be wanted again.
             (Err(Errno::NOBUFS | Errno::CANCELED | Errno::INTR | Errno::AGAIN), _) => {
                 arm(&mut self.ring, link);
-                return Step::Nothing;
+                return left(done.id, &link.line);
             }
             (result, _) => {
                 link.line.ended = Some(result.map(|_| ()));
+                let step = left(done.id, &link.line);
                 links.mark_ready(done.id);
-                return Step::Nothing;
+                return step;
             }
         };
         let over = link.line.taken + octets.1 > READ_BUFFER;
-        if link.paused || over || !link.line.held.is_empty() {
+        if link.paused || over || link.line.leaving || !link.line.held.is_empty() {
             link.line.held.extend_from_slice(self.ring.octets(octets.0, octets.1));
             disarm(&mut self.ring, link);
+            let step = left(done.id, &link.line);
             links.mark_ready(done.id);
-            return Step::Nothing;
+            return step;
         }
         link.line.taken += octets.1;
         arm(&mut self.ring, link);
@@ -337,6 +347,16 @@ impl Mover for Uring {
             }
         }
         link.line.idle()
+    }
+
+    fn leave(&mut self, link: &mut Link<Line>) -> Result<bool, Errno> {
+        link.line.leaving = true;
+        disarm(&mut self.ring, link);
+        Ok(link.line.idle())
+    }
+
+    fn unread(line: &Line) -> &[u8] {
+        line.held.get(line.given..).unwrap_or_default()
     }
 
     fn left(line: Line) -> Vec<u8> {

@@ -11,7 +11,7 @@ use super::super::port::{Action, Answer, CloseHow, Connect, Core, Event, Input, 
 use super::super::{Position, Shard};
 use super::pdus::{Heard, bind, header};
 use crate::carrier::tests::settings as carrier_settings;
-use crate::config::{Config, Homes, Io, Listener, Node};
+use crate::config::{Config, Homes, Io, Listener, Node, Shards};
 use crate::counters::{Hints, Ignored, Match, Reason, ShardCounters};
 use crate::esme::tests::settings as esme_settings;
 use crate::ids::{CarrierId, LinkId, ListenerId, PoolId, ShardId};
@@ -31,7 +31,7 @@ pub(super) fn config(esmes: &[&str], carriers: &[&str]) -> Config {
     Config {
         node: Node {
             name: "test".into(),
-            shards: 1,
+            shards: Shards::Count(1),
             io: Io::Auto,
             spin: Duration::ZERO,
             drain_deadline: Duration::from_secs(30),
@@ -55,6 +55,7 @@ pub(super) fn config(esmes: &[&str], carriers: &[&str]) -> Config {
             .iter()
             .map(|name| crate::carrier::Settings { sessions: 1, ..carrier_settings(name) })
             .collect(),
+        carrier_homes: vec![None; carriers.len()],
         pools: vec![PoolSettings::weighted("main", members)],
         routes: Vec::new(),
         mo_routes: Vec::new(),

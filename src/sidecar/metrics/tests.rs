@@ -1,9 +1,12 @@
 use super::*;
 use crate::config::{self, Files};
+use crate::counters::{LoopCounters, ShardCounters};
+use crate::io::Stop;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Arc;
 
-fn example() -> (Config, ShardCounters) {
+fn example() -> View {
     let text = "[[listener]]\naddress = \"127.0.0.1:2775\"\n[esme.acme]\npassword = \"secret\"\npool = \"main\"\n\
                 window_max = 10\n[carrier.alpha]\naddresses = [\"127.0.0.1:1\"]\nsystem_id = \"x\"\n\
                 password = \"secret\"\nwindow_max = 20\n[pool.main]\nmembers = [{ carrier = \"alpha\" }]\n";
@@ -13,14 +16,17 @@ fn example() -> (Config, ShardCounters) {
         env: &mut |_: &str| None,
     };
     let config = config::load(Path::new("example.toml"), &mut files).unwrap().config;
-    let counters = ShardCounters::new(1, 1);
-    (config, counters)
+    let first = Arc::new(ShardCounters::new(1, 1));
+    let second = Arc::new(first.beside());
+    let loops = vec![Arc::new(LoopCounters::new(2)), Arc::new(LoopCounters::new(2))];
+    let counters = Arc::new(NodeCounters::of(vec![first, second], loops));
+    View::new(Arc::new(config), counters, Stop::new().unwrap().1.into())
 }
 
 type Sample = (String, BTreeMap<String, String>);
 
 /// A strict reader of the format: every sample below its own HELP and TYPE, no sample twice, nothing else.
-fn read(page: &str) -> BTreeMap<Sample, u64> {
+fn read(page: &str) -> BTreeMap<Sample, f64> {
     let (mut samples, mut families) = (BTreeMap::new(), BTreeSet::new());
     let mut family = String::new();
     let mut lines = page.lines();
@@ -69,7 +75,11 @@ fn read_labels(mut text: &str) -> BTreeMap<String, String> {
     labels
 }
 
-fn sum(samples: &BTreeMap<Sample, u64>, name: &str, labels: &[(&str, &str)]) -> u64 {
+fn sum(samples: &BTreeMap<Sample, f64>, name: &str, labels: &[(&str, &str)]) -> u64 {
+    exact(samples, name, labels) as u64
+}
+
+fn exact(samples: &BTreeMap<Sample, f64>, name: &str, labels: &[(&str, &str)]) -> f64 {
     let wanted = |(found, has): &Sample| {
         *found == format!("bindery_{name}")
             && labels.iter().all(|(label, value)| has.get(*label).is_some_and(|found| found == value))
@@ -79,7 +89,8 @@ fn sum(samples: &BTreeMap<Sample, u64>, name: &str, labels: &[(&str, &str)]) -> 
 
 #[test]
 fn every_cell_stands_on_the_page_under_its_name() {
-    let (config, counters) = example();
+    let view = example();
+    let counters = &view.counters;
     let (esme, carrier) = (&counters.esmes[0], &counters.carriers[0]);
     esme.answers.of(0).add(40);
     esme.answers.of(0x58).add(2);
@@ -95,8 +106,13 @@ fn every_cell_stands_on_the_page_under_its_name() {
     let state = usize::from(MessageState::Undeliverable.octet());
     carrier.receipts_by_state.at(Match::Orphan as usize * MESSAGE_STATES + state).add(9);
     carrier.mo_by_status.of(0x64).add(5);
-    counters.log_dropped.add(6);
-    let samples = read(&render(&config, &counters));
+    counters.shards[0].log_dropped.add(4);
+    counters.shards[1].log_dropped.add(2);
+    counters.shards[1].links.set(8);
+    counters.loops[0].mail[1].add(11);
+    counters.loops[1].mail[0].add(12);
+    view.busy[1].store(305, Ordering::Relaxed);
+    let samples = read(&render(&view));
     let of = |name: &str, labels: &[(&str, &str)]| sum(&samples, name, labels);
     assert_eq!(of("esme_submits_total", &[("esme", "acme")]), 43);
     assert_eq!(of("esme_submits_total", &[("status", "ESME_RTHROTTLED")]), 2);
@@ -112,6 +128,12 @@ fn every_cell_stands_on_the_page_under_its_name() {
     assert_eq!(of("carrier_receipts_total", &orphans), 9);
     assert_eq!(of("mo_total", &[("target", "esme"), ("status", "ESME_RX_T_APPN")]), 5);
     assert_eq!((of("log_dropped_total", &[]), of("build_info", &[])), (6, 1));
+    assert_eq!(of("table_used", &[("table", "links")]), 8);
+    assert_eq!(of("table_max", &[("table", "retained_octets")]), 2 * RETAINED_MAX as u64);
+    let mail = |from: &str, to: &str| of("shard_mail_total", &[("from", from), ("to", to)]);
+    assert_eq!((mail("0", "1"), mail("1", "0"), of("shard_mail_total", &[])), (11, 12, 23));
+    assert_eq!(exact(&samples, "shard_busy_ratio", &[("shard", "1")]), 0.305);
+    assert_eq!(exact(&samples, "shard_busy_ratio", &[("shard", "0")]), 0.0);
     let both = |(_, labels): &Sample| labels.contains_key("esme") && labels.contains_key("carrier");
     assert!(!samples.keys().any(both), "no metric carries both an account and a carrier");
 }
