@@ -120,11 +120,11 @@ impl Oracle {
         self.about(delivery).and_then(|about| self.finals.get(&about)).is_some_and(|end| end.done)
     }
 
-    /// The carrier gave the id to a message that never went to this handset.
+    /// The carrier gave the id to something that never went to this handset.
     fn is_confused(&self, delivery: usize) -> bool {
-        self.about(delivery).is_some_and(|(message, number)| {
-            !self.messages[message].parts.iter().any(|part| part.numbers.contains(&number))
-        })
+        let Delivery { carrier, receipt, number, .. } = &self.deliveries[delivery];
+        let issued = receipt.and_then(|id| self.issued.get(&(*carrier, id)));
+        issued.is_some_and(|&(message, part)| !self.messages[message].parts[part].numbers.contains(number))
     }
 
     /// An ESME has said ESME_ROK.
