@@ -208,50 +208,18 @@ impl Planted {
                 let other = self.lines.iter().rev().find(|line| Some(line.1) != from);
                 out.push((other.map_or(wire, |line| line.0), renumbered(pdu, sequence ^ 0x4000_0000)));
             }
-            Bug::HidesFailures => {
-                let id = SubmitMultiResp::parse(pdu).message_id.unwrap_or_default();
-                let mut answer = Vec::new();
-                write_pdu(&mut answer, pdu.command_id(), CommandStatus::OK, sequence, |out| {
-                    out.extend_from_slice(id);
-                    out.extend([0, 0]);
-                });
-                out.push((wire, answer));
-            }
-            Bug::QueryOtherId => {
-                let mut other = octets;
-                if let Some(digit) = other.get_mut(17) {
-                    *digit ^= 1;
-                }
-                out.push((wire, other));
-            }
             Bug::AnswersTwice | Bug::SequenceAgain => out.extend([(wire, octets.clone()), (wire, octets)]),
             Bug::AnswersAnother => out.push((wire, renumbered(pdu, sequence ^ 0x4000_0000))),
             Bug::SubmitsTwice => {
                 out.extend([(wire, octets), (wire, renumbered(pdu, sequence ^ 0x4000_0000))]);
             }
             Bug::ChangesOctet | Bug::ReceiptChanged | Bug::MoChanged => out.push((wire, changed(&octets))),
-            Bug::AnswersOk => {
-                let mut ok = Vec::new();
-                let command = pdu.command_id();
-                write_pdu(&mut ok, command, CommandStatus::OK, sequence, |out| out.extend(b"77\0"));
-                out.push((wire, ok));
-            }
-            Bug::AnswersRefusal => {
-                let mut refusal = Vec::new();
-                write_header_only(&mut refusal, pdu.command_id(), CommandStatus::SUBMIT_FAILED, sequence);
-                out.push((wire, refusal));
-            }
-            Bug::CarrierHearsOk => {
-                let mut ok = Vec::new();
-                write_pdu(&mut ok, pdu.command_id(), CommandStatus::OK, sequence, |out| out.push(0));
-                out.push((wire, ok));
-            }
-            Bug::AnswersOtherId => {
-                let mut other = Vec::new();
-                let command = pdu.command_id();
-                write_pdu(&mut other, command, CommandStatus::OK, sequence, |out| out.extend(b"77\0"));
-                out.push((wire, other));
-            }
+            Bug::AnswersOk
+            | Bug::AnswersRefusal
+            | Bug::AnswersOtherId
+            | Bug::CarrierHearsOk
+            | Bug::HidesFailures
+            | Bug::QueryOtherId => out.push((wire, other_answer(bug, pdu))),
             Bug::AnswersLate => self.held.push((now.after(Duration::from_secs(60)), wire, octets)),
             Bug::ReceiptBeforeResponse => {
                 self.held.push((now.after(Duration::from_secs(4)), wire, octets));
@@ -328,6 +296,30 @@ fn may_touch(bug: Bug, end: End, pdu: &Pdu<'_>) -> bool {
 
 fn find(octets: &[u8], what: &[u8]) -> Option<usize> {
     octets.windows(what.len()).position(|window| window == what)
+}
+
+/// What a broken core answers instead.
+fn other_answer(bug: Bug, pdu: &Pdu<'_>) -> Vec<u8> {
+    let (command, sequence, ok) = (pdu.command_id(), pdu.sequence_number(), CommandStatus::OK);
+    let mut answer = Vec::new();
+    match bug {
+        Bug::AnswersRefusal => {
+            write_header_only(&mut answer, command, CommandStatus::SUBMIT_FAILED, sequence);
+        }
+        Bug::CarrierHearsOk => write_pdu(&mut answer, command, ok, sequence, |out| out.push(0)),
+        Bug::HidesFailures => write_pdu(&mut answer, command, ok, sequence, |out| {
+            out.extend_from_slice(SubmitMultiResp::parse(pdu).message_id.unwrap_or_default());
+            out.extend([0, 0]);
+        }),
+        Bug::QueryOtherId => {
+            answer.extend_from_slice(pdu.bytes());
+            if let Some(digit) = answer.get_mut(17) {
+                *digit ^= 1;
+            }
+        }
+        _ => write_pdu(&mut answer, command, ok, sequence, |out| out.extend(b"77\0")),
+    }
+    answer
 }
 
 /// The same with a TLV behind it.
