@@ -414,6 +414,8 @@ impl ShardCounters {
 pub struct LoopCounters {
     /// Nanoseconds spent on work: neither asleep nor looking for work in vain.
     pub busy_ns: Counter,
+    /// Turns in which something came: from the first read to the last write.
+    pub turn_spans: Spans,
     /// Letters and links sent to each shard, by `ShardId`.
     pub mail: Vec<Counter>,
 }

@@ -67,7 +67,7 @@ pub(crate) struct Demo {
 fn config_of(address: &str, carriers: &[Carrier], driver: Driver) -> Result<Config, String> {
     use std::fmt::Write as _;
     let mut text = format!(
-        "[node]\nname = \"demo\"\nshards = 1\nio = \"{}\"\n[[listener]]\naddress = \"{address}\"\n\
+        "[node]\nname = \"demo\"\nio = \"{}\"\n[[listener]]\naddress = \"{address}\"\n\
          [esme.demo]\npassword = \"demo\"\npool = \"main\"\nsessions_max = 64\n\
          [[mo_route]]\nname = \"all\"\ndeliver = [{{ esme = \"demo\" }}]\n",
         driver.name()

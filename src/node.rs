@@ -294,3 +294,59 @@ fn seed() -> u64 {
     use std::hash::{BuildHasher, RandomState};
     RandomState::new().hash_one(std::process::id())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shard::port::{Core, Input, Outbox};
+    use crate::time::{Instant, Now};
+
+    /// Never ends by itself.
+    struct Idle;
+
+    impl Core for Idle {
+        fn handle(&mut self, _: Now, _: Input<'_>, _: &mut Outbox) {}
+
+        fn deadline(&self) -> Option<Instant> {
+            None
+        }
+    }
+
+    fn run(stop: Stop, lanes: Lanes) -> JoinHandle<bool> {
+        let (driver, log) = (Driver::Epoll, Box::new(|_: &Event| ()));
+        let spin = crate::time::Duration::ZERO;
+        let options =
+            Options { driver, listeners: Vec::new(), spin, links_max: 1, log, stop, lanes: Some(lanes) };
+        std::thread::spawn(move || crate::io::run(Idle, options).is_ok())
+    }
+
+    #[test]
+    fn a_shard_that_panics_ends_the_others_and_one_that_has_finished_does_not() {
+        let stops: Vec<(Stop, StopHandle)> = (0..2).map(|_| Stop::new().unwrap()).collect();
+        let (stops, handles): (Vec<Stop>, Vec<StopHandle>) = stops.into_iter().unzip();
+        let lanes = Lanes::between(&handles);
+        let all = Stops::from(handles);
+        let running: Vec<_> = stops.into_iter().zip(lanes).map(|(stop, lanes)| run(stop, lanes)).collect();
+        drop(EndsOthers { stops: all.clone(), armed: false });
+        assert!(all.ask(crate::shard::port::Ask::Brief).is_ok(), "they run");
+        let panicking = std::thread::spawn(move || {
+            let _others = EndsOthers { stops: all, armed: true };
+            panic!("as planned");
+        });
+        assert!(panicking.join().is_err());
+        assert!(running.into_iter().all(|thread| thread.join().unwrap()));
+    }
+
+    #[test]
+    fn a_log_that_is_behind_drops_lines_and_counts_them() {
+        let (lines, waiting) = sync_channel(2);
+        let cells = Arc::new(ShardCounters::new(0, 0));
+        let mut log = log_of(lines, Arc::clone(&cells));
+        for name in ["io", "bound", "closed", "bound", "closed"] {
+            log(&Event { level: Level::Info, name, fields: Vec::new() });
+        }
+        drop(log);
+        let names: Vec<&str> = waiting.iter().map(|event| event.name).collect();
+        assert_eq!((names, cells.log_dropped.get()), (vec!["bound", "closed"], 2));
+    }
+}

@@ -44,7 +44,7 @@ fn carrier(settings: smsc::Settings) -> Carrier {
 
 fn config(driver: Driver, folder: &Path, carriers: &[&str]) -> Config {
     let mut text = format!(
-        "[node]\nshards = 1\nname = \"watched\"\nio = \"{}\"\n[[listener]]\naddress = \"127.0.0.1:0\"\n\
+        "[node]\nshards = 2\nname = \"watched\"\nio = \"{}\"\n[[listener]]\naddress = \"127.0.0.1:0\"\n\
          [http]\naddress = \"127.0.0.1:0\"\nadmin_socket = \"{}/data/admin.sock\"\n\
          [esme.acme]\npassword = \"secret\"\npool = \"main\"\nsessions_max = 64\n\
          [defaults.carrier]\nsystem_id = \"bindery\"\npassword = \"secret\"\nsessions = 2\n",

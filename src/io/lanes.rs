@@ -15,6 +15,7 @@ use crate::counters::{Counter, LoopCounters};
 use crate::ids::ShardId;
 use crate::limits::{LANE_SLOTS, LANE_SLOTS_ALL, LANE_TAKE};
 use crate::shard::mail::{Mail, Parcel};
+use crate::time::Duration;
 use crossbeam_utils::CachePadded;
 use ringbuf::traits::{Consumer, Observer, Producer, Split};
 use ringbuf::{HeapCons, HeapProd, HeapRb};
@@ -129,6 +130,10 @@ impl Lanes {
 
     pub(super) const fn clock(&self) -> Clock {
         self.clock
+    }
+
+    pub(super) fn turned(&self, span: Duration) {
+        self.cells.turn_spans.add(span);
     }
 
     pub(super) fn busy(&self) -> &Counter {

@@ -46,6 +46,8 @@ pub(super) struct Turns<C, M: Mover> {
     doing: Vec<Action>,
     /// The core has heard something since the outputs were last taken.
     heard: bool,
+    /// It has heard something since the loop last waited.
+    worked: bool,
     /// Links that leave and may have nothing under way any more.
     departing: Vec<LinkId>,
     posts: Vec<(ShardId, Post)>,
@@ -76,6 +78,7 @@ pub(super) fn run<C: Core, M: Mover>(
         fresh: Vec::new(),
         doing: Vec::new(),
         heard: false,
+        worked: false,
         departing: Vec::new(),
         posts: Vec::new(),
         mails: Vec::new(),
@@ -108,6 +111,7 @@ impl<C: Core, M: Mover> Turns<C, M> {
     fn input(&mut self, input: Input<'_>) {
         self.core.handle(self.now, input, &mut self.out);
         self.heard = true;
+        self.worked = true;
         self.collect();
     }
 
@@ -137,7 +141,13 @@ impl<C: Core, M: Mover> Turns<C, M> {
 
     fn wait(&mut self, spin: &mut Spin) -> std::io::Result<()> {
         let mut before = self.clock.mono();
-        self.count_busy(before.since(self.now.mono));
+        let turn = before.since(self.now.mono);
+        self.count_busy(turn);
+        if std::mem::take(&mut self.worked)
+            && let Some(lanes) = &self.options.lanes
+        {
+            lanes.turned(turn);
+        }
         loop {
             let deadline = self.next_deadline();
             let ready = self.links.any_ready() || self.has_posts();

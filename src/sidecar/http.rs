@@ -87,11 +87,13 @@ async fn readyz(State(view): Shared) -> Response {
 
 async fn metrics_page(State(view): Shared) -> Response {
     let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
-    (kind, metrics::render(&view)).into_response()
+    // A shard that does not answer has no gauges; its counters are read all the same.
+    let brief = ask(&view, Ask::Brief).await.ok();
+    (kind, metrics::render(&view, brief.as_deref())).into_response()
 }
 
 async fn status(State(view): Shared) -> Response {
-    match ask(&view).await {
+    match ask(&view, Ask::Status).await {
         Ok(status) => {
             let kind = [(header::CONTENT_TYPE, "application/json")];
             (kind, document::of(&view, &status).to_string()).into_response()
@@ -100,9 +102,9 @@ async fn status(State(view): Shared) -> Response {
     }
 }
 
-async fn ask(view: &View) -> Result<Box<Status>, &'static str> {
+async fn ask(view: &View, ask: Ask) -> Result<Box<Status>, &'static str> {
     const SILENT: &str = "a shard does not answer";
-    let answers = view.shards.ask(Ask::Status).map_err(|_| "a shard takes no questions")?;
+    let answers = view.shards.ask(ask).map_err(|_| "a shard takes no questions")?;
     let waiting = tokio::task::spawn_blocking(move || answers.wait(ANSWER_TIME));
     match waiting.await {
         Ok(Some(Answer::Status(status))) => Ok(status),

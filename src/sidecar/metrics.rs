@@ -2,11 +2,13 @@
 //! configuration's names, the cells. Gives: the page. Never: an account and a carrier on one metric, a number or an id.
 
 use super::View;
+use super::gauges;
 use crate::counters::{
     BINDS, CarrierCounters, EsmeCounters, Ignored, MESSAGE_STATES, Match, NodeCounters, Reason, SLOT_STATES,
-    StatusCells,
+    Spans, StatusCells,
 };
 use crate::limits::{RECEIPTS_AWAITED_MAX, RETAINED_MAX};
+use crate::shard::status::Status;
 use crate::smpp::message_state::MessageState;
 use crate::smpp::status::CommandStatus;
 use std::borrow::Cow;
@@ -19,41 +21,66 @@ type Labels<'a> = &'a [(&'a str, &'a str)];
 
 /// The page as it grows.
 #[derive(Default)]
-struct Page {
+pub(super) struct Page {
     text: String,
     name: &'static str,
 }
 
 impl Page {
     /// Begins a metric; its samples follow.
-    fn metric(&mut self, name: &'static str, kind: &str, help: &str) {
+    pub(super) fn metric(&mut self, name: &'static str, kind: &str, help: &str) {
         self.name = name;
         // Writing to a String cannot fail.
         let _ = writeln!(self.text, "# HELP bindery_{name} {help}\n# TYPE bindery_{name} {kind}");
     }
 
-    fn counter(&mut self, name: &'static str, help: &str) {
+    pub(super) fn counter(&mut self, name: &'static str, help: &str) {
         debug_assert!(name.ends_with("_total"));
         self.metric(name, "counter", help);
     }
 
-    fn gauge(&mut self, name: &'static str, help: &str) {
+    pub(super) fn gauge(&mut self, name: &'static str, help: &str) {
         self.metric(name, "gauge", help);
     }
 
-    fn sample(&mut self, labels: Labels<'_>, value: u64) {
+    pub(super) fn sample(&mut self, labels: Labels<'_>, value: u64) {
         self.labels(labels);
         let _ = writeln!(self.text, " {value}");
     }
 
+    /// How long things took: one series of a histogram.
+    pub(super) fn spans(&mut self, labels: Labels<'_>, spans: &Spans) {
+        let (name, mut count) = (self.name, 0);
+        for (bound, sum) in spans.cumulated() {
+            count = sum;
+            let le = bound.map_or_else(|| "+Inf".to_owned(), |micros| (micros as f64 / 1e6).to_string());
+            self.text.push_str("bindery_");
+            let _ = write!(self.text, "{name}_bucket{{");
+            for (label, text) in labels {
+                let _ = write!(self.text, "{label}=\"{}\",", escaped(text));
+            }
+            let _ = writeln!(self.text, "le=\"{le}\"}} {sum}");
+        }
+        let sum = spans.sum_us() as f64 / 1e6;
+        for (suffix, value) in [("sum", sum.to_string()), ("count", count.to_string())] {
+            let _ = write!(self.text, "bindery_{name}_{suffix}");
+            self.braced(labels);
+            let _ = writeln!(self.text, " {value}");
+        }
+    }
+
     /// A sample in thousandths.
-    fn sample_milli(&mut self, labels: Labels<'_>, value: u64) {
+    pub(super) fn sample_milli(&mut self, labels: Labels<'_>, value: u64) {
         self.labels(labels);
         let _ = writeln!(self.text, " {}.{:03}", value / 1000, value % 1000);
     }
 
     fn labels(&mut self, labels: Labels<'_>) {
         let _ = write!(self.text, "bindery_{}", self.name);
+        self.braced(labels);
+    }
+
+    fn braced(&mut self, labels: Labels<'_>) {
         for (at, (label, text)) in labels.iter().enumerate() {
             let before = if at == 0 { '{' } else { ',' };
             let _ = write!(self.text, "{before}{label}=\"{}\"", escaped(text));
@@ -91,7 +118,7 @@ struct Named<'a> {
 }
 
 /// The whole page.
-pub(super) fn render(view: &View) -> String {
+pub(super) fn render(view: &View, brief: Option<&Status>) -> String {
     let (config, counters) = (&*view.config, &*view.counters);
     let esmes = config.esmes.iter().zip(counters.esmes.iter());
     let carriers = config.carriers.iter().zip(counters.carriers.iter());
@@ -106,6 +133,10 @@ pub(super) fn render(view: &View) -> String {
     windows(&mut page, &named);
     node(&mut page, view);
     shards(&mut page, view);
+    gauges::spans(&mut page, view);
+    if let Some(brief) = brief {
+        gauges::of(&mut page, view, brief);
+    }
     page.text
 }
 

@@ -6,6 +6,7 @@
 
 pub mod client;
 mod document;
+mod gauges;
 mod http;
 mod metrics;
 mod ready;

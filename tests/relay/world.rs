@@ -78,7 +78,7 @@ pub(crate) const FIVE: &str = "interface_version = \"5.0\"\n";
 
 fn config_text(plan: &Plan<'_>, ports: &[u16]) -> String {
     let mut text = format!(
-        "[node]\nshards = 1\nspin = \"0\"\nio = \"{}\"\n[[listener]]\naddress = \"127.0.0.1:0\"\n",
+        "[node]\nshards = 2\nspin = \"0\"\nio = \"{}\"\n[[listener]]\naddress = \"127.0.0.1:0\"\n",
         driver().name()
     );
     let accounts = [
@@ -93,7 +93,8 @@ fn config_text(plan: &Plan<'_>, ports: &[u16]) -> String {
     let mut members = Vec::new();
     for (index, (keys, port)) in plan.carriers.iter().zip(ports).enumerate() {
         writeln!(text, "[carrier.c{index}]\naddresses = [\"127.0.0.1:{port}\"]").unwrap();
-        writeln!(text, "system_id = \"bindery\"\npassword = \"secret\"").unwrap();
+        // Its ESME comes in on the other shard: every session of it is handed over.
+        writeln!(text, "system_id = \"bindery\"\npassword = \"secret\"\nhome = 1").unwrap();
         // These tests are of the relay: a refusal is passed on, not met with another attempt.
         writeln!(text, "on_status = {{ ESME_RTHROTTLED = \"fail\" }}").unwrap();
         writeln!(text, "reconnect = {{ min = \"10ms\", max = \"20ms\" }}\n{keys}").unwrap();

@@ -28,7 +28,7 @@ type Sample = (String, BTreeMap<String, String>);
 /// A strict reader of the format: every sample below its own HELP and TYPE, no sample twice, nothing else.
 fn read(page: &str) -> BTreeMap<Sample, f64> {
     let (mut samples, mut families) = (BTreeMap::new(), BTreeSet::new());
-    let mut family = String::new();
+    let (mut family, mut is_histogram) = (String::new(), false);
     let mut lines = page.lines();
     assert!(page.ends_with('\n'));
     while let Some(line) = lines.next() {
@@ -36,13 +36,17 @@ fn read(page: &str) -> BTreeMap<Sample, f64> {
             let (name, words) = help.split_once(' ').unwrap();
             assert!(families.insert(name.to_owned()) && !words.is_empty(), "{line}");
             let kind = lines.next().unwrap().strip_prefix(&format!("# TYPE {name} ")).unwrap();
-            assert_eq!(kind, if name.ends_with("_total") { "counter" } else { "gauge" });
+            let wanted =
+                if name.ends_with("_seconds") && kind == "histogram" { "histogram" } else { "gauge" };
+            assert_eq!(kind, if name.ends_with("_total") { "counter" } else { wanted });
+            is_histogram = kind == "histogram";
             family = name.to_owned();
             continue;
         }
         let (series, value) = line.rsplit_once(' ').unwrap();
         let (name, labels) = series.split_once('{').unwrap_or((series, "}"));
-        assert_eq!(name, family, "{line}");
+        let stem = ["_bucket", "_sum", "_count"].iter().find_map(|suffix| name.strip_suffix(suffix));
+        assert_eq!(if is_histogram { stem.unwrap() } else { name }, family, "{line}");
         let labels = read_labels(labels.strip_suffix('}').unwrap());
         let before = samples.insert((name.to_owned(), labels), value.parse().unwrap());
         assert_eq!(before, None, "{line}");
@@ -112,7 +116,8 @@ fn every_cell_stands_on_the_page_under_its_name() {
     counters.loops[0].mail[1].add(11);
     counters.loops[1].mail[0].add(12);
     view.busy[1].store(305, Ordering::Relaxed);
-    let samples = read(&render(&view));
+    carrier.submit_spans.add(core::time::Duration::from_millis(4));
+    let samples = read(&render(&view, None));
     let of = |name: &str, labels: &[(&str, &str)]| sum(&samples, name, labels);
     assert_eq!(of("esme_submits_total", &[("esme", "acme")]), 43);
     assert_eq!(of("esme_submits_total", &[("status", "ESME_RTHROTTLED")]), 2);
@@ -153,4 +158,50 @@ fn every_known_status_has_a_name() {
     for status in crate::counters::STATUSES {
         assert!(CommandStatus(status).name().is_some(), "{status:#x}");
     }
+}
+
+#[test]
+fn what_the_shards_say_of_themselves_stands_on_the_page() {
+    use crate::shard::status::{AccountStatus, CarrierStatus};
+    let view = example();
+    let carrier = &view.counters.carriers[0];
+    carrier.submit_spans.add(core::time::Duration::from_millis(4));
+    carrier.submit_spans.add(core::time::Duration::from_secs(400));
+    view.counters.loops[1].turn_spans.add(core::time::Duration::from_micros(70));
+    let brief = Status {
+        accounts: vec![AccountStatus {
+            name: "acme".into(),
+            sessions: 1,
+            receivers: 1,
+            in_flight: 0,
+            waiting: 3,
+            waiting_oldest_ms: Some(1250),
+        }],
+        carriers: vec![CarrierStatus {
+            name: "alpha".into(),
+            slots: Vec::new(),
+            window_used: 0,
+            window_max: 0,
+            queued: 2,
+            queue_max: 10,
+            oldest_ms: Some(700),
+            pace_milli: Some(99_500),
+            pace_cut: true,
+            id_form: None,
+            last_error: None,
+        }],
+        ejected: vec![("main".into(), "alpha".into())],
+        ..Status::default()
+    };
+    let samples = read(&render(&view, Some(&brief)));
+    let of = |name: &str, labels: &[(&str, &str)]| exact(&samples, name, labels);
+    let alpha = [("carrier", "alpha")];
+    assert_eq!((of("carrier_pace", &alpha), of("queue_oldest_seconds", &alpha)), (99.5, 0.7));
+    assert_eq!(of("ejected", &[("pool", "main"), ("carrier", "alpha")]), 1.0);
+    assert_eq!(of("receipts_waiting", &[("esme", "acme")]), 3.0);
+    assert_eq!(of("receipts_waiting_oldest_seconds", &[("esme", "acme")]), 1.25);
+    let within = |le: &str| of("submit_seconds_bucket", &[("carrier", "alpha"), ("le", le)]);
+    assert_eq!((within("0.0025"), within("0.005"), within("60"), within("+Inf")), (0.0, 1.0, 1.0, 2.0));
+    assert_eq!((of("submit_seconds_count", &alpha), of("submit_seconds_sum", &alpha)), (2.0, 400.004));
+    assert_eq!(of("added_seconds_count", &[("shard", "1")]), 1.0);
 }
