@@ -220,13 +220,14 @@ impl World {
         self.net.forget_turns(|turn| !matches!(turn, Turn::Chaos));
         self.quiet = true;
         self.run_for(Duration::from_secs(75), step);
-        // One after the other: what the others have in flight is no reason then to refuse one.
-        for account in 0..ACCOUNTS.len() {
-            self.net.later(Duration::from_secs(2 * account as u64), Turn::Probe(account));
-        }
         self.run_for(Duration::from_secs(15), step);
         self.hushed = true;
         let hushed_at = self.net.now.mono;
+        self.run_for(Duration::from_secs(5), step);
+        // One after the other and when nothing else is under way: no credit, window or queue is taken then.
+        for account in 0..ACCOUNTS.len() {
+            self.net.later(Duration::from_secs(2 * account as u64), Turn::Probe(account));
+        }
         self.run_for(Duration::from_secs(15), step);
         if self.net.oracle.violation.is_none() {
             self.check_quiet(hushed_at);
