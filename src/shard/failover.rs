@@ -6,7 +6,7 @@
 
 use super::Shard;
 use super::message::{GuestKind, Kind, LateMessage, Message, MessageKey, key_of};
-use super::mt::{Body, has_room, takes_now};
+use super::mt::{Body, has_room, id_of, takes_now};
 use super::port::Outbox;
 use crate::carrier::Carrier;
 use crate::carrier::settings::OnStatus;
@@ -18,7 +18,6 @@ use crate::route::settings::OnUnknown;
 use crate::session::Owner;
 use crate::smpp::command::CommandId;
 use crate::smpp::frame::Pdu;
-use crate::smpp::response::MessageIdResp;
 use crate::smpp::status::{CommandStatus, StatusClass};
 use crate::time::Now;
 
@@ -313,7 +312,10 @@ impl Shard {
             Kind::Part(_) | Kind::Operation(_) | Kind::Plain => false,
         };
         let Some(message) = self.messages.get(key).filter(has_receipts) else { return };
+        let v33 = self.carriers.get(message.carrier.index()).is_some_and(super::mt::is_v33);
+        let data = message.command == CommandId::DATA_SM;
         let late = LateMessage {
+            command: if v33 && data { CommandId::SUBMIT_SM } else { message.command },
             carrier: message.carrier,
             esme: message.esme,
             link: message.link,
@@ -327,8 +329,8 @@ impl Shard {
     /// A response to nothing in flight. When it accepts a message that was overdue, its receipts still find their
     /// account (design decision 13).
     pub(super) fn on_late(&mut self, now: Now, link: LinkId, pdu: &Pdu<'_>, out: &mut Outbox) {
-        let Some(late) = self.late.take(link, pdu.sequence_number()) else { return };
-        let id = MessageIdResp::parse(pdu).id;
+        let Some(late) = self.late.take(link, pdu.sequence_number(), pdu.command_id()) else { return };
+        let id = id_of(pdu);
         if pdu.header().command_status != CommandStatus::OK
             || pdu.command_id() == CommandId::GENERIC_NACK
             || id.is_empty()

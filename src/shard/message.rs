@@ -125,6 +125,8 @@ pub(super) type Messages = SlotMap<MessageKey, Message>;
 /// What is kept of a message whose answer did not come in time, should it come all the same.
 #[derive(Debug)]
 pub(super) struct LateMessage {
+    /// What was asked.
+    pub(super) command: CommandId,
     pub(super) carrier: CarrierId,
     pub(super) esme: EsmeId,
     pub(super) link: LinkId,
@@ -152,9 +154,11 @@ impl Late {
         self.messages.insert((link, sequence), message);
     }
 
-    /// The message that a late response on this link answers.
-    pub(super) fn take(&mut self, link: LinkId, sequence: u32) -> Option<LateMessage> {
-        self.messages.remove(&(link, sequence))
+    /// The message that a late response on this link answers: one of another type answers nothing.
+    pub(super) fn take(&mut self, link: LinkId, sequence: u32, response: CommandId) -> Option<LateMessage> {
+        let command = self.messages.get(&(link, sequence))?.command;
+        let answers = response == command.response() || response == CommandId::GENERIC_NACK;
+        if answers { self.messages.remove(&(link, sequence)) } else { None }
     }
 }
 

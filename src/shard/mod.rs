@@ -184,7 +184,7 @@ impl Shard {
             windows: WindowPool::default(),
             tails: Vec::new(),
             timers,
-            own_ids: OwnIds::new(u64::from(position.shard.0)),
+            own_ids: OwnIds::new(u64::from(position.shard.0), position.homes.shards() as u32),
             position,
             prng: Prng::new(seed),
             log_limit: LogLimit::default(),

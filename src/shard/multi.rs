@@ -89,8 +89,9 @@ impl Shard {
         unroutable: &[Address<'_>],
         out: &mut Outbox,
     ) {
-        let template = self.message(now, id, esme, pdu, Kind::Submit);
-        let own = if template.id_from == IdFrom::Short { IdFrom::Short } else { IdFrom::Own };
+        // Ours also where the account is given its carrier's: there is none that stands for all parts.
+        let v33 = self.link(id).is_some_and(|slot| slot.session.is_v33());
+        let own = if v33 { IdFrom::Short } else { IdFrom::Own };
         let given = self.given(now, own);
         let key = self.multis.insert(Multi {
             esme,

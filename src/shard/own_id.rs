@@ -15,14 +15,16 @@ const TICKS_MAX: u64 = 1 << (63 - SHARD_BITS);
 #[derive(Debug)]
 pub(super) struct OwnIds {
     shard: u64,
+    /// How far short ids of one shard are apart: those of the others stand between.
+    step: u32,
     last: u64,
     short: u32,
 }
 
 impl OwnIds {
-    pub(super) const fn new(shard: u64) -> Self {
-        assert!(shard < 1 << SHARD_BITS);
-        Self { shard, last: 0, short: 0 }
+    pub(super) const fn new(shard: u64, shards: u32) -> Self {
+        assert!(shard < 1 << SHARD_BITS && shard < shards as u64);
+        Self { shard, step: shards.next_power_of_two(), last: 0, short: 0 }
     }
 
     pub(super) fn next(&mut self, now: Wall) -> u64 {
@@ -35,9 +37,12 @@ impl OwnIds {
     /// For 3.3 peers: 32 bits, started from the time so that a restart does not begin where the last one began.
     pub(super) fn next_short(&mut self, now: Wall) -> u32 {
         if self.short == 0 {
-            self.short = (now.0 / 1000) as u32;
+            self.short = (now.0 / 1000) as u32 / self.step * self.step + self.shard as u32;
         }
-        self.short = self.short.wrapping_add(1).max(1);
+        self.short = self.short.wrapping_add(self.step);
+        if self.short == 0 {
+            self.short = self.step;
+        }
         self.short
     }
 }
@@ -48,7 +53,7 @@ mod tests {
 
     #[test]
     fn ids_go_up_whatever_the_clock_does() {
-        let mut ids = OwnIds::new(5);
+        let mut ids = OwnIds::new(5, 6);
         let mut last = 0;
         for wall in
             [1_790_000_000_000_000, 1_790_000_000_000_000, 1_600_000_000_000_000, 1_790_000_000_000_001]
@@ -62,8 +67,20 @@ mod tests {
     }
 
     #[test]
+    fn no_two_shards_give_the_same_short_id() {
+        let mut given = std::collections::HashSet::new();
+        for shard in 0..3 {
+            let mut ids = OwnIds::new(shard, 3);
+            // Over the end of 32 bits as well.
+            let wall = Wall((i64::from(u32::MAX) - 200 + shard as i64) * 1000);
+            assert!((0..100).all(|_| given.insert(ids.next_short(wall))));
+        }
+        assert!(!given.contains(&0));
+    }
+
+    #[test]
     fn a_restart_begins_above_the_former_ids() {
-        let former = OwnIds::new(0).next(Wall(1_790_000_000_000_000));
-        assert!(OwnIds::new(0).next(Wall(1_790_000_001_000_000)) > former);
+        let former = OwnIds::new(0, 1).next(Wall(1_790_000_000_000_000));
+        assert!(OwnIds::new(0, 1).next(Wall(1_790_000_001_000_000)) > former);
     }
 }

@@ -1,4 +1,5 @@
-//! The carriers: they accept, refuse, hang, and send receipts and MO, in time or not, once or twice.
+//! The carriers: they accept, refuse, hang, and send receipts and MO, in time or not, once or twice, until they are
+//! taken.
 
 use crate::esmes::header;
 use crate::faults::Kind;
@@ -7,7 +8,10 @@ use crate::world::{Side, Turn, World};
 use bindery::session::BindKind;
 use bindery::smpp::bind::BindResp;
 use bindery::smpp::command::CommandId;
+use bindery::smpp::data::DataSm;
 use bindery::smpp::frame::{Pdu, write_pdu};
+use bindery::smpp::multi::{Destination, SubmitMulti, Unsuccess};
+use bindery::smpp::operations::{QuerySm, QuerySmResp};
 use bindery::smpp::receipt::{ReceiptFields, write_text};
 use bindery::smpp::response::MessageIdResp;
 use bindery::smpp::sm::{Address, Content, Sm, write_c_octets};
@@ -16,22 +20,56 @@ use bindery::smpp::tlv::{Tag, Tlvs, write_tlv};
 use bindery::time::{Duration, Instant};
 use std::collections::BTreeMap;
 
-/// Ids count from here, so that none is another in a different base; at both carriers alike, so that the same id
-/// stands for other messages.
-const FIRST_ID: u64 = 4_000_000_000;
-/// How often a carrier offers a receipt.
-const OFFERS: u32 = 4;
+/// Where MO and receipts go.
+const HOME: Address<'static> = Address { ton: 1, npi: 1, digits: b"14499" };
+/// How long a carrier waits for the answer to a delivery.
+const PATIENCE: Duration = Duration::from_secs(12);
 
 /// A receipt to be sent.
 #[derive(Debug, Clone)]
 pub(crate) struct Dlr {
     carrier: usize,
     wire: WireId,
-    id: String,
+    /// The message, in the order in which this carrier accepted.
+    id: u64,
     /// The number of the handset.
     number: Vec<u8>,
     stat: &'static str,
     offers: u32,
+    /// It is offered until it is taken.
+    insists: bool,
+    /// Its message has receipts of other handsets besides: it is never said twice.
+    shared: bool,
+}
+
+/// What a request for handsets says.
+struct Taken {
+    registered: bool,
+    numbers: Vec<Vec<u8>>,
+}
+
+impl Taken {
+    fn parse(pdu: &Pdu<'_>) -> Option<Self> {
+        let (registered_delivery, numbers) = match pdu.command_id() {
+            CommandId::SUBMIT_SM => {
+                let sm = Sm::parse_submit(pdu).ok()?;
+                (sm.content.registered_delivery, vec![sm.destination.digits.to_vec()])
+            }
+            CommandId::DATA_SM => {
+                let data = DataSm::parse(pdu).ok()?;
+                (data.registered_delivery, vec![data.destination.digits.to_vec()])
+            }
+            _ => {
+                let multi = SubmitMulti::parse(pdu).ok()?;
+                let digits = multi.destinations.iter().map(|destination| match destination {
+                    Destination::Address(address) => address.digits.to_vec(),
+                    Destination::List(name) => name.to_vec(),
+                });
+                (multi.content.registered_delivery, digits.collect())
+            }
+        };
+        Some(Self { registered: registered_delivery == 1, numbers })
+    }
 }
 
 /// A carrier's SMSC.
@@ -59,19 +97,23 @@ impl World {
             return;
         }
         match command {
-            CommandId::SUBMIT_SM => self.carrier_takes(carrier, wire, &pdu),
+            CommandId::SUBMIT_SM | CommandId::SUBMIT_MULTI | CommandId::DATA_SM => {
+                self.carrier_takes(carrier, wire, &pdu);
+            }
             CommandId::QUERY_SM => {
+                let Ok(query) = QuerySm::parse(&pdu) else { return };
                 let mut answer = Vec::new();
-                write_pdu(&mut answer, command.response(), CommandStatus::OK, sequence, |out| {
-                    write_c_octets(out, b"1");
-                    out.extend([0, 2, 0]);
-                });
+                let response =
+                    QuerySmResp { message_id: query.message_id, message_state: 2, ..QuerySmResp::default() };
+                response.write(&mut answer, CommandStatus::OK, sequence);
                 self.answer(wire, answer, 60);
             }
             CommandId::ENQUIRE_LINK | CommandId::UNBIND => {
                 self.reply(wire, header(command.response(), CommandStatus::OK, sequence), 1, 60);
             }
-            CommandId::DELIVER_SM_RESP => self.carrier_answered(carrier, wire, &pdu),
+            CommandId::DELIVER_SM_RESP | CommandId::DATA_SM_RESP => {
+                self.carrier_answered(carrier, wire, &pdu);
+            }
             _ => {
                 if let Some(kind) = BindKind::of(command).filter(|_| !command.is_response()) {
                     self.carrier_binds(carrier, wire, kind, sequence);
@@ -97,7 +139,7 @@ impl World {
 
     fn carrier_takes(&mut self, carrier: usize, wire: WireId, pdu: &Pdu<'_>) {
         let sequence = pdu.sequence_number();
-        let command = CommandId::SUBMIT_SM_RESP;
+        let command = pdu.command_id().response();
         if self.net.faults.strike(Kind::NoAnswer) {
             return;
         }
@@ -121,42 +163,68 @@ impl World {
             let nack = header(CommandId::GENERIC_NACK, CommandStatus::SYSTEM_ERROR, sequence);
             return self.answer(wire, nack, 100);
         }
-        let Ok(sm) = Sm::parse_submit(pdu) else {
+        let Some(taken) = Taken::parse(pdu) else {
             return self.answer(wire, header(command, CommandStatus::SYSTEM_ERROR, sequence), 100);
         };
-        self.carrier_accepts(carrier, wire, sequence, &sm);
+        self.carrier_accepts(carrier, wire, pdu, taken);
     }
 
-    fn carrier_accepts(&mut self, carrier: usize, wire: WireId, sequence: u32, sm: &Sm<'_>) {
-        let command = CommandId::SUBMIT_SM_RESP;
+    fn carrier_accepts(&mut self, carrier: usize, wire: WireId, pdu: &Pdu<'_>, mut taken: Taken) {
+        let (command, sequence) = (pdu.command_id().response(), pdu.sequence_number());
         if self.net.faults.strike(Kind::WrongType) {
             self.reply(wire, header(CommandId::CANCEL_SM_RESP, CommandStatus::OK, sequence), 1, 20);
         }
+        let ids = self.setup.carriers[carrier].ids;
+        let number = ids.first + self.carriers[carrier].issued;
         self.carriers[carrier].issued += 1;
-        let id = (FIRST_ID + self.carriers[carrier].issued).to_string();
+        let id = ids.in_response(number);
         // One that was in flight before, or none that will be soon: a number yet to come cannot be known.
         let mut answered = sequence;
         if self.net.faults.strike(Kind::WrongSequence) {
             answered = if self.prng.chance(1, 3) { sequence - 1 } else { sequence + 5000 };
         }
         let mut answer = Vec::new();
-        MessageIdResp::new(id.as_bytes()).write(&mut answer, command, CommandStatus::OK, answered);
+        let shared = pdu.command_id() == CommandId::SUBMIT_MULTI;
+        if shared {
+            let refused: Vec<_> =
+                taken.numbers.extract_if(.., |_| self.net.faults.strike(Kind::PartlyRefused)).collect();
+            write_pdu(&mut answer, command, CommandStatus::OK, answered, |out| {
+                write_c_octets(out, id.as_bytes());
+                out.push(refused.len() as u8);
+                for digits in &refused {
+                    let destination = Address { ton: 1, npi: 1, digits };
+                    Unsuccess { destination, status: CommandStatus::INVALID_DESTINATION }.write(out);
+                }
+            });
+        } else {
+            MessageIdResp::new(id.as_bytes()).write(&mut answer, command, CommandStatus::OK, answered);
+        }
         if self.net.faults.strike(Kind::LateAnswer) {
             self.reply(wire, answer, 3000, 15_000);
         } else {
             self.answer(wire, answer, 150);
         }
-        if sm.content.registered_delivery == 1 {
-            self.plan_receipts(carrier, wire, id, sm.destination.digits.to_vec());
+        for handset in taken.numbers.into_iter().filter(|_| taken.registered) {
+            let dlr = Dlr {
+                carrier,
+                wire,
+                id: number,
+                number: handset,
+                stat: ["DELIVRD", "DELIVRD", "UNDELIV", "EXPIRED"][self.prng.below(4) as usize],
+                offers: 0,
+                insists: true,
+                shared,
+            };
+            self.plan_receipts(dlr);
         }
     }
 
-    fn plan_receipts(&mut self, carrier: usize, wire: WireId, id: String, number: Vec<u8>) {
-        let stat = ["DELIVRD", "DELIVRD", "UNDELIV", "EXPIRED"][self.prng.below(4) as usize];
-        let dlr = Dlr { carrier, wire, id, number, stat, offers: 0 };
-        if self.prng.chance(1, 8) {
-            let wait = self.net.millis(50, 1000);
-            self.net.later(wait, Turn::Receipt(Dlr { stat: "ENROUTE", ..dlr.clone() }));
+    fn plan_receipts(&mut self, dlr: Dlr) {
+        // What became of it on the way, said before or after the end of it.
+        for _ in 0..self.prng.below(9).saturating_sub(6) {
+            let wait = self.net.millis(50, 6000);
+            let on_the_way = Dlr { stat: "ENROUTE", insists: false, ..dlr.clone() };
+            self.net.later(wait, Turn::Receipt(on_the_way));
         }
         if self.net.faults.strike(Kind::ReceiptLost) {
             return;
@@ -168,7 +236,7 @@ impl World {
         } else {
             self.net.millis(100, 4000)
         };
-        if self.net.faults.strike(Kind::ReceiptTwice) {
+        if !dlr.shared && self.net.faults.strike(Kind::ReceiptTwice) {
             let again = self.net.millis(100, 8000);
             self.net.later(again, Turn::Receipt(dlr.clone()));
         }
@@ -192,25 +260,41 @@ impl World {
         let elsewhere = among.len() > 1 && self.net.faults.strike(Kind::ReceiptElsewhere);
         let wire = if among.contains(&dlr.wire) && !elsewhere { Some(dlr.wire) } else { self.pick(&among) };
         dlr.offers += 1;
-        let Some(wire) = wire else {
-            if dlr.offers < OFFERS {
-                self.net.later(Duration::from_secs(5), Turn::Receipt(dlr));
-            }
-            return;
-        };
+        let Some(wire) = wire else { return self.offer_later(dlr) };
         let sequence = self.number();
         let octets = self.write_receipt(&dlr, sequence);
         self.carriers[dlr.carrier].offered.insert((wire, sequence), dlr);
+        self.net.later(PATIENCE, Turn::Overdue(wire, sequence));
         self.net.send(wire, &octets);
     }
 
+    /// A receipt that was not taken is offered again, more and more seldom.
+    fn offer_later(&mut self, dlr: Dlr) {
+        if dlr.insists || dlr.offers < 4 {
+            let longest = 1000 << dlr.offers.min(3);
+            let wait = self.net.millis(500, longest);
+            self.net.later(wait, Turn::Receipt(dlr));
+        }
+    }
+
+    /// A delivery should have been answered by now.
+    pub(crate) fn delivery_overdue(&mut self, wire: WireId, sequence: u32) {
+        let mut carriers = self.carriers.iter_mut();
+        let dlr = carriers.find_map(|carrier| carrier.offered.remove(&(wire, sequence)));
+        if let Some(dlr) = dlr.filter(|dlr| !dlr.shared) {
+            self.offer_later(dlr);
+        }
+    }
+
     fn write_receipt(&mut self, dlr: &Dlr, sequence: u32) -> Vec<u8> {
+        let script = self.setup.carriers[dlr.carrier];
+        let id = script.ids.in_receipt(dlr.id);
         let token = format!("R{}", self.number());
         let mut text = Vec::new();
         write_text(
             &mut text,
             &ReceiptFields {
-                id: dlr.id.as_bytes(),
+                id: id.as_bytes(),
                 sub: 1,
                 dlvrd: 1,
                 submit_date: b"2611211200",
@@ -221,35 +305,53 @@ impl World {
             },
         );
         let mut tlvs = Vec::new();
-        if self.prng.chance(1, 2) {
+        if !script.v33 && self.prng.chance(1, 2) {
             let state = match dlr.stat {
                 "DELIVRD" => 2,
                 "EXPIRED" => 3,
                 "UNDELIV" => 5,
                 _ => 1,
             };
-            write_tlv(&mut tlvs, Tag::RECEIPTED_MESSAGE_ID, &[dlr.id.as_bytes(), b"\0"].concat());
+            write_tlv(&mut tlvs, Tag::RECEIPTED_MESSAGE_ID, &[id.as_bytes(), b"\0"].concat());
             write_tlv(&mut tlvs, Tag::MESSAGE_STATE, &[state]);
         }
-        let content =
-            Content { esm_class: 4, short_message: &text, tlvs: Tlvs::lenient(&tlvs), ..Content::default() };
-        let source = Address { ton: 1, npi: 1, digits: &dlr.number };
-        let destination = Address { ton: 1, npi: 1, digits: b"14499" };
+        // A peer of version 3.3 need not mark receipts.
+        let esm_class = if script.v33 && self.prng.chance(1, 4) { 0 } else { 4 };
+        self.write_delivery(dlr.carrier, &dlr.number, esm_class, &text, &mut tlvs, sequence)
+    }
+
+    /// A deliver_sm, or a data_sm of a carrier that sends such.
+    fn write_delivery(
+        &mut self,
+        carrier: usize,
+        from: &[u8],
+        esm_class: u8,
+        text: &[u8],
+        tlvs: &mut Vec<u8>,
+        sequence: u32,
+    ) -> Vec<u8> {
+        let data_in = self.setup.carriers[carrier].data_in;
+        let source = Address { ton: 1, npi: 1, digits: from };
         let mut octets = Vec::new();
-        Sm { source, destination, content, ..Sm::default() }.write(
-            &mut octets,
-            CommandId::DELIVER_SM,
-            sequence,
-        );
+        if data_in > 0 && self.prng.chance(1, data_in) {
+            write_tlv(tlvs, Tag::MESSAGE_PAYLOAD, text);
+            let tlvs = Tlvs::lenient(tlvs);
+            let data = DataSm { source, destination: HOME, esm_class, tlvs, ..DataSm::default() };
+            data.write(&mut octets, sequence);
+            return octets;
+        }
+        let content =
+            Content { esm_class, short_message: text, tlvs: Tlvs::lenient(tlvs), ..Content::default() };
+        let sm = Sm { source, destination: HOME, content, ..Sm::default() };
+        sm.write(&mut octets, CommandId::DELIVER_SM, sequence);
         octets
     }
 
     /// The node answered a delivery: what was refused is offered again.
     fn carrier_answered(&mut self, carrier: usize, wire: WireId, pdu: &Pdu<'_>) {
         let Some(dlr) = self.carriers[carrier].offered.remove(&(wire, pdu.sequence_number())) else { return };
-        if pdu.header().command_status != CommandStatus::OK && dlr.offers < OFFERS {
-            let wait = self.net.millis(500, 4000);
-            self.net.later(wait, Turn::Receipt(dlr));
+        if pdu.header().command_status != CommandStatus::OK {
+            self.offer_later(dlr);
         }
     }
 
@@ -258,8 +360,9 @@ impl World {
         let carrier = self.prng.below(self.carriers.len() as u64) as usize;
         let among = self.delivering(carrier);
         let Some(wire) = self.pick(&among) else { return false };
-        let id = (FIRST_ID + 900_000_000 + self.prng.below(1000)).to_string();
-        let dlr = Dlr { carrier, wire, id, number: b"38267000001".to_vec(), stat: "DELIVRD", offers: OFFERS };
+        let id = self.setup.carriers[carrier].ids.first + 900_000_000 + self.prng.below(1000);
+        let (number, stat) = (b"38267000001".to_vec(), "DELIVRD");
+        let dlr = Dlr { carrier, wire, id, number, stat, offers: 3, insists: false, shared: false };
         self.send_receipt(dlr);
         true
     }
@@ -274,15 +377,8 @@ impl World {
         let among = self.delivering(carrier);
         let Some(wire) = self.pick(&among) else { return };
         let (sequence, text) = (self.number(), format!("MO{}", self.number()));
-        let content = Content { short_message: text.as_bytes(), ..Content::default() };
-        let source = Address { ton: 1, npi: 1, digits: b"38268123456" };
-        let destination = Address { ton: 1, npi: 1, digits: b"14499" };
-        let mut octets = Vec::new();
-        Sm { source, destination, content, ..Sm::default() }.write(
-            &mut octets,
-            CommandId::DELIVER_SM,
-            sequence,
-        );
+        let octets =
+            self.write_delivery(carrier, b"38268123456", 0, text.as_bytes(), &mut Vec::new(), sequence);
         self.net.send(wire, &octets);
     }
 

@@ -10,7 +10,7 @@ use bindery::smpp::command::CommandId;
 use bindery::smpp::frame::write_pdu;
 use bindery::smpp::status::CommandStatus;
 
-const KINDS: [Kind; 10] = [
+const KINDS: [Kind; 12] = [
     Kind::Reset,
     Kind::HalfOpen,
     Kind::SlowReader,
@@ -21,6 +21,8 @@ const KINDS: [Kind; 10] = [
     Kind::NeverBinds,
     Kind::WrongPassword,
     Kind::ReceiptForeign,
+    Kind::SlowLane,
+    Kind::Stall,
 ];
 
 impl World {
@@ -50,6 +52,7 @@ impl World {
             Kind::Unbind if self.prng.chance(1, 2) => return self.esme_unbinds(),
             Kind::Unbind => return self.carrier_unbinds(),
             Kind::NeverBinds | Kind::WrongPassword => return self.stranger(kind),
+            Kind::SlowLane | Kind::Stall => return self.hinder_shards(kind),
             _ => {}
         }
         let Some(wire) = self.any_wire() else { return false };
@@ -73,13 +76,30 @@ impl World {
         true
     }
 
+    /// A lane or a shard is slow for a while.
+    fn hinder_shards(&mut self, kind: Kind) -> bool {
+        let shards = self.net.nodes.len() as u64;
+        let (from, to) = (self.prng.below(shards) as usize, self.prng.below(shards) as usize);
+        if kind == Kind::Stall {
+            let wait = self.net.millis(10, 200);
+            self.net.stall(from, wait);
+            return true;
+        }
+        let (delay, wait) = (self.net.millis(20, 500), self.net.millis(200, 3000));
+        if from != to {
+            self.net.slow_lane(from, to, delay, wait);
+        }
+        from != to
+    }
+
     fn stranger(&mut self, kind: Kind) -> bool {
-        let wire = self.net.connect(0);
+        let listener = self.prng.below(self.setup.config.listeners.len() as u64) as usize;
+        let wire = self.net.connect(listener);
         self.sides.insert(wire, Side::Stranger);
         if kind == Kind::WrongPassword {
             let account = ACCOUNTS[self.prng.below(3) as usize];
             let sequence = self.number();
-            self.net.send(wire, &bind(account, "guess", BindKind::Transceiver, sequence));
+            self.net.send(wire, &bind(account, "guess", BindKind::Transceiver, false, sequence));
         }
         true
     }

@@ -1,13 +1,16 @@
 //! The ESMEs: they bind, submit in bursts, query, and answer what they are given, well or badly.
 
 use crate::faults::Kind;
-use crate::setup::{ACCOUNTS, PASSWORD};
+use crate::setup::{ABROAD, ACCOUNTS, PASSWORD, Speaks};
 use crate::wire::WireId;
 use crate::world::{Side, Turn, World};
 use bindery::session::BindKind;
 use bindery::smpp::bind::Bind;
 use bindery::smpp::command::CommandId;
+use bindery::smpp::cursor::Cursor;
+use bindery::smpp::data::DataSm;
 use bindery::smpp::frame::{Pdu, write_header_only, write_pdu};
+use bindery::smpp::multi::{Destination, Destinations, SubmitMulti};
 use bindery::smpp::response::MessageIdResp;
 use bindery::smpp::sm::{Address, Content, Sm, write_c_octets};
 use bindery::smpp::status::CommandStatus;
@@ -18,11 +21,15 @@ const SESSIONS: usize = 3;
 /// Where messages go.
 const NUMBERS: [&str; 4] = ["38267000001", "38267000002", "38269111111", "436501234567"];
 
+/// Who sends them.
+const SOURCE: Address<'static> = Address { ton: 1, npi: 1, digits: b"14499" };
+
 /// One session of an account.
 #[derive(Debug)]
 pub(crate) struct Session {
     wire: WireId,
     kind: BindKind,
+    v33: bool,
     bound: bool,
     unbinding: bool,
     /// Requests without an answer.
@@ -38,6 +45,8 @@ pub(crate) struct Esme {
     /// The number in the text of a message that must get through, until it does.
     pub(crate) probe: Option<u32>,
     probe_sequence: u32,
+    /// What it was refused with.
+    pub(crate) probe_refused: Option<CommandStatus>,
 }
 
 /// A header-only PDU.
@@ -48,10 +57,11 @@ pub(crate) fn header(command: CommandId, status: CommandStatus, sequence: u32) -
 }
 
 /// A bind request.
-pub(crate) fn bind(system_id: &str, password: &str, kind: BindKind, sequence: u32) -> Vec<u8> {
+pub(crate) fn bind(system_id: &str, password: &str, kind: BindKind, v33: bool, sequence: u32) -> Vec<u8> {
     let mut octets = Vec::new();
     let (system_id, password) = (system_id.as_bytes(), password.as_bytes());
-    let bind = Bind { system_id, password, interface_version: 0x34, ..Bind::default() };
+    let interface_version = if v33 { 0x33 } else { 0x34 };
+    let bind = Bind { system_id, password, interface_version, ..Bind::default() };
     bind.write(&mut octets, kind.command(), sequence);
     octets
 }
@@ -64,14 +74,16 @@ impl World {
         let net = &self.net;
         self.esmes[account].sessions.retain(|session| net.is_open(session.wire));
         let sessions = &self.esmes[account].sessions;
-        let sends = sessions.iter().any(|session| session.kind.transmits() && !session.unbinding);
-        if !sends || (sessions.len() < SESSIONS && self.prng.chance(1, 3)) {
-            self.esme_binds(account, sends);
+        let live = |session: &&Session| !session.unbinding;
+        let sends = sessions.iter().filter(live).any(|session| session.kind.transmits());
+        let receives = sessions.iter().filter(live).any(|session| session.kind.receives());
+        if !sends || !receives || (sessions.len() < SESSIONS && self.prng.chance(1, 3)) {
+            self.esme_binds(account, sends, receives);
         }
         if self.quiet {
             return;
         }
-        let window = self.config.esmes[account].window_max as usize;
+        let window = self.setup.config.esmes[account].window_max as usize;
         let usable: Vec<usize> = (0..self.esmes[account].sessions.len())
             .filter(|&at| {
                 let session = &self.esmes[account].sessions[at];
@@ -85,36 +97,137 @@ impl World {
             count = window + 1 + self.prng.below(20) as usize;
         }
         for _ in 0..count {
-            self.esme_submits(account, at);
+            self.esme_sends(account, at);
         }
         if room > count && self.prng.chance(1, 12) {
             self.esme_queries(account, at);
         }
     }
 
-    fn esme_binds(&mut self, account: usize, sends: bool) {
-        let kinds = [BindKind::Transceiver, BindKind::Transceiver, BindKind::Transmitter, BindKind::Receiver];
-        let kind = if sends { kinds[self.prng.below(4) as usize] } else { BindKind::Transceiver };
-        let node = self.prng.below(self.net.nodes.len() as u64) as usize;
-        let wire = self.net.connect(node);
+    fn esme_binds(&mut self, account: usize, sends: bool, receives: bool) {
+        let v33 = match self.setup.accounts[account] {
+            Speaks::V34 => false,
+            Speaks::V33 => true,
+            Speaks::Both => self.prng.chance(1, 2),
+        };
+        // Version 3.3 knows no transceiver.
+        let kinds = match (v33, sends, receives) {
+            (false, true, true) => {
+                [BindKind::Transceiver, BindKind::Transceiver, BindKind::Transmitter, BindKind::Receiver]
+            }
+            (false, ..) => [BindKind::Transceiver; 4],
+            (true, false, _) => [BindKind::Transmitter; 4],
+            (true, true, false) => [BindKind::Receiver; 4],
+            (true, true, true) => {
+                [BindKind::Transmitter, BindKind::Transmitter, BindKind::Receiver, BindKind::Receiver]
+            }
+        };
+        let kind = kinds[self.prng.below(4) as usize];
+        let listener = self.prng.below(self.setup.config.listeners.len() as u64) as usize;
+        let wire = self.net.connect(listener);
         self.sides.insert(wire, Side::Esme(account));
         let sequence = self.number();
-        self.esmes[account].sessions.push(Session { wire, kind, bound: false, unbinding: false, waiting: 0 });
-        self.net.send(wire, &bind(ACCOUNTS[account], PASSWORD, kind, sequence));
+        let mut octets = bind(ACCOUNTS[account], PASSWORD, kind, v33, sequence);
+        let mut waiting = 0;
+        let eager = self.setup.traffic.eager_in;
+        if eager > 0 && self.prng.chance(1, eager) {
+            if kind.transmits() && !self.quiet {
+                let sequence = self.number();
+                octets.extend(self.submit_sm(v33, sequence).1);
+                waiting = 1;
+            }
+            octets.extend(header(CommandId::ENQUIRE_LINK, CommandStatus::OK, self.number()));
+        }
+        let session = Session { wire, kind, v33, bound: false, unbinding: false, waiting };
+        self.esmes[account].sessions.push(session);
+        self.net.send(wire, &octets);
     }
 
-    fn esme_submits(&mut self, account: usize, at: usize) -> (u32, u32) {
-        let (number, sequence) = (self.number(), self.number());
+    /// A number that a message goes to.
+    fn destination(&mut self) -> Vec<u8> {
+        if !self.setup.traffic.own_numbers {
+            return NUMBERS[self.prng.below(4) as usize].into();
+        }
+        // Other numbers have other tails: 7919 and ten million have no factor in common.
+        let tail = u64::from(self.number()) * 7919 % 10_000_000;
+        let prefix = if self.prng.chance(1, 4) { ABROAD.0 } else { "3826" };
+        format!("{prefix}{tail:07}").into_bytes()
+    }
+
+    /// A text that stands in no other message, and its number.
+    fn text(&mut self) -> (u32, Vec<u8>) {
+        let number = self.number();
         let mut text = format!("M{number} ").into_bytes();
         for _ in 0..self.prng.below(40) {
             text.push(self.prng.below(256) as u8);
         }
+        (number, text)
+    }
+
+    /// A submit_sm, and the number in its text.
+    fn submit_sm(&mut self, v33: bool, sequence: u32) -> (u32, Vec<u8>) {
+        let (number, text) = self.text();
+        let to = self.destination();
         let mut tlvs = Vec::new();
-        if self.prng.chance(1, 4) {
+        if !v33 && self.prng.chance(1, 4) {
             write_tlv(&mut tlvs, Tag::USER_MESSAGE_REFERENCE, &[1, 2]);
             write_tlv(&mut tlvs, Tag(0x1401), &text[..4]);
         }
-        let to = NUMBERS[self.prng.below(4) as usize];
+        let mut short_message = text.as_slice();
+        if !v33 && self.prng.chance(1, 12) {
+            write_tlv(&mut tlvs, Tag::MESSAGE_PAYLOAD, short_message);
+            short_message = &[];
+        }
+        let content = Content {
+            registered_delivery: u8::from(self.prng.chance(9, 10)),
+            data_coding: 4,
+            short_message,
+            tlvs: Tlvs::lenient(&tlvs),
+            ..Content::default()
+        };
+        let destination = Address { ton: 1, npi: 1, digits: &to };
+        let mut octets = Vec::new();
+        let sm = Sm { source: SOURCE, destination, content, ..Sm::default() };
+        sm.write(&mut octets, CommandId::SUBMIT_SM, sequence);
+        (number, octets)
+    }
+
+    fn data_sm(&mut self, sequence: u32) -> Vec<u8> {
+        let (_, text) = self.text();
+        let to = self.destination();
+        let mut tlvs = Vec::new();
+        write_tlv(&mut tlvs, Tag::USER_MESSAGE_REFERENCE, &[1, 2]);
+        write_tlv(&mut tlvs, Tag::MESSAGE_PAYLOAD, &text);
+        let mut octets = Vec::new();
+        let data = DataSm {
+            source: SOURCE,
+            destination: Address { ton: 1, npi: 1, digits: &to },
+            registered_delivery: u8::from(self.prng.chance(9, 10)),
+            data_coding: 4,
+            tlvs: Tlvs::lenient(&tlvs),
+            ..DataSm::default()
+        };
+        data.write(&mut octets, sequence);
+        octets
+    }
+
+    /// A submit_multi to numbers that are all different, one of them perhaps empty.
+    fn submit_multi(&mut self, v33: bool, sequence: u32) -> Vec<u8> {
+        let (_, text) = self.text();
+        let mut numbers: Vec<Vec<u8>> = (0..1 + self.prng.below(5)).map(|_| self.destination()).collect();
+        if self.prng.chance(1, 6) {
+            numbers.push(Vec::new());
+        }
+        numbers.sort();
+        numbers.dedup();
+        let mut list = vec![numbers.len() as u8];
+        for digits in &numbers {
+            Destination::Address(Address { ton: 1, npi: 1, digits }).write(&mut list);
+        }
+        let mut tlvs = Vec::new();
+        if !v33 && self.prng.chance(1, 3) {
+            write_tlv(&mut tlvs, Tag::USER_MESSAGE_REFERENCE, &[3, 4]);
+        }
         let content = Content {
             registered_delivery: u8::from(self.prng.chance(9, 10)),
             data_coding: 4,
@@ -122,36 +235,49 @@ impl World {
             tlvs: Tlvs::lenient(&tlvs),
             ..Content::default()
         };
-        let source = Address { ton: 1, npi: 1, digits: b"14499" };
-        let destination = Address { ton: 1, npi: 1, digits: to.as_bytes() };
+        let destinations = Destinations::parse(&mut Cursor::new(&list, 0)).unwrap();
         let mut octets = Vec::new();
-        Sm { source, destination, content, ..Sm::default() }.write(
-            &mut octets,
-            CommandId::SUBMIT_SM,
-            sequence,
-        );
+        SubmitMulti { source: SOURCE, destinations, content, ..SubmitMulti::default() }
+            .write(&mut octets, sequence);
+        octets
+    }
+
+    /// Something that is to reach a handset.
+    fn esme_sends(&mut self, account: usize, at: usize) {
+        let v33 = self.esmes[account].sessions[at].v33;
+        let sequence = self.number();
+        let traffic = self.setup.traffic;
+        let octets = if traffic.multi_in > 0 && self.prng.chance(1, traffic.multi_in) {
+            self.submit_multi(v33, sequence)
+        } else if !v33 && traffic.data_in > 0 && self.prng.chance(1, traffic.data_in) {
+            self.data_sm(sequence)
+        } else {
+            self.submit_sm(v33, sequence).1
+        };
+        self.esme_asks(account, at, &octets);
+    }
+
+    /// A request of an account.
+    fn esme_asks(&mut self, account: usize, at: usize, octets: &[u8]) {
         let session = &mut self.esmes[account].sessions[at];
         session.waiting += 1;
         let wire = session.wire;
-        self.net.send(wire, &octets);
-        (number, sequence)
+        self.net.send(wire, octets);
     }
 
+    /// Asks for a message of its own, or for one of another account.
     fn esme_queries(&mut self, account: usize, at: usize) {
-        let known = self.esmes[account].ids.len();
+        let whose = if self.prng.chance(1, 5) { self.prng.below(3) as usize } else { account };
+        let known = self.esmes[whose].ids.len();
         let recent = known.saturating_sub(50) as u64 + self.prng.below(known.min(50) as u64);
-        let Some(id) = self.esmes[account].ids.get(recent as usize).cloned() else { return };
+        let Some(id) = self.esmes[whose].ids.get(recent as usize).cloned() else { return };
         let sequence = self.number();
         let mut octets = Vec::new();
         write_pdu(&mut octets, CommandId::QUERY_SM, CommandStatus::OK, sequence, |out| {
             write_c_octets(out, &id);
-            out.extend([1, 1]);
-            write_c_octets(out, b"14499");
+            SOURCE.write(out);
         });
-        let session = &mut self.esmes[account].sessions[at];
-        session.waiting += 1;
-        let wire = session.wire;
-        self.net.send(wire, &octets);
+        self.esme_asks(account, at, &octets);
     }
 
     /// A message that must be accepted, on a session that is bound.
@@ -161,7 +287,9 @@ impl World {
         });
         self.esmes[account].probe = Some(0);
         if let Some(at) = usable {
-            let (number, sequence) = self.esme_submits(account, at);
+            let (v33, sequence) = (self.esmes[account].sessions[at].v33, self.number());
+            let (number, octets) = self.submit_sm(v33, sequence);
+            self.esme_asks(account, at, &octets);
             self.esmes[account].probe = Some(number);
             self.esmes[account].probe_sequence = sequence;
         }
@@ -175,18 +303,24 @@ impl World {
         let esme = &mut self.esmes[account];
         let session = esme.sessions.iter_mut().find(|session| session.wire == wire);
         match command {
-            CommandId::SUBMIT_SM_RESP | CommandId::QUERY_SM_RESP => {
+            CommandId::SUBMIT_SM_RESP
+            | CommandId::DATA_SM_RESP
+            | CommandId::SUBMIT_MULTI_RESP
+            | CommandId::QUERY_SM_RESP => {
                 if let Some(session) = session {
                     session.waiting = session.waiting.saturating_sub(1);
                 }
-                if ok && command == CommandId::SUBMIT_SM_RESP {
+                if !ok && esme.probe.is_some() && esme.probe_sequence == sequence {
+                    esme.probe_refused = Some(pdu.header().command_status);
+                }
+                if ok && command != CommandId::QUERY_SM_RESP {
                     esme.ids.push(MessageIdResp::parse(&pdu).id.to_vec());
                     if esme.probe.is_some() && esme.probe_sequence == sequence {
                         esme.probe = None;
                     }
                 }
             }
-            CommandId::DELIVER_SM => self.esme_answers(wire, &pdu),
+            CommandId::DELIVER_SM | CommandId::DATA_SM => self.esme_answers(wire, &pdu),
             CommandId::ENQUIRE_LINK | CommandId::UNBIND => {
                 self.reply(wire, header(command.response(), CommandStatus::OK, sequence), 1, 60);
             }

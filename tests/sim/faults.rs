@@ -57,6 +57,8 @@ kinds! {
     Throttled = "throttled",
     /// A carrier refuses a message.
     Refused = "refused",
+    /// A carrier refuses some destinations of a submit_multi.
+    PartlyRefused = "partly_refused",
     /// A carrier answers another sequence_number.
     WrongSequence = "wrong_sequence",
     /// A response of another type comes first.
@@ -87,6 +89,10 @@ kinds! {
     NeverBinds = "never_binds",
     /// A bind with a wrong password.
     WrongPassword = "wrong_password",
+    /// Letters from one shard to another take long for a while.
+    SlowLane = "slow_lane",
+    /// Nothing reaches a shard for a while.
+    Stall = "stalled_shard",
     /// The node drains in mid-flight.
     Drain = "drain",
 }

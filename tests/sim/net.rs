@@ -1,14 +1,17 @@
-//! The network and the nodes in it, in virtual time. Every octet that passes a node's socket is shown to the oracle.
+//! The network and the node in it, in virtual time: shards, the lanes between them, links. Every octet that passes a
+//! socket of the node is shown to the oracle.
 
 use crate::faults::{Faults, Kind};
+use crate::lanes::{Lanes, Letter};
 use crate::oracle::Oracle;
 use crate::planted::Planted;
-use crate::setup::CARRIERS;
+use crate::setup::{CARRIERS, Shards};
 use crate::wire::{End, Seen, Trace, WireId};
-use bindery::ids::{LinkId, ListenerId};
+use bindery::ids::{LinkId, ListenerId, ShardId};
 use bindery::limits::{CLOSE_FLUSH, PDU_MAX};
 use bindery::prng::Prng;
 use bindery::shard::Shard;
+use bindery::shard::mail::Parcel;
 use bindery::shard::port::{Action, CloseHow, Core, Input, Outbox, Ticket};
 use bindery::smpp::frame::Frame;
 use bindery::time::{Duration, Instant, Now};
@@ -29,8 +32,14 @@ enum Event<P> {
     Widen(WireId),
     /// A link ends.
     Gone(WireId),
-    /// A connect of a node ends.
+    /// A connect of a shard ends.
     Dialled(usize, Ticket, usize, bool),
+    /// Somebody has connected to a listener.
+    Accept(WireId, ListenerId),
+    /// A letter between two shards arrives.
+    Letter(usize, usize),
+    /// A shard is told to finish.
+    Drain(usize),
     /// A peer's turn.
     Peer(P),
 }
@@ -55,15 +64,23 @@ pub(crate) struct Node {
     wires: HashMap<LinkId, WireId>,
     generations: Vec<u32>,
     free: Vec<u32>,
+    /// Nothing reaches its core before.
+    stalled_until: Instant,
     /// It has said that it is done.
     pub(crate) exit: bool,
 }
 
 impl Node {
-    /// A node whose core has heard nothing yet.
+    /// A shard whose core has heard nothing yet.
     pub(crate) fn new(core: Shard) -> Self {
         let (out, wires) = (Outbox::new(), HashMap::new());
-        Self { core, out, wires, generations: Vec::new(), free: Vec::new(), exit: false }
+        let stalled_until = Instant::ZERO;
+        Self { core, out, wires, generations: Vec::new(), free: Vec::new(), stalled_until, exit: false }
+    }
+
+    /// When its core wants to be woken and can be.
+    fn due(&self) -> Option<Instant> {
+        self.core.deadline().map(|at| at.max(self.stalled_until))
     }
 
     fn open(&mut self, wire: WireId) -> LinkId {
@@ -86,6 +103,8 @@ struct Wire {
     link: LinkId,
     end: End,
     open: bool,
+    /// Its core knows of it; else it is on its way to one.
+    known: bool,
     /// The node has asked for its end.
     closing: bool,
     /// Nothing passes and nobody knows.
@@ -111,6 +130,7 @@ struct Wire {
 /// See the file's header.
 pub(crate) struct Net<P> {
     pub(crate) nodes: Vec<Node>,
+    lanes: Lanes,
     wires: Vec<Wire>,
     queue: BTreeMap<(Instant, u64), Event<P>>,
     order: u64,
@@ -122,12 +142,17 @@ pub(crate) struct Net<P> {
     pub(crate) planted: Planted,
     /// Wakes at the same instant.
     wakes: u32,
+    /// Letters from shard to shard, and links that moved with some of them.
+    pub(crate) letters: u64,
+    pub(crate) moved: u64,
 }
 
 impl<P> Net<P> {
     pub(crate) fn new(nodes: Vec<Node>, now: Now, prng: Prng, faults: Faults, oracle: Oracle) -> Self {
+        let Shards { count, lane, delay_us, .. } = oracle.setup.shards;
         Self {
             nodes,
+            lanes: Lanes::new(count, lane, Duration::from_micros(delay_us)),
             wires: Vec::new(),
             queue: BTreeMap::new(),
             order: 0,
@@ -138,6 +163,8 @@ impl<P> Net<P> {
             trace: Trace::default(),
             planted: Planted::default(),
             wakes: 0,
+            letters: 0,
+            moved: 0,
         }
     }
 
@@ -167,8 +194,7 @@ impl<P> Net<P> {
 
     /// One thing happens; it is what the peers are told.
     pub(crate) fn step(&mut self) -> Told<P> {
-        let due =
-            (0..self.nodes.len()).filter_map(|node| Some((self.nodes[node].core.deadline()?, node))).min();
+        let due = (0..self.nodes.len()).filter_map(|node| Some((self.nodes[node].due()?, node))).min();
         let next = self.queue.first_key_value().map(|((at, _), _)| *at);
         if let Some((at, node)) = due
             && next.is_none_or(|next| at <= next)
@@ -192,7 +218,27 @@ impl<P> Net<P> {
         self.now.mono = self.now.mono.after(passed);
     }
 
+    /// The shard that an event is for.
+    fn target(&self, event: &Event<P>) -> Option<usize> {
+        match event {
+            Event::ToNode(wire, _)
+            | Event::Read(wire)
+            | Event::Room(wire)
+            | Event::Gone(wire)
+            | Event::Accept(wire, _) => Some(self.wires[*wire].node),
+            Event::Dialled(node, ..) | Event::Letter(_, node) | Event::Drain(node) => Some(*node),
+            Event::ToPeer(..) | Event::Widen(_) | Event::Peer(_) => None,
+        }
+    }
+
     fn happen(&mut self, event: Event<P>) -> Told<P> {
+        if let Some(node) = self.target(&event) {
+            let until = self.nodes[node].stalled_until;
+            if until > self.now.mono {
+                self.at(until, event);
+                return Told::Nothing;
+            }
+        }
         match event {
             Event::ToPeer(wire, octets) => return self.arrive(wire, &octets),
             Event::ToNode(wire, octets) => {
@@ -201,8 +247,8 @@ impl<P> Net<P> {
             }
             Event::Read(wire) => self.read(wire),
             Event::Room(wire) => {
-                let Wire { node, link, open, .. } = self.wires[wire];
-                if open {
+                let Wire { node, link, open, known, .. } = self.wires[wire];
+                if open && known {
                     self.feed(node, Input::Room { link });
                 }
             }
@@ -212,6 +258,9 @@ impl<P> Net<P> {
             }
             Event::Gone(wire) => self.gone(wire),
             Event::Dialled(node, ticket, carrier, up) => return self.dialled(node, ticket, carrier, up),
+            Event::Accept(wire, listener) => self.accept(wire, listener),
+            Event::Letter(from, to) => self.letter(from, to),
+            Event::Drain(node) => self.feed(node, Input::Drain),
             Event::Peer(turn) => return Told::Turn(turn),
         }
         Told::Nothing
@@ -242,6 +291,7 @@ impl<P> Net<P> {
             link,
             end,
             open: true,
+            known: true,
             closing: false,
             silent: false,
             paused: false,
@@ -258,14 +308,27 @@ impl<P> Net<P> {
         id
     }
 
-    /// Somebody connects to a node.
-    pub(crate) fn connect(&mut self, node: usize) -> WireId {
-        let id = self.add(node, End::Esme);
-        let link = self.wires[id].link;
+    /// Somebody connects to a listener.
+    pub(crate) fn connect(&mut self, listener: usize) -> WireId {
+        let id = self.add(listener % self.nodes.len(), End::Esme);
+        self.wires[id].known = false;
+        self.at(self.now.mono, Event::Accept(id, ListenerId::new(listener)));
+        id
+    }
+
+    fn accept(&mut self, id: WireId, listener: ListenerId) {
+        let Wire { node, link, open, .. } = self.wires[id];
+        if !open {
+            let holder = &mut self.nodes[node];
+            holder.wires.remove(&link);
+            holder.out.closed(link);
+            return holder.free.push(link.slot);
+        }
+        self.wires[id].known = true;
         let port = 1024 + (id % 60_000) as u16;
         let peer = core::net::SocketAddr::from(([198, 51, 100, 7], port));
-        self.feed(node, Input::Accepted { link, listener: ListenerId(0), peer });
-        id
+        self.feed(node, Input::Accepted { link, listener, peer });
+        self.read(id);
     }
 
     fn dialled(&mut self, node: usize, ticket: Ticket, carrier: usize, up: bool) -> Told<P> {
@@ -307,8 +370,8 @@ impl<P> Net<P> {
     fn read(&mut self, id: WireId) {
         let now = self.now.mono;
         let wire = &mut self.wires[id];
-        let reads = wire.open && !wire.closing && !wire.silent && !wire.paused && wire.held_until <= now;
-        if !reads || wire.inbox.is_empty() {
+        let reads = wire.known && !wire.closing && !wire.silent && !wire.paused && wire.held_until <= now;
+        if !reads || !wire.open || wire.inbox.is_empty() {
             return;
         }
         let (node, link) = (wire.node, wire.link);
@@ -317,9 +380,78 @@ impl<P> Net<P> {
         self.feed(node, Input::Bytes { link, bytes: &octets });
     }
 
-    /// The node is to finish.
-    pub(crate) fn drain_node(&mut self, node: usize) {
-        self.feed(node, Input::Drain);
+    /// The node is to finish: every shard hears it in its own time.
+    pub(crate) fn drain(&mut self) {
+        for node in 0..self.nodes.len() {
+            let wait = self.millis(0, if node == 0 { 0 } else { 5 });
+            self.at(self.now.mono.after(wait), Event::Drain(node));
+        }
+    }
+
+    /// Nothing reaches a shard for a while.
+    pub(crate) fn stall(&mut self, node: usize, wait: Duration) {
+        self.nodes[node].stalled_until = self.now.mono.after(wait);
+    }
+
+    /// Letters from one shard to another take longer for a while.
+    pub(crate) fn slow_lane(&mut self, from: usize, to: usize, delay: Duration, wait: Duration) {
+        self.lanes.slow(from, to, delay, self.now.mono.after(wait));
+    }
+
+    fn post(&mut self, from: usize, to: usize, letter: Letter) {
+        self.lanes.put(from, to, letter);
+        self.carry(from, to);
+    }
+
+    /// What waits at the sender goes on its way while the lane has room.
+    fn carry(&mut self, from: usize, to: usize) {
+        while let Some(arrives) = self.lanes.take_up(from, to, self.now.mono, &mut self.prng) {
+            self.at(arrives, Event::Letter(from, to));
+        }
+    }
+
+    fn letter(&mut self, from: usize, to: usize) {
+        let letter = self.lanes.arrive(from, to);
+        self.letters += 1;
+        self.carry(from, to);
+        match letter {
+            Some(Letter::Mail(mail)) => {
+                let from = ShardId::new(from);
+                self.feed(to, Input::Mail { from, mail });
+            }
+            Some(Letter::Link(id, parcel)) => self.handed_over(to, id, parcel),
+            None => {}
+        }
+    }
+
+    /// A core gives a link away: it is unknown until it arrives, and what comes meanwhile waits in the socket.
+    fn hand_over(&mut self, node: usize, link: LinkId, to: usize, parcel: Parcel) {
+        let holder = &mut self.nodes[node];
+        let Some(id) = holder.wires.remove(&link) else { return };
+        holder.out.closed(link);
+        holder.free.push(link.slot);
+        let wire = &mut self.wires[id];
+        (wire.known, wire.paused, wire.owed, wire.node) = (false, false, 0, to);
+        self.post(node, to, Letter::Link(id, parcel));
+    }
+
+    fn handed_over(&mut self, node: usize, id: WireId, mut parcel: Parcel) {
+        self.moved += 1;
+        let link = self.nodes[node].open(id);
+        let wire = &mut self.wires[id];
+        (wire.link, wire.known) = (link, true);
+        let open = wire.open;
+        if open && !wire.silent {
+            let octets = core::mem::take(&mut wire.inbox);
+            if !octets.is_empty() {
+                self.see(Seen::Read(id, &octets));
+                parcel.unread.extend(octets);
+            }
+        }
+        self.feed(node, Input::HandedOver { link, parcel });
+        if !open {
+            self.forget(id);
+        }
     }
 
     fn feed(&mut self, node: usize, input: Input<'_>) {
@@ -344,6 +476,13 @@ impl<P> Net<P> {
         self.nodes[node].out.take_actions(&mut actions);
         for action in actions {
             self.act(node, action);
+        }
+        let mut mails = Vec::new();
+        self.nodes[node].out.take_mails(&mut mails);
+        for (to, mail) in mails {
+            if !self.planted.loses_letter() {
+                self.post(node, to.index(), Letter::Mail(mail));
+            }
         }
     }
 
@@ -401,7 +540,8 @@ impl<P> Net<P> {
             }
             Action::Pause(link) => self.pause(node, link, true),
             Action::Resume(link) => self.pause(node, link, false),
-            Action::Log(_) | Action::Answer { .. } | Action::HandOver { .. } => {}
+            Action::HandOver { link, to, parcel } => self.hand_over(node, link, to.index(), parcel),
+            Action::Log(_) | Action::Answer { .. } => {}
             Action::Exit => self.nodes[node].exit = true,
         }
     }
@@ -427,12 +567,23 @@ impl<P> Net<P> {
     }
 
     fn gone(&mut self, id: WireId) {
-        let Wire { node, link, open, .. } = self.wires[id];
+        let Wire { node, open, known, .. } = self.wires[id];
         if !open {
             return;
         }
+        if self.nodes[node].stalled_until > self.now.mono {
+            return self.at(self.nodes[node].stalled_until, Event::Gone(id));
+        }
         self.wires[id].open = false;
         self.see(Seen::Down(id));
+        if known {
+            self.forget(id);
+        }
+    }
+
+    /// A core hears that a link is gone.
+    fn forget(&mut self, id: WireId) {
+        let Wire { node, link, .. } = self.wires[id];
         let holder = &mut self.nodes[node];
         holder.wires.remove(&link);
         holder.out.closed(link);

@@ -1,14 +1,21 @@
-//! The oracle: it sees the wires and nothing else, and says at once when a promise is broken.
+//! The oracle: it sees the wires and nothing else, and says at once when a promise is broken. Here: links, frames,
+//! windows, rates; in `messages` what ESMEs submit, in `receipts` what carriers deliver.
 //!
 //! Its rules, by name:
 //! - `unasked`: no response to what was not asked, and one response to each request.
-//! - `octets`: what a carrier is given is what an ESME submitted, but for the sequence_number.
+//! - `octets`: what a carrier is given is what an ESME submitted, but for the sequence_number; to a carrier of version
+//!   3.3 as that version writes it, of a submit_multi the destinations that take the carrier's pool.
+//! - `v33`: no TLV and no data_sm to a peer of version 3.3. `mode`: nothing to a session that was not bound for it.
+//! - `route`: a message goes to a carrier of its pool.
 //! - `doubled`: a message is given to a carrier again only after every carrier that had it refused it.
 //! - `accepted`: ESME_ROK is answered only for what exactly one carrier accepted, and always for that.
+//! - `unsuccess`: the answer to a submit_multi names exactly the destinations that it did not reach.
 //! - `given_id`: the id in a response is the one that the account was promised; ours are never given twice.
+//! - `query`: a query_sm reaches the carrier that has the message, for its account only, and comes back with the id.
 //! - `window`, `rate`, `sockets`: never more than the configuration says. `sequence`: no number twice in flight.
 //! - `receipt_account`, `receipt_id`, `receipt_early`, `receipt_twice`, `receipt_octets`: to the account that submitted,
 //!   with the id that it was given, after its response, not again after ESME_ROK, unchanged otherwise.
+//! - `receipt_lost`: when all is quiet, a final receipt that a carrier goes on offering has reached its account.
 //! - `mo`: unchanged, to an account of its route.
 //! - `carrier_ok`: a carrier hears ESME_ROK only for what an ESME took.
 //! - `late`: an account that is not made to wait is answered in time.
@@ -16,15 +23,17 @@
 //! - `stuck`: then everybody can be bound and every account can submit, nothing is held, the counters balance; a node
 //!   that drains ends. `woken`: the core is not woken without end. `panic`: it does not panic.
 
-use crate::setup::ACCOUNTS;
+use crate::messages::{Message, Outcome};
+use crate::receipts::{Delivery, Final};
+use crate::setup::{ACCOUNTS, Setup};
 use crate::wire::{End, Seen, WireId};
-use bindery::config::Config;
-use bindery::esme::settings::WindowOver;
 use bindery::limits::PDU_MAX_DEFAULT;
-use bindery::smpp::bind::Bind;
+use bindery::session::BindKind;
+use bindery::smpp::bind::{Bind, BindResp};
 use bindery::smpp::command::CommandId;
 use bindery::smpp::frame::{Frame, Pdu};
-use bindery::smpp::receipt::Receipt;
+use bindery::smpp::multi::{SubmitMulti, SubmitMultiResp};
+use bindery::smpp::operations::{QuerySm, QuerySmResp};
 use bindery::smpp::response::MessageIdResp;
 use bindery::smpp::sm::Sm;
 use bindery::smpp::status::CommandStatus;
@@ -42,11 +51,16 @@ pub(crate) struct Violation {
 
 /// What a peer has asked of the node.
 #[derive(Debug, Clone, Copy)]
-enum Asked {
+pub(crate) enum Asked {
+    /// A message.
     Submit(usize),
+    /// A query, by its place in the list.
+    Query(usize),
+    /// A receipt or MO.
     Delivery(usize),
     /// A bind of an account, if it is one of ours.
-    Bind(Option<usize>),
+    Bind(Option<usize>, BindKind),
+    /// Anything else.
     Other,
 }
 
@@ -58,10 +72,11 @@ struct Request {
     what: What,
 }
 
+/// What a request of the node is.
 #[derive(Debug, Clone, Copy)]
-enum What {
-    /// A message's copy.
-    Copy(usize, usize),
+pub(crate) enum What {
+    /// A copy of a part of a message.
+    Copy(usize, usize, usize),
     /// A delivery of a carrier.
     Give(usize),
     /// A query: in the window, nothing more.
@@ -70,61 +85,26 @@ enum What {
     Control,
 }
 
+/// One connection.
 #[derive(Debug, Default)]
-struct Link {
-    end: Option<End>,
-    account: Option<usize>,
+pub(crate) struct Link {
+    pub(crate) end: Option<End>,
+    /// Who is bound.
+    pub(crate) account: Option<usize>,
+    /// Who wants to be.
+    pub(crate) binding: Option<usize>,
+    pub(crate) kind: Option<BindKind>,
+    pub(crate) v33: bool,
     closing: bool,
-    down: bool,
+    pub(crate) down: bool,
     lost: bool,
     /// Octets of PDUs that are not whole, by direction.
     from_node: Vec<u8>,
     to_node: Vec<u8>,
-    written: u64,
-    taken: u64,
+    pub(crate) written: u64,
+    pub(crate) taken: u64,
     asked: HashMap<(CommandId, u32), Vec<Asked>>,
     requests: HashMap<u32, Request>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Outcome {
-    Open,
-    Accepted,
-    /// Accepted when the node need not have known it any more.
-    AcceptedLate,
-    Refused,
-    Unknown,
-}
-
-#[derive(Debug)]
-struct Copy {
-    outcome: Outcome,
-    id: Vec<u8>,
-}
-
-#[derive(Debug)]
-struct Message {
-    account: usize,
-    wire: WireId,
-    at: Instant,
-    copies: Vec<Copy>,
-    answered: bool,
-    /// The id that it was answered with, and where in the stream that answer ends.
-    given: Option<(Vec<u8>, u64)>,
-    /// The account has taken its final receipt.
-    done: bool,
-}
-
-#[derive(Debug)]
-struct Delivery {
-    carrier: usize,
-    /// The whole PDU.
-    pdu: Vec<u8>,
-    /// The id that its text says, when it is a receipt.
-    receipt: Option<Vec<u8>>,
-    is_final: bool,
-    /// An ESME has said ESME_ROK.
-    taken: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -144,19 +124,31 @@ struct CarrierState {
 /// See the file's header.
 #[derive(Debug)]
 pub(crate) struct Oracle {
-    config: Config,
-    links: Vec<Link>,
-    messages: Vec<Message>,
-    by_body: HashMap<Vec<u8>, usize>,
-    deliveries: Vec<Delivery>,
-    by_token: HashMap<Vec<u8>, usize>,
-    issued: HashMap<(usize, Vec<u8>), usize>,
-    own_ids: HashSet<Vec<u8>>,
+    pub(crate) setup: Setup,
+    pub(crate) links: Vec<Link>,
+    pub(crate) messages: Vec<Message>,
+    /// Messages by the word that begins their text.
+    pub(crate) by_token: HashMap<Vec<u8>, usize>,
+    pub(crate) deliveries: Vec<Delivery>,
+    /// Deliveries by the word in their text.
+    pub(crate) by_word: HashMap<Vec<u8>, usize>,
+    /// Message and part by the carrier and the id that it gave.
+    pub(crate) issued: HashMap<(usize, u64), (usize, usize)>,
+    /// By message and handset.
+    pub(crate) finals: HashMap<(usize, Vec<u8>), Final>,
+    pub(crate) given: HashSet<(usize, Vec<u8>)>,
+    pub(crate) own_ids: HashSet<Vec<u8>>,
+    /// Who asked, and for which id.
+    queries: Vec<(usize, Vec<u8>)>,
     carriers: Vec<CarrierState>,
-    /// Submits that reached carriers.
+    /// Final receipts of a carrier that were taken.
+    pub(crate) finals_taken: Vec<u64>,
+    /// Requests that reached carriers.
     pub(crate) submitted: u64,
-    /// Messages that ESMEs submitted.
+    /// Messages that carriers accepted and whose ESME heard so.
     pub(crate) accepted: u64,
+    /// Messages that two carriers were given.
+    pub(crate) second_attempts: u64,
     /// Receipts and MO that ESMEs took.
     pub(crate) delivered: u64,
     /// The first broken promise.
@@ -164,9 +156,9 @@ pub(crate) struct Oracle {
 }
 
 impl Oracle {
-    /// An oracle that knows what the operator promised.
-    pub(crate) fn new(config: Config) -> Self {
-        let carriers = config.carriers.iter().map(|carrier| CarrierState {
+    /// An oracle that knows what the operator promised, and how the carriers write.
+    pub(crate) fn new(setup: Setup) -> Self {
+        let carriers = setup.config.carriers.iter().map(|carrier| CarrierState {
             sockets: 0,
             bucket: carrier.rate.map(|rate| {
                 let cost = rate.per.as_nanos() as f64 / rate.units as f64;
@@ -175,23 +167,28 @@ impl Oracle {
         });
         Self {
             carriers: carriers.collect(),
-            config,
+            finals_taken: vec![0; setup.config.carriers.len()],
+            setup,
             links: Vec::new(),
             messages: Vec::new(),
-            by_body: HashMap::new(),
-            deliveries: Vec::new(),
             by_token: HashMap::new(),
+            deliveries: Vec::new(),
+            by_word: HashMap::new(),
             issued: HashMap::new(),
+            finals: HashMap::new(),
+            given: HashSet::new(),
             own_ids: HashSet::new(),
+            queries: Vec::new(),
             submitted: 0,
             accepted: 0,
+            second_attempts: 0,
             delivered: 0,
             violation: None,
         }
     }
 
     /// Messages that ESMEs have submitted.
-    pub(crate) fn messages(&self) -> u64 {
+    pub(crate) fn count(&self) -> u64 {
         self.messages.len() as u64
     }
 
@@ -205,7 +202,7 @@ impl Oracle {
         match *seen {
             Seen::Dial(carrier) => {
                 self.carriers[carrier].sockets += 1;
-                let sessions = self.config.carriers[carrier].sessions as usize;
+                let sessions = self.setup.config.carriers[carrier].sessions as usize;
                 if self.carriers[carrier].sockets > sessions {
                     self.fail("sockets", format!("more than {sessions} sockets to carrier {carrier}"));
                 }
@@ -213,7 +210,8 @@ impl Oracle {
             Seen::DialFailed(carrier) => self.carriers[carrier].sockets -= 1,
             Seen::Up(wire, end) => {
                 debug_assert_eq!(wire, self.links.len());
-                self.links.push(Link { end: Some(end), ..Link::default() });
+                let v33 = matches!(end, End::Carrier(carrier) if self.setup.carriers[carrier].v33);
+                self.links.push(Link { end: Some(end), v33, ..Link::default() });
             }
             Seen::Wrote(wire, octets) => self.wrote(now, wire, octets),
             Seen::Took(wire, octets) => self.links[wire].taken += octets as u64,
@@ -230,8 +228,8 @@ impl Oracle {
             self.carriers[carrier].sockets -= 1;
         }
         for (_, request) in core::mem::take(&mut link.requests) {
-            if let What::Copy(message, copy) = request.what {
-                self.messages[message].copies[copy].outcome = Outcome::Unknown;
+            if let What::Copy(message, part, copy) = request.what {
+                self.messages[message].parts[part].copies[copy].outcome = Outcome::Unknown;
             }
         }
     }
@@ -263,52 +261,44 @@ impl Oracle {
             return;
         }
         let asked = match (self.links[wire].end, command) {
-            (Some(End::Esme), CommandId::SUBMIT_SM) => self.submit(now, wire, pdu),
-            (Some(End::Esme), _) if bindery::session::BindKind::of(command).is_some() => {
-                let bind = Bind::parse(pdu).ok();
-                Asked::Bind(
-                    bind.and_then(|bind| ACCOUNTS.iter().position(|name| name.as_bytes() == bind.system_id)),
-                )
+            (Some(End::Esme), CommandId::SUBMIT_SM | CommandId::DATA_SM | CommandId::SUBMIT_MULTI) => {
+                self.submit(now, wire, pdu)
             }
-            (Some(End::Carrier(carrier)), CommandId::DELIVER_SM) => self.delivery(carrier, pdu),
+            (Some(End::Esme), CommandId::QUERY_SM) => self.asks_state(wire, pdu),
+            (Some(End::Esme), _) if BindKind::of(command).is_some() => self.asks_bind(wire, pdu),
+            (Some(End::Carrier(carrier)), CommandId::DELIVER_SM | CommandId::DATA_SM) => {
+                self.delivery(carrier, pdu)
+            }
             _ => Asked::Other,
         };
         self.links[wire].asked.entry((command, pdu.sequence_number())).or_default().push(asked);
     }
 
-    fn submit(&mut self, now: Instant, wire: WireId, pdu: &Pdu<'_>) -> Asked {
-        let Some(account) = self.links[wire].account.filter(|_| Sm::parse_submit(pdu).is_ok()) else {
+    fn asks_bind(&mut self, wire: WireId, pdu: &Pdu<'_>) -> Asked {
+        let (Ok(bind), Some(kind)) = (Bind::parse(pdu), BindKind::of(pdu.command_id())) else {
             return Asked::Other;
         };
-        let index = self.messages.len();
-        self.by_body.insert(pdu.body().to_vec(), index);
-        let (copies, given) = (Vec::new(), None);
-        self.messages.push(Message { account, wire, at: now, copies, answered: false, given, done: false });
-        Asked::Submit(index)
+        let account = ACCOUNTS.iter().position(|name| name.as_bytes() == bind.system_id);
+        let link = &mut self.links[wire];
+        link.binding = link.binding.or(account);
+        link.v33 = bind.interface_version < 0x34;
+        Asked::Bind(account, kind)
     }
 
-    fn delivery(&mut self, carrier: usize, pdu: &Pdu<'_>) -> Asked {
-        let Ok(sm) = Sm::parse_deliver(pdu) else { return Asked::Other };
-        let receipt = Receipt::parse(&sm, false);
-        let token = receipt.map_or(sm.content.short_message, |receipt| receipt.text.text.unwrap_or_default());
-        let index = self.deliveries.len();
-        self.by_token.insert(token.to_vec(), index);
-        self.deliveries.push(Delivery {
-            carrier,
-            pdu: pdu.bytes().to_vec(),
-            receipt: receipt.map(|receipt| receipt.id().unwrap_or_default().to_vec()),
-            is_final: receipt.is_some_and(|receipt| !receipt.intermediate),
-            taken: false,
-        });
-        Asked::Delivery(index)
+    fn asks_state(&mut self, wire: WireId, pdu: &Pdu<'_>) -> Asked {
+        let (Some(account), Ok(query)) = (self.links[wire].account, QuerySm::parse(pdu)) else {
+            return Asked::Other;
+        };
+        self.queries.push((account, query.message_id.to_vec()));
+        Asked::Query(self.queries.len() - 1)
     }
 
     /// How long the node waits for a response of this peer.
     fn response_timeout(&self, wire: WireId) -> Duration {
         let link = &self.links[wire];
         match (link.end, link.account) {
-            (Some(End::Carrier(carrier)), _) => self.config.carriers[carrier].response_timeout,
-            (_, Some(account)) => self.config.esmes[account].response_timeout,
+            (Some(End::Carrier(carrier)), _) => self.setup.config.carriers[carrier].response_timeout,
+            (_, Some(account)) => self.setup.config.esmes[account].response_timeout,
             _ => Duration::ZERO,
         }
     }
@@ -326,34 +316,17 @@ impl Oracle {
         let ok = pdu.header().command_status == CommandStatus::OK && !nack;
         let limit = request.at.after(timeout);
         match request.what {
-            What::Copy(message, copy) => {
+            What::Copy(message, part, copy) => {
                 let outcome = match ok {
                     true if now < limit => Outcome::Accepted,
                     true => Outcome::AcceptedLate,
                     false if now <= limit => Outcome::Refused,
                     false => Outcome::Unknown,
                 };
-                let id = if ok { MessageIdResp::parse(pdu).id } else { &[] };
-                self.messages[message].copies[copy] = Copy { outcome, id: id.to_vec() };
-                if let (true, Some(End::Carrier(carrier))) = (ok, self.links[wire].end) {
-                    self.issued.insert((carrier, id.to_vec()), message);
-                }
+                self.copy_answered(message, part, copy, outcome, pdu);
             }
             What::Give(delivery) if ok => self.taken(delivery, now < limit),
             What::Give(_) | What::Query | What::Control => {}
-        }
-    }
-
-    fn taken(&mut self, delivery: usize, in_time: bool) {
-        let delivery = &mut self.deliveries[delivery];
-        delivery.taken = true;
-        self.delivered += 1;
-        if in_time
-            && delivery.is_final
-            && let Some(id) = &delivery.receipt
-            && let Some(&message) = self.issued.get(&(delivery.carrier, id.clone()))
-        {
-            self.messages[message].done = true;
         }
     }
 
@@ -366,6 +339,10 @@ impl Oracle {
                 Frame::Whole(pdu, behind) => {
                     rest = behind;
                     self.links[wire].written += pdu.bytes().len() as u64;
+                    if self.links[wire].v33 && !fits_v33(&pdu) {
+                        let what = format!("link {wire} of version 3.3 was written {:?}", pdu.header());
+                        self.fail("v33", what);
+                    }
                     if pdu.command_id().is_response() {
                         self.wrote_response(now, wire, &pdu);
                     } else {
@@ -412,65 +389,37 @@ impl Oracle {
             }
             return;
         };
+        let ok = status == CommandStatus::OK;
         match asked {
             Asked::Submit(message) => self.answered(now, wire, message, pdu),
-            Asked::Bind(account) if status == CommandStatus::OK => self.links[wire].account = account,
-            Asked::Delivery(delivery) if status == CommandStatus::OK => self.carrier_hears_ok(delivery),
-            Asked::Bind(_) | Asked::Delivery(_) | Asked::Other => {}
-        }
-    }
-
-    fn carrier_hears_ok(&mut self, delivery: usize) {
-        let heard = &self.deliveries[delivery];
-        let known = heard.receipt.as_ref().and_then(|id| self.issued.get(&(heard.carrier, id.clone())));
-        let duplicate = known.is_some_and(|&message| self.messages[message].done);
-        if !heard.taken && !duplicate {
-            self.fail(
-                "carrier_ok",
-                format!("nobody has taken delivery {delivery}, the carrier hears ESME_ROK"),
-            );
-        }
-    }
-
-    fn answered(&mut self, now: Instant, wire: WireId, index: usize, pdu: &Pdu<'_>) {
-        let end = self.links[wire].written;
-        let message = &mut self.messages[index];
-        message.answered = true;
-        let ok = pdu.header().command_status == CommandStatus::OK;
-        let count =
-            |among: &[Outcome]| message.copies.iter().filter(|copy| among.contains(&copy.outcome)).count();
-        let accepted = count(&[Outcome::Accepted, Outcome::AcceptedLate]);
-        let refused = count(&[Outcome::Refused]);
-        let account = &self.config.esmes[message.account];
-        let slowest = self.config.carriers.iter().map(|carrier| carrier.response_timeout).max();
-        let limit = account.answer_timeout + slowest.unwrap_or_default() + Duration::from_secs(1);
-        if account.window_over == WindowOver::Refuse && now.since(message.at) > limit {
-            let took = now.since(message.at);
-            return self.fail("late", format!("message {index} was answered after {took:?}"));
-        }
-        if !ok {
-            if count(&[Outcome::Accepted]) > 0 {
-                self.fail(
-                    "accepted",
-                    format!("a carrier accepted message {index}, its ESME hears a refusal"),
-                );
+            Asked::Query(query) if ok => self.state_told(query, pdu),
+            Asked::Bind(account, kind) if ok => {
+                self.links[wire].account = account;
+                self.links[wire].kind = Some(kind);
             }
-            return;
+            Asked::Delivery(delivery) if ok => self.carrier_hears_ok(delivery),
+            Asked::Delivery(delivery) => self.carrier_hears_refusal(now, delivery),
+            Asked::Query(_) | Asked::Bind(..) | Asked::Other => {}
         }
-        self.accepted += 1;
-        if accepted != 1 || refused + 1 != message.copies.len() {
-            let copies = format!("{:?}", message.copies);
-            return self.fail("accepted", format!("ESME_ROK for message {index}, which has {copies}"));
+    }
+
+    fn state_told(&mut self, query: usize, pdu: &Pdu<'_>) {
+        let id = QuerySmResp::parse(pdu).map(|response| response.message_id.to_vec()).unwrap_or_default();
+        let asked = &self.queries[query];
+        if id != asked.1 || !self.given.contains(asked) {
+            self.fail("query", format!("asked {asked:?}, told of {id:?}"));
         }
-        let id = MessageIdResp::parse(pdu).id.to_vec();
-        let carriers = message.copies.last().is_some_and(|copy| copy.id == id);
-        let name = ACCOUNTS[message.account];
-        message.given = Some((id.clone(), end));
-        if name == "carrier" && !carriers {
-            self.fail("given_id", format!("message {index} was not given its carrier's id"));
-        } else if name != "carrier" && !self.own_ids.insert(id) {
-            self.fail("given_id", format!("message {index} was given an id of another"));
+    }
+
+    /// A query for a carrier: it must be for a message that it has.
+    fn ask_state(&mut self, carrier: usize, pdu: &Pdu<'_>) -> Option<What> {
+        let id = QuerySm::parse(pdu)
+            .ok()
+            .and_then(|query| self.setup.carriers[carrier].ids.of_response(query.message_id));
+        if id.is_none_or(|id| !self.issued.contains_key(&(carrier, id))) {
+            self.fail("query", format!("carrier {carrier} is asked for message {id:?}, which it never had"));
         }
+        Some(What::Query)
     }
 
     fn wrote_request(&mut self, now: Instant, wire: WireId, pdu: &Pdu<'_>) {
@@ -478,18 +427,30 @@ impl Oracle {
             Some(End::Carrier(carrier)) => Some(carrier),
             _ => None,
         };
+        let kind = self.links[wire].kind;
         let what = match (pdu.command_id(), carrier) {
-            (CommandId::SUBMIT_SM, Some(carrier)) => {
+            (CommandId::ENQUIRE_LINK | CommandId::UNBIND, _) => Some(What::Control),
+            (command, Some(_)) if BindKind::of(command).is_some() => {
+                self.links[wire].kind = BindKind::of(command);
+                Some(What::Control)
+            }
+            (command, Some(_)) if !kind.is_some_and(BindKind::transmits) => {
+                self.fail("mode", format!("carrier link {wire}, bound as {kind:?}, is given {command:?}"));
+                None
+            }
+            (command, None) if !kind.is_some_and(BindKind::receives) => {
+                self.fail("mode", format!("ESME link {wire}, bound as {kind:?}, is given {command:?}"));
+                None
+            }
+            (CommandId::SUBMIT_SM | CommandId::DATA_SM | CommandId::SUBMIT_MULTI, Some(carrier)) => {
                 self.spend(now, carrier);
-                self.copied(pdu)
+                self.copied(carrier, pdu)
             }
             (CommandId::QUERY_SM, Some(carrier)) => {
                 self.spend(now, carrier);
-                Some(What::Query)
+                self.ask_state(carrier, pdu)
             }
-            (CommandId::DELIVER_SM, None) => self.give(wire, pdu),
-            (CommandId::ENQUIRE_LINK | CommandId::UNBIND, _) => Some(What::Control),
-            (command, Some(_)) if bindery::session::BindKind::of(command).is_some() => Some(What::Control),
+            (CommandId::DELIVER_SM | CommandId::DATA_SM, None) => self.give(wire, pdu),
             (command, _) => {
                 self.fail("octets", format!("link {wire} was sent a request {command:?}"));
                 None
@@ -507,8 +468,8 @@ impl Oracle {
         let timeout = self.response_timeout(wire);
         let link = &self.links[wire];
         let max = match (link.end, link.account) {
-            (Some(End::Carrier(carrier)), _) => self.config.carriers[carrier].window_max,
-            (_, Some(account)) => self.config.esmes[account].window_max,
+            (Some(End::Carrier(carrier)), _) => self.setup.config.carriers[carrier].window_max,
+            (_, Some(account)) => self.setup.config.esmes[account].window_max,
             _ => 0,
         };
         let waits =
@@ -530,97 +491,9 @@ impl Oracle {
         }
     }
 
-    fn copied(&mut self, pdu: &Pdu<'_>) -> Option<What> {
-        let Some(&index) = self.by_body.get(pdu.body()) else {
-            self.fail("octets", "a carrier is given what no ESME submitted".into());
-            return None;
-        };
-        self.submitted += 1;
-        let message = &mut self.messages[index];
-        let refused = message.copies.iter().all(|copy| copy.outcome == Outcome::Refused);
-        let answered = message.answered;
-        message.copies.push(Copy { outcome: Outcome::Open, id: Vec::new() });
-        let copy = message.copies.len() - 1;
-        if !refused || answered {
-            let copies = format!("{:?}", message.copies);
-            self.fail("doubled", format!("message {index} is given to a carrier again: {copies}"));
-        }
-        Some(What::Copy(index, copy))
-    }
-
-    /// A delivery is given to an ESME.
-    fn give(&mut self, wire: WireId, pdu: &Pdu<'_>) -> Option<What> {
-        let Ok(sm) = Sm::parse_deliver(pdu) else {
-            self.fail("receipt_octets", format!("link {wire} is given no deliver_sm"));
-            return None;
-        };
-        let receipt = Receipt::parse(&sm, false);
-        let token = receipt.map_or(sm.content.short_message, |receipt| receipt.text.text.unwrap_or_default());
-        let Some(&index) = self.by_token.get(token) else {
-            let rule = if receipt.is_some() { "receipt_octets" } else { "mo" };
-            self.fail(rule, format!("link {wire} is given what no carrier sent"));
-            return None;
-        };
-        match receipt {
-            Some(receipt) => self.give_receipt(wire, index, &sm, &receipt),
-            None => {
-                let account = self.links[wire].account;
-                let same =
-                    Pdu::whole(&self.deliveries[index].pdu).is_some_and(|sent| sent.body() == pdu.body());
-                if !same || account.is_none_or(|account| account > 1) {
-                    self.fail("mo", format!("MO {index} is changed or went to account {account:?}"));
-                }
-            }
-        }
-        Some(What::Give(index))
-    }
-
-    fn give_receipt(&mut self, wire: WireId, index: usize, sm: &Sm<'_>, receipt: &Receipt<'_>) {
-        let sent = &self.deliveries[index];
-        let id = sent.receipt.clone().unwrap_or_default();
-        let Some(&message) = self.issued.get(&(sent.carrier, id)) else {
-            let what = format!("link {wire} is given receipt {index} of a message that is not known");
-            return self.fail("receipt_account", what);
-        };
-        let message = &self.messages[message];
-        if self.links[wire].account != Some(message.account) {
-            let what = format!("link {wire} is given receipt {index} of account {}", message.account);
-            return self.fail("receipt_account", what);
-        }
-        // An intermediate one that an ESME left unanswered may come again whenever it likes.
-        if message.done && sent.is_final {
-            return self.fail("receipt_twice", format!("receipt {index} was taken already"));
-        }
-        let other = &self.links[message.wire];
-        if let Some((given, end)) = &message.given {
-            let tlv = receipt.tlv_id.is_none_or(|tlv| tlv == given);
-            if receipt.text_id() != Some(given) || !tlv {
-                let what = format!("receipt {index} says {:?}, not {given:?}", receipt.text_id());
-                return self.fail("receipt_id", what);
-            }
-            if message.wire != wire && !other.down && other.taken < *end {
-                return self
-                    .fail("receipt_early", format!("receipt {index} came before the response was written"));
-            }
-        } else if !message.answered && !other.down {
-            return self.fail("receipt_early", format!("receipt {index} came before its response"));
-        }
-        let whole = Pdu::whole(&sent.pdu);
-        let was = whole.and_then(|pdu| Sm::parse_deliver(&pdu).ok());
-        let same = was.is_some_and(|was| {
-            let said = Receipt::parse(&was, false).map(|said| (said.state, said.text.stat, said.text.err));
-            was.source == sm.source
-                && was.destination == sm.destination
-                && was.content.esm_class == sm.content.esm_class
-                && said == Some((receipt.state, receipt.text.stat, receipt.text.err))
-        });
-        if !same {
-            self.fail("receipt_octets", format!("receipt {index} was changed"));
-        }
-    }
-
     /// All is quiet: nothing may be left to do.
-    pub(crate) fn settled(&mut self) {
+    pub(crate) fn settled(&mut self, hushed_at: Instant) {
+        self.check_receipts_lost(hushed_at);
         for wire in 0..self.links.len() {
             let link = &self.links[wire];
             let esme_bound = link.account.is_some() || matches!(link.end, Some(End::Carrier(_)));
@@ -633,5 +506,27 @@ impl Oracle {
                 self.fail("unanswered", what);
             }
         }
+    }
+}
+
+/// Whether a peer of version 3.3 knows such a PDU.
+fn fits_v33(pdu: &Pdu<'_>) -> bool {
+    match pdu.command_id() {
+        CommandId::DATA_SM | CommandId::BIND_TRANSCEIVER => false,
+        CommandId::SUBMIT_SM => Sm::parse_submit(pdu).is_ok_and(|sm| sm.content.tlvs.bytes().is_empty()),
+        CommandId::DELIVER_SM => Sm::parse_deliver(pdu).is_ok_and(|sm| sm.content.tlvs.bytes().is_empty()),
+        CommandId::SUBMIT_MULTI => {
+            SubmitMulti::parse(pdu).is_ok_and(|multi| multi.content.tlvs.bytes().is_empty())
+        }
+        CommandId::SUBMIT_SM_RESP | CommandId::DELIVER_SM_RESP => MessageIdResp::parse(pdu).after.is_empty(),
+        CommandId::SUBMIT_MULTI_RESP => SubmitMultiResp::parse(pdu).tlvs.bytes().is_empty(),
+        CommandId::QUERY_SM_RESP => {
+            QuerySmResp::parse(pdu).is_ok_and(|response| response.tlvs.bytes().is_empty())
+                || pdu.body().is_empty()
+        }
+        CommandId::BIND_TRANSMITTER_RESP | CommandId::BIND_RECEIVER_RESP => {
+            BindResp::parse(pdu).tlvs.bytes().is_empty()
+        }
+        _ => true,
     }
 }

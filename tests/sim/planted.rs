@@ -3,9 +3,12 @@
 
 use crate::wire::{End, WireId};
 use bindery::config::Config;
+use bindery::smpp::bind::Bind;
 use bindery::smpp::command::CommandId;
 use bindery::smpp::frame::{Frame, Pdu, copy_with_sequence, write_header_only, write_pdu};
+use bindery::smpp::multi::SubmitMultiResp;
 use bindery::smpp::status::CommandStatus;
+use bindery::smpp::tlv::{Tag, write_tlv};
 use bindery::time::{Duration, Instant};
 
 macro_rules! bugs {
@@ -73,6 +76,20 @@ bugs! {
     SocketTooMany = "sockets",
     /// A number is used again that is in flight.
     SequenceAgain = "sequence",
+    /// A peer of version 3.3 is written a TLV.
+    SendsTlv = "v33",
+    /// A receipt goes to a session that only sends.
+    ToTransmitter = "mode",
+    /// A submit goes to another carrier.
+    Strays = "route",
+    /// The answer to a submit_multi names no destination that was not reached.
+    HidesFailures = "unsuccess",
+    /// The answer to a query says another id.
+    QueryOtherId = "query",
+    /// The receipts of some messages never reach their account.
+    LosesReceipts = "receipt_lost",
+    /// A letter of one shard to another is lost.
+    LosesLetter = "unanswered",
     /// A connect that the core asks for is never made.
     ForgetsConnect = "stuck",
 }
@@ -88,8 +105,12 @@ pub(crate) struct Planted {
     met: u32,
     /// To be written later.
     held: Vec<(Instant, WireId, Vec<u8>)>,
-    /// ESME sessions that are bound.
+    /// ESME sessions that are bound and receive.
     bound: Vec<WireId>,
+    /// ESME sessions that are bound and only send.
+    deaf: Vec<WireId>,
+    /// Sessions of carriers that we may send on, with their carrier and whether it is of version 3.3.
+    lines: Vec<(WireId, End, bool)>,
 }
 
 impl Planted {
@@ -117,6 +138,12 @@ impl Planted {
         self.met > 0 && self.bug == Some(Bug::ForgetsConnect) && self.met.is_multiple_of(EVERY)
     }
 
+    /// True when a letter of one shard to another is lost.
+    pub(crate) fn loses_letter(&mut self) -> bool {
+        self.met += u32::from(self.bug == Some(Bug::LosesLetter));
+        self.bug == Some(Bug::LosesLetter) && self.met.is_multiple_of(EVERY)
+    }
+
     /// What really leaves when the core writes `octets` to a link.
     pub(crate) fn write(
         &mut self,
@@ -130,13 +157,10 @@ impl Planted {
         let mut rest = octets;
         while let Frame::Whole(pdu, behind) = Frame::next(rest, octets.len()) {
             rest = behind;
-            let bind = pdu.command_id() == CommandId::BIND_TRANSCEIVER_RESP;
-            if end == End::Esme && bind && pdu.header().command_status == CommandStatus::OK {
-                self.bound.push(wire);
-            }
-            if may_touch(bug, end, &pdu) {
+            self.note(wire, end, &pdu);
+            if self.may_touch(bug, wire, end, &pdu) {
                 self.met += 1;
-                if self.met.is_multiple_of(EVERY) {
+                if self.met.is_multiple_of(EVERY) || bug == Bug::LosesReceipts {
                     self.spoil(bug, now, wire, &pdu, &mut out);
                     continue;
                 }
@@ -146,6 +170,20 @@ impl Planted {
         let due = self.held.extract_if(.., |held| held.0 <= now);
         out.extend(due.map(|(_, wire, octets)| (wire, octets)));
         out
+    }
+
+    /// Remembers who is bound.
+    fn note(&mut self, wire: WireId, end: End, pdu: &Pdu<'_>) {
+        let ok = pdu.header().command_status == CommandStatus::OK;
+        match pdu.command_id() {
+            CommandId::BIND_TRANSCEIVER_RESP | CommandId::BIND_RECEIVER_RESP if ok => self.bound.push(wire),
+            CommandId::BIND_TRANSMITTER_RESP if ok => self.deaf.push(wire),
+            CommandId::BIND_TRANSCEIVER | CommandId::BIND_TRANSMITTER => {
+                let v33 = Bind::parse(pdu).is_ok_and(|bind| bind.interface_version < 0x34);
+                self.lines.push((wire, end, v33));
+            }
+            _ => {}
+        }
     }
 
     fn spoil(
@@ -159,35 +197,29 @@ impl Planted {
         let octets = pdu.bytes().to_vec();
         let sequence = pdu.sequence_number();
         match bug {
-            Bug::ForgetsAnswer | Bug::ForgetsReceipt => {}
+            Bug::ForgetsAnswer | Bug::ForgetsReceipt | Bug::LosesReceipts => {}
+            Bug::SendsTlv => out.push((wire, with_tlv(pdu))),
+            Bug::ToTransmitter => {
+                let to = self.deaf.last().copied().unwrap_or(wire);
+                out.push((to, renumbered(pdu, sequence ^ 0x4000_0000)));
+            }
+            Bug::Strays => {
+                let from = self.lines.iter().find(|line| line.0 == wire).map(|line| line.1);
+                let other = self.lines.iter().rev().find(|line| Some(line.1) != from);
+                out.push((other.map_or(wire, |line| line.0), renumbered(pdu, sequence ^ 0x4000_0000)));
+            }
             Bug::AnswersTwice | Bug::SequenceAgain => out.extend([(wire, octets.clone()), (wire, octets)]),
             Bug::AnswersAnother => out.push((wire, renumbered(pdu, sequence ^ 0x4000_0000))),
             Bug::SubmitsTwice => {
                 out.extend([(wire, octets), (wire, renumbered(pdu, sequence ^ 0x4000_0000))]);
             }
             Bug::ChangesOctet | Bug::ReceiptChanged | Bug::MoChanged => out.push((wire, changed(&octets))),
-            Bug::AnswersOk => {
-                let mut ok = Vec::new();
-                let command = pdu.command_id();
-                write_pdu(&mut ok, command, CommandStatus::OK, sequence, |out| out.extend(b"77\0"));
-                out.push((wire, ok));
-            }
-            Bug::AnswersRefusal => {
-                let mut refusal = Vec::new();
-                write_header_only(&mut refusal, pdu.command_id(), CommandStatus::SUBMIT_FAILED, sequence);
-                out.push((wire, refusal));
-            }
-            Bug::CarrierHearsOk => {
-                let mut ok = Vec::new();
-                write_pdu(&mut ok, pdu.command_id(), CommandStatus::OK, sequence, |out| out.push(0));
-                out.push((wire, ok));
-            }
-            Bug::AnswersOtherId => {
-                let mut other = Vec::new();
-                let command = pdu.command_id();
-                write_pdu(&mut other, command, CommandStatus::OK, sequence, |out| out.extend(b"77\0"));
-                out.push((wire, other));
-            }
+            Bug::AnswersOk
+            | Bug::AnswersRefusal
+            | Bug::AnswersOtherId
+            | Bug::CarrierHearsOk
+            | Bug::HidesFailures
+            | Bug::QueryOtherId => out.push((wire, other_answer(bug, pdu))),
             Bug::AnswersLate => self.held.push((now.after(Duration::from_secs(60)), wire, octets)),
             Bug::ReceiptBeforeResponse => {
                 self.held.push((now.after(Duration::from_secs(4)), wire, octets));
@@ -208,14 +240,26 @@ impl Planted {
                 self.held.push((now.after(Duration::from_secs(3)), wire, again));
                 out.push((wire, octets));
             }
-            Bug::WindowTooLarge | Bug::PaceTooFast | Bug::SocketTooMany | Bug::ForgetsConnect => {
-                out.push((wire, octets));
+            Bug::WindowTooLarge
+            | Bug::PaceTooFast
+            | Bug::SocketTooMany
+            | Bug::LosesLetter
+            | Bug::ForgetsConnect => out.push((wire, octets)),
+        }
+    }
+
+    /// Whether the bug concerns such a PDU.
+    fn may_touch(&self, bug: Bug, wire: WireId, end: End, pdu: &Pdu<'_>) -> bool {
+        match bug {
+            Bug::SendsTlv => {
+                let old = self.lines.iter().any(|line| line.0 == wire && line.2);
+                old && pdu.command_id() == CommandId::SUBMIT_SM
             }
+            _ => may_touch(bug, end, pdu),
         }
     }
 }
 
-/// Whether the bug concerns such a PDU.
 fn may_touch(bug: Bug, end: End, pdu: &Pdu<'_>) -> bool {
     let ok = pdu.header().command_status == CommandStatus::OK;
     let command = pdu.command_id();
@@ -227,15 +271,65 @@ fn may_touch(bug: Bug, end: End, pdu: &Pdu<'_>) -> bool {
         Bug::AnswersRefusal | Bug::AnswersOtherId | Bug::ReceiptBeforeResponse => answer && ok,
         Bug::ForgetsReceipt => end != End::Esme && command == CommandId::DELIVER_SM_RESP,
         Bug::CarrierHearsOk => end != End::Esme && command == CommandId::DELIVER_SM_RESP && !ok,
-        Bug::SubmitsTwice | Bug::ChangesOctet => command == CommandId::SUBMIT_SM,
-        Bug::SwapsAccounts | Bug::ReceiptOtherId | Bug::ReceiptAgain | Bug::ReceiptChanged => receipt,
+        Bug::SubmitsTwice | Bug::ChangesOctet | Bug::Strays => command == CommandId::SUBMIT_SM,
+        Bug::HidesFailures => {
+            let failures = || SubmitMultiResp::parse(pdu).unsuccess.count() > 0;
+            end == End::Esme && command == CommandId::SUBMIT_MULTI_RESP && failures()
+        }
+        Bug::QueryOtherId => end == End::Esme && command == CommandId::QUERY_SM_RESP && ok,
+        // The same messages every time: by the last digit of their id.
+        Bug::LosesReceipts => receipt && find(pdu.bytes(), b"7 sub:").is_some(),
+        Bug::ToTransmitter
+        | Bug::SwapsAccounts
+        | Bug::ReceiptOtherId
+        | Bug::ReceiptAgain
+        | Bug::ReceiptChanged => receipt,
         Bug::MoChanged | Bug::SequenceAgain => command == CommandId::DELIVER_SM && !receipt,
-        Bug::WindowTooLarge | Bug::PaceTooFast | Bug::SocketTooMany | Bug::ForgetsConnect => false,
+        Bug::SendsTlv
+        | Bug::WindowTooLarge
+        | Bug::PaceTooFast
+        | Bug::SocketTooMany
+        | Bug::LosesLetter
+        | Bug::ForgetsConnect => false,
     }
 }
 
 fn find(octets: &[u8], what: &[u8]) -> Option<usize> {
     octets.windows(what.len()).position(|window| window == what)
+}
+
+/// What a broken core answers instead.
+fn other_answer(bug: Bug, pdu: &Pdu<'_>) -> Vec<u8> {
+    let (command, sequence, ok) = (pdu.command_id(), pdu.sequence_number(), CommandStatus::OK);
+    let mut answer = Vec::new();
+    match bug {
+        Bug::AnswersRefusal => {
+            write_header_only(&mut answer, command, CommandStatus::SUBMIT_FAILED, sequence);
+        }
+        Bug::CarrierHearsOk => write_pdu(&mut answer, command, ok, sequence, |out| out.push(0)),
+        Bug::HidesFailures => write_pdu(&mut answer, command, ok, sequence, |out| {
+            out.extend_from_slice(SubmitMultiResp::parse(pdu).message_id.unwrap_or_default());
+            out.extend([0, 0]);
+        }),
+        Bug::QueryOtherId => {
+            answer.extend_from_slice(pdu.bytes());
+            if let Some(digit) = answer.get_mut(17) {
+                *digit ^= 1;
+            }
+        }
+        _ => write_pdu(&mut answer, command, ok, sequence, |out| out.extend(b"77\0")),
+    }
+    answer
+}
+
+/// The same with a TLV behind it.
+fn with_tlv(pdu: &Pdu<'_>) -> Vec<u8> {
+    let mut octets = Vec::new();
+    write_pdu(&mut octets, pdu.command_id(), CommandStatus::OK, pdu.sequence_number(), |out| {
+        out.extend_from_slice(pdu.body());
+        write_tlv(out, Tag::USER_MESSAGE_REFERENCE, &[1, 2]);
+    });
+    octets
 }
 
 fn renumbered(pdu: &Pdu<'_>, sequence: u32) -> Vec<u8> {

@@ -3,6 +3,7 @@
 use crate::faults::Kind;
 use crate::oracle::Violation;
 use crate::world::{Plan, Report, run};
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -33,7 +34,12 @@ pub(crate) struct Totals {
     pub(crate) seeds: u64,
     pub(crate) messages: u64,
     accepted: u64,
+    second_attempts: u64,
     delivered: u64,
+    /// Seeds by how many shards they have.
+    by_shards: BTreeMap<usize, u64>,
+    letters: u64,
+    moved: u64,
     steps: u64,
     virtual_time: Duration,
     violations: u64,
@@ -48,7 +54,11 @@ impl Totals {
         self.seeds += 1;
         self.messages += report.messages;
         self.accepted += report.accepted;
+        self.second_attempts += report.second_attempts;
+        *self.by_shards.entry(report.shards).or_default() += 1;
         self.delivered += report.delivered;
+        self.letters += report.letters;
+        self.moved += report.moved;
         self.steps += report.steps;
         self.virtual_time += report.time;
         self.violations += u64::from(report.violation.is_some());
@@ -73,13 +83,17 @@ impl Totals {
             .map(|(kind, (count, seeds))| format!("{} {count} in {seeds}", kind.name()))
             .collect();
         format!(
-            "sim: {} seeds, {} violations, {} messages ({} accepted), {} deliveries taken, {} faults, {} steps, \
-             {:.1} virtual hours, {:.1} s; faults and seeds with them: {}",
+            "sim: {} seeds (by shards: {:?}), {} violations, {} messages ({} accepted, {} second attempts), \
+             {} deliveries taken, {} letters between shards, {} links handed over, {} faults, {} steps, {:.1} virtual hours, {:.1} s; faults and seeds with them: {}",
             self.seeds,
+            self.by_shards,
             self.violations,
             self.messages,
             self.accepted,
+            self.second_attempts,
             self.delivered,
+            self.letters,
+            self.moved,
             self.faults(),
             self.steps,
             self.virtual_time.as_secs_f64() / 3600.0,
@@ -90,7 +104,7 @@ impl Totals {
 }
 
 /// Runs all seeds, on as many threads as there are cores; gives the totals and the seeds that failed, in order.
-pub(crate) fn run_many(seeds: &[u64]) -> (Totals, Vec<u64>) {
+pub(crate) fn run_many(seeds: &[u64]) -> (Totals, Vec<(u64, Violation)>) {
     let started = std::time::Instant::now();
     let next = AtomicUsize::new(0);
     let shared = Mutex::new((Totals::default(), Vec::new()));
@@ -102,15 +116,13 @@ pub(crate) fn run_many(seeds: &[u64]) -> (Totals, Vec<u64>) {
                     let report = try_run(&Plan::of(seed));
                     let mut shared = shared.lock().unwrap();
                     shared.0.add(&report);
-                    if report.violation.is_some() {
-                        shared.1.push(seed);
-                    }
+                    shared.1.extend(report.violation.map(|violation| (seed, violation)));
                 }
             });
         }
     });
     let (mut totals, mut failed) = shared.into_inner().unwrap();
-    failed.sort_unstable();
+    failed.sort_unstable_by_key(|(seed, _)| *seed);
     totals.seconds = started.elapsed().as_secs_f64();
     (totals, failed)
 }

@@ -1,4 +1,4 @@
-//! The world: nodes, ESMEs and carriers of one seed, from its first fault until all is quiet.
+//! The world: a node, ESMEs and carriers of one seed, from its first fault until all is quiet.
 
 use crate::carriers::Smsc;
 use crate::esmes::Esme;
@@ -6,12 +6,12 @@ use crate::faults::{Faults, Kind};
 use crate::net::{Net, Node, Told};
 use crate::oracle::{Oracle, Violation};
 use crate::planted::{Bug, Planted};
-use crate::setup::{self, ACCOUNTS, CARRIERS};
+use crate::setup::{ACCOUNTS, CARRIERS, Setup};
 use crate::wire::WireId;
-use bindery::config::Config;
-use bindery::counters::ShardCounters;
+use bindery::counters::{Hints, ShardCounters};
+use bindery::ids::ShardId;
 use bindery::prng::Prng;
-use bindery::shard::Shard;
+use bindery::shard::{Position, Shard};
 use bindery::time::{Duration, Instant, Now, Wall};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -28,8 +28,12 @@ pub(crate) enum Turn {
     Send(WireId, Vec<u8>),
     /// A carrier sends a receipt.
     Receipt(crate::carriers::Dlr),
+    /// A delivery should have been answered by now.
+    Overdue(WireId, u32),
     /// A carrier sends an MO.
     Mo(usize),
+    /// An account sends a message that must get through.
+    Probe(usize),
     /// The run enters its next phase.
     Phase,
 }
@@ -71,7 +75,11 @@ pub(crate) struct Report {
     pub(crate) steps: u64,
     pub(crate) messages: u64,
     pub(crate) accepted: u64,
+    pub(crate) second_attempts: u64,
     pub(crate) delivered: u64,
+    pub(crate) shards: usize,
+    pub(crate) letters: u64,
+    pub(crate) moved: u64,
     pub(crate) faults: Vec<u64>,
     pub(crate) time: Duration,
     pub(crate) trace: u64,
@@ -85,7 +93,7 @@ pub(crate) struct World {
     pub(crate) sides: BTreeMap<WireId, Side>,
     pub(crate) esmes: Vec<Esme>,
     pub(crate) carriers: Vec<Smsc>,
-    pub(crate) config: Config,
+    pub(crate) setup: Setup,
     counters: Vec<Arc<ShardCounters>>,
     /// Numbers that are used once: texts, sequence numbers.
     number: u32,
@@ -99,20 +107,28 @@ pub(crate) struct World {
 
 impl World {
     fn new(plan: &Plan) -> Self {
-        let config = setup::config(plan.seed);
-        let believed = Arc::new(Planted::misread(plan.bug, &config));
+        let setup = Setup::of(plan.seed);
+        let believed = Arc::new(Planted::misread(plan.bug, &setup.config));
         let mut prng = Prng::new(plan.seed);
         let start = Instant::from_nanos(1_000_000_000);
         let now = Now { mono: start, wall: Wall(1_790_000_000_000_000) };
-        let counters: Vec<_> = (0..config.node.shards.count(1))
-            .map(|_| Arc::new(ShardCounters::new(config.esmes.len(), config.carriers.len())))
-            .collect();
-        let shards = counters
-            .iter()
-            .map(|counters| Shard::new(Arc::clone(&believed), Arc::clone(counters), prng.bits()));
+        let first = ShardCounters::new(setup.config.esmes.len(), setup.config.carriers.len());
+        let others: Vec<_> = (1..setup.shards.count).map(|_| Arc::new(first.beside())).collect();
+        let counters: Vec<_> = core::iter::once(Arc::new(first)).chain(others).collect();
+        let homes = Arc::new(setup.shards.homes.clone());
+        let hints = Arc::new(Hints::new(setup.config.carriers.len()));
+        let shards = counters.iter().enumerate().map(|(shard, counters)| {
+            let position = Position {
+                shard: ShardId::new(shard),
+                homes: Arc::clone(&homes),
+                hints: Arc::clone(&hints),
+                credits: setup.shards.credits,
+            };
+            Shard::placed(Arc::clone(&believed), Arc::clone(counters), position, prng.bits())
+        });
         let nodes = shards.map(Node::new).collect();
         let faults = Faults::swarm(plan.seed, plan.off);
-        let mut net = Net::new(nodes, now, Prng::new(prng.bits()), faults, Oracle::new(config.clone()));
+        let mut net = Net::new(nodes, now, Prng::new(prng.bits()), faults, Oracle::new(setup.clone()));
         net.planted.bug = plan.bug;
         Self {
             net,
@@ -120,7 +136,7 @@ impl World {
             sides: BTreeMap::new(),
             esmes: ACCOUNTS.iter().map(|_| Esme::default()).collect(),
             carriers: CARRIERS.iter().map(|_| Smsc::default()).collect(),
-            config,
+            setup,
             counters,
             number: 1000,
             quiet: false,
@@ -174,7 +190,9 @@ impl World {
             Turn::Chaos => self.chaos(),
             Turn::Send(wire, octets) => self.net.send(wire, &octets),
             Turn::Receipt(dlr) => self.send_receipt(dlr),
+            Turn::Overdue(wire, sequence) => self.delivery_overdue(wire, sequence),
             Turn::Mo(carrier) => self.send_mo(carrier),
+            Turn::Probe(account) => self.probe(account),
             Turn::Phase => {}
         }
     }
@@ -202,35 +220,37 @@ impl World {
         self.net.forget_turns(|turn| !matches!(turn, Turn::Chaos));
         self.quiet = true;
         self.run_for(Duration::from_secs(75), step);
-        for account in 0..ACCOUNTS.len() {
-            self.probe(account);
-        }
         self.run_for(Duration::from_secs(15), step);
         self.hushed = true;
+        let hushed_at = self.net.now.mono;
+        self.run_for(Duration::from_secs(5), step);
+        // One after the other and when nothing else is under way: no credit, window or queue is taken then.
+        for account in 0..ACCOUNTS.len() {
+            self.net.later(Duration::from_secs(2 * account as u64), Turn::Probe(account));
+        }
         self.run_for(Duration::from_secs(15), step);
         if self.net.oracle.violation.is_none() {
-            self.check_quiet();
+            self.check_quiet(hushed_at);
         }
     }
 
     fn run_drain(&mut self, step: &AtomicU64) {
-        for node in 0..self.net.nodes.len() {
-            self.net.drain_node(node);
-        }
-        self.run_for(self.config.node.drain_deadline + Duration::from_secs(5), step);
+        self.net.drain();
+        self.run_for(self.setup.config.node.drain_deadline + Duration::from_secs(5), step);
         if self.net.oracle.violation.is_none() && self.net.nodes.iter().any(|node| !node.exit) {
             self.net.oracle.fail("stuck", "a node that drains does not end".into());
         }
     }
 
     /// Nothing may be left to do, and the gauges must say so.
-    fn check_quiet(&mut self) {
-        self.net.oracle.settled();
+    fn check_quiet(&mut self, hushed_at: Instant) {
+        self.net.oracle.settled(hushed_at);
         let paused = self.net.paused();
         let mut wrong = Vec::new();
         for (account, esme) in self.esmes.iter().enumerate() {
             if let Some(sequence) = esme.probe {
-                wrong.push(format!("the probe {sequence} of account {account} did not get through"));
+                let why = esme.probe_refused;
+                wrong.push(format!("the probe {sequence} of account {account} did not get through: {why:?}"));
             }
         }
         if paused > 0 {
@@ -238,10 +258,12 @@ impl World {
         }
         let sum =
             |of: &dyn Fn(&ShardCounters) -> u64| -> u64 { self.counters.iter().map(|all| of(all)).sum() };
+        // Those of accounts and carriers are the node's.
+        let carriers = &self.counters[0].carriers;
         for (name, left) in [
             ("retained", sum(&|all| all.retained.get())),
-            ("queued", sum(&|all| all.carriers.iter().map(|carrier| carrier.queued.get()).sum())),
-            ("parked", sum(&|all| all.carriers.iter().map(|carrier| carrier.parked.get()).sum())),
+            ("queued", carriers.iter().map(|carrier| carrier.queued.get()).sum()),
+            ("parked", carriers.iter().map(|carrier| carrier.parked.get()).sum()),
         ] {
             if left > 0 {
                 wrong.push(format!("{name} is {left}"));
@@ -251,14 +273,19 @@ impl World {
         if links != self.net.open_wires().len() as u64 {
             wrong.push(format!("{links} links are counted, {} are open", self.net.open_wires().len()));
         }
-        let submitted = sum(&|all| all.carriers.iter().map(|carrier| carrier.submits.get()).sum());
+        let submitted: u64 = carriers.iter().map(|carrier| carrier.submits.get()).sum();
         if submitted < self.net.oracle.submitted {
             wrong.push(format!("{submitted} submits are counted, {} were seen", self.net.oracle.submitted));
         }
-        for (index, carrier) in self.config.carriers.iter().enumerate() {
-            let bound = sum(&|all| all.carriers[index].sessions.get());
+        for (index, carrier) in self.setup.config.carriers.iter().enumerate() {
+            let bound = carriers[index].sessions.get();
             if bound != u64::from(carrier.sessions) {
                 wrong.push(format!("{bound} of {} sessions of {} are bound", carrier.sessions, carrier.name));
+            }
+        }
+        for (index, esme) in self.counters[0].esmes.iter().enumerate() {
+            if esme.window_used() > 0 {
+                wrong.push(format!("{} requests of account {index} are in flight", esme.window_used()));
             }
         }
         for what in wrong {
@@ -273,8 +300,12 @@ pub(crate) fn run(plan: &Plan, step: &AtomicU64) -> Report {
     world.run(plan, step);
     Report {
         steps: world.steps,
-        messages: world.net.oracle.messages(),
+        messages: world.net.oracle.count(),
         accepted: world.net.oracle.accepted,
+        second_attempts: world.net.oracle.second_attempts,
+        shards: world.setup.shards.count,
+        letters: world.net.letters,
+        moved: world.net.moved,
         delivered: world.net.oracle.delivered,
         faults: world.net.faults.happened.clone(),
         time: world.net.now.mono.since(world.start),
