@@ -496,7 +496,7 @@ impl Session {
         if let Some(limit) = self.timers.response_limit(now)
             && let Some((owner, sequence)) = self.window.expire(limit, pool)
         {
-            self.timers.overdue(now, limit);
+            self.timers.overdue(limit);
             return Some(Ticked::Expired(owner, sequence));
         }
         let ticked = self.timers.tick(now, self.state)?;

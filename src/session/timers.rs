@@ -54,9 +54,11 @@ pub struct Timers {
     heard_at: Instant,
     /// The last PDU that was no enquire_link.
     active_at: Instant,
-    /// When a request of ours was overdue and nothing had been heard since it was sent.
-    doubted_at: Instant,
+    /// A request of ours was overdue and nothing had been heard since it was sent, nor has been since.
+    doubted: bool,
     enquire: Option<Asked>,
+    /// Nothing was heard since the last enquire_link.
+    silent: bool,
     enquires_unanswered: u32,
     control: Option<Asked>,
     drain_by: Option<Instant>,
@@ -70,8 +72,9 @@ impl Timers {
             born: now,
             heard_at: now,
             active_at: now,
-            doubted_at: Instant::ZERO,
+            doubted: false,
             enquire: None,
+            silent: false,
             enquires_unanswered: 0,
             control: None,
             drain_by: None,
@@ -87,6 +90,8 @@ impl Timers {
     pub(super) fn up(&mut self, now: Instant) {
         self.heard_at = now;
         self.active_at = now;
+        self.silent = false;
+        self.doubted = false;
     }
 
     /// When the link came up.
@@ -103,6 +108,8 @@ impl Timers {
     #[inline]
     pub(super) fn heard(&mut self, now: Instant, command: CommandId) {
         self.heard_at = now;
+        self.silent = false;
+        self.doubted = false;
         self.enquires_unanswered = 0;
         if command.request() != CommandId::ENQUIRE_LINK {
             self.active_at = now;
@@ -115,6 +122,7 @@ impl Timers {
 
     pub(super) fn enquired(&mut self, now: Instant, sequence: u32) {
         self.enquire = Some(Asked { command: CommandId::ENQUIRE_LINK, sequence, at: now });
+        self.silent = true;
     }
 
     pub(super) fn drain(&mut self, now: Instant) {
@@ -143,33 +151,32 @@ impl Timers {
 
     /// A request of ours, sent at `sent_by` or before, is overdue. A peer that has said nothing since then is doubted
     /// until it does, and asked at once: it shall not cost another window.
-    pub(super) fn overdue(&mut self, now: Instant, sent_by: Instant) {
+    pub(super) fn overdue(&mut self, sent_by: Instant) {
         if self.heard_at <= sent_by && !self.settings.enquire_link.is_zero() {
-            self.doubted_at = now;
+            self.doubted = true;
         }
     }
 
     /// True while the peer may be dead.
     #[inline]
-    pub(super) fn is_doubted(&self) -> bool {
-        self.doubted_at > self.heard_at
+    pub(super) const fn is_doubted(&self) -> bool {
+        self.doubted
     }
 
     /// Silence is broken by an enquire_link at this instant; while one is unanswered, by no other.
     fn enquire_at(&self) -> Option<Instant> {
-        let waits = self.enquire.is_some_and(|asked| asked.at >= self.heard_at);
-        if self.settings.enquire_link.is_zero() || waits {
+        if self.settings.enquire_link.is_zero() || self.silent {
             return None;
         }
-        if self.is_doubted() {
-            return Some(self.doubted_at);
+        if self.doubted {
+            return Some(self.heard_at);
         }
         Some(self.heard_at.after(self.settings.enquire_link))
     }
 
     /// The peer is taken for dead when an enquire_link has been met by silence for the response time.
     fn dead_at(&self) -> Option<Instant> {
-        let asked = self.enquire.filter(|asked| asked.at >= self.heard_at)?;
+        let asked = self.enquire.filter(|_| self.silent)?;
         Some(asked.at.after(self.settings.response))
     }
 

@@ -343,13 +343,11 @@ impl Shard {
         let side = slot.side;
         let doubted = slot.session.is_doubted();
         let heard = slot.session.receive(now.mono, pdu, windows, out.to(id), counters);
+        if doubted {
+            self.on_sign_of_life(now, side, out);
+        }
         match heard {
-            Heard::Handled => {
-                if doubted {
-                    self.on_sign_of_life(now, side, out);
-                }
-                Flow::Next
-            }
+            Heard::Handled => Flow::Next,
             Heard::Unmatched => {
                 self.on_late(now, id, pdu, out);
                 Flow::Next

@@ -1,6 +1,6 @@
 //! MO and receipts on their way to an ESME that is slow, full, silent or away.
 
-use super::pdus::{answer, mo, refusal};
+use super::pdus::{answer, header, mo, refusal};
 use super::rig::{Rig, config};
 use crate::config::Config;
 use crate::counters::Ignored;
