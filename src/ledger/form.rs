@@ -82,7 +82,7 @@ impl FormLearner {
         for (at, entry) in ledger.with_key(carrier, key) {
             if matches(form, &entry.id, receipt_id) {
                 let exact = entry.id.as_slice() == receipt_id;
-                found.push((at, exact, entry.destination.agrees(destination)));
+                found.push((at, exact, entry.agrees(destination)));
             }
         }
         if let [(at, ..)] = found.as_slice() {
@@ -115,5 +115,5 @@ fn find_open(
             only = Some(at);
         }
     }
-    only.filter(|&at| ledger.get(at).is_some_and(|entry| entry.destination.agrees(destination)))
+    only.filter(|&at| ledger.get(at).is_some_and(|entry| entry.agrees(destination)))
 }

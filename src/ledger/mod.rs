@@ -19,6 +19,7 @@ use crate::time::Instant;
 use hashbrown::HashTable;
 use smallvec::SmallVec;
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 /// A carrier's id; most are short.
 pub type IdText = SmallVec<[u8; 24]>;
@@ -108,6 +109,41 @@ impl AddressTail {
     }
 }
 
+/// Where a message goes, as its receipts are compared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Destinations {
+    /// One number, or none.
+    One(AddressTail),
+    /// Those of a submit_multi.
+    Several(Arc<[AddressTail]>),
+}
+
+/// How far the receipts of one destination of a submit_multi have come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    Open,
+    WithEsme,
+    Done,
+}
+
+/// The destinations of a submit_multi.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Several {
+    tails: Arc<[AddressTail]>,
+    progress: Vec<Progress>,
+}
+
+/// What a receipt is to its message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Begun {
+    /// News for the ESME, of this destination.
+    News(u8),
+    /// The ESME has one like it and has not answered.
+    Busy,
+    /// The ESME has had the last word on it.
+    Over,
+}
+
 /// A message that a carrier accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
@@ -123,13 +159,14 @@ pub struct Entry {
     pub link: LinkId,
     /// Where the response ends in that session's output.
     pub mark: u64,
-    /// Its destination.
-    pub destination: AddressTail,
+    /// Its destination, when it is one.
+    destination: AddressTail,
+    several: Option<Box<Several>>,
     /// Final receipts that are still to come: 1, or the number of destinations of a submit_multi; 0 when none
     /// was asked for.
     pub awaited: u16,
     /// A final receipt is with the ESME, unanswered.
-    pub with_esme: bool,
+    with_esme: bool,
     /// The ESME has answered its last final receipt.
     pub done: bool,
     /// Until when the entry is kept.
@@ -141,6 +178,59 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// True when a receipt for this number may be its.
+    #[must_use]
+    pub fn agrees(&self, tail: AddressTail) -> bool {
+        match &self.several {
+            None => self.destination.agrees(tail),
+            Some(several) => several.tails.iter().any(|own| own.agrees(tail)),
+        }
+    }
+
+    /// A receipt for this number has come. One that is final, and news, is with the ESME from now on.
+    pub fn begin(&mut self, tail: AddressTail, is_final: bool) -> Begun {
+        if self.done {
+            return Begun::Over;
+        }
+        let Some(several) = &mut self.several else {
+            if is_final && self.with_esme {
+                return Begun::Busy;
+            }
+            self.with_esme |= is_final;
+            return Begun::News(0);
+        };
+        let of_number = several.tails.iter().zip(&several.progress).enumerate();
+        let mut of_number = of_number.filter(|(_, (own, _))| own.agrees(tail));
+        // The one of equal numbers that is least far.
+        let rank = |progress: Progress| match progress {
+            Progress::Open => 0,
+            Progress::WithEsme => 1,
+            Progress::Done => 2,
+        };
+        let first = of_number.by_ref().map(|(at, (_, progress))| (rank(*progress), at)).min();
+        match first {
+            None | Some((2, _)) => Begun::Over,
+            Some((1, _)) if is_final => Begun::Busy,
+            Some((_, at)) => {
+                if is_final && let Some(progress) = several.progress.get_mut(at) {
+                    *progress = Progress::WithEsme;
+                }
+                Begun::News(at as u8)
+            }
+        }
+    }
+
+    fn set(&mut self, destination: u8, to: Progress) {
+        match &mut self.several {
+            None => self.with_esme = false,
+            Some(several) => {
+                if let Some(progress) = several.progress.get_mut(usize::from(destination)) {
+                    *progress = to;
+                }
+            }
+        }
+    }
+
     /// When the message was accepted.
     #[must_use]
     pub fn accepted(&self) -> Instant {
@@ -170,8 +260,8 @@ pub struct NewEntry<'a> {
     pub link: LinkId,
     /// Where the response ends in that session's output.
     pub mark: u64,
-    /// Its destination.
-    pub destination: AddressTail,
+    /// Where it goes.
+    pub destination: &'a Destinations,
     /// Final receipts that were asked for.
     pub awaited: u16,
 }
@@ -219,7 +309,7 @@ struct Unsorted {
     esme: EsmeId,
     link: LinkId,
     mark: u64,
-    destination: AddressTail,
+    destination: Destinations,
 }
 
 fn id_hash(carrier: CarrierId, key: IdKey) -> u64 {
@@ -275,7 +365,7 @@ impl Ledger {
             esme: new.esme,
             link: new.link,
             mark: new.mark,
-            destination: new.destination,
+            destination: new.destination.clone(),
         });
     }
 
@@ -290,7 +380,7 @@ impl Ledger {
                 esme: kept.esme,
                 link: kept.link,
                 mark: kept.mark,
-                destination: kept.destination,
+                destination: &kept.destination,
                 awaited: 0,
             };
             self.insert(kept.at, &new);
@@ -341,6 +431,13 @@ impl Ledger {
         debug_assert!(place.entry.is_none());
         place.generation = place.generation.wrapping_add(1);
         let generation = place.generation;
+        let (destination, several) = match new.destination {
+            Destinations::One(tail) => (*tail, None),
+            Destinations::Several(tails) => {
+                let (tails, progress) = (Arc::clone(tails), vec![Progress::Open; tails.len()]);
+                (AddressTail::ANY, Some(Box::new(Several { tails, progress })))
+            }
+        };
         place.entry = Some(Entry {
             carrier: new.carrier,
             id: IdText::from_slice(new.id),
@@ -348,7 +445,8 @@ impl Ledger {
             esme: new.esme,
             link: new.link,
             mark: new.mark,
-            destination: new.destination,
+            destination,
+            several,
             awaited: new.awaited,
             with_esme: false,
             done: false,
@@ -426,11 +524,18 @@ impl Ledger {
         place.entry.as_mut().filter(|entry| entry.generation == key.generation)
     }
 
+    /// The ESME did not take a final receipt of this destination: it may come again.
+    pub fn receipt_back(&mut self, key: EntryKey, destination: u8) {
+        if let Some(entry) = self.get_mut(key) {
+            entry.set(destination, Progress::Open);
+        }
+    }
+
     /// The ESME answered a final receipt of this message with success: one fewer is awaited. With the last one the
     /// message is done; its entry is kept for a while among the recent ones, to know duplicates by.
-    pub fn receipt_done(&mut self, key: EntryKey) {
+    pub fn receipt_done(&mut self, key: EntryKey, destination: u8) {
         let Some(entry) = self.get_mut(key) else { return };
-        entry.with_esme = false;
+        entry.set(destination, Progress::Done);
         if entry.awaited > 1 {
             entry.awaited -= 1;
         } else if !entry.done {

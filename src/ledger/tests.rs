@@ -29,7 +29,7 @@ fn add_as(
             esme: EsmeId(esme),
             link: LinkId::default(),
             mark: 0,
-            destination: AddressTail::of(destination.as_bytes()),
+            destination: &Destinations::One(AddressTail::of(destination.as_bytes())),
             awaited: 1,
         },
     )
@@ -161,7 +161,7 @@ fn the_table_stays_within_its_bounds() {
     let mut ledger = Ledger::new();
     for n in 0..(LEDGER_RECENT_MAX as u32 + 5000) {
         let key = add(&mut ledger, A, &n.to_string(), 1, "1");
-        ledger.receipt_done(key);
+        ledger.receipt_done(key, 0);
     }
     assert!(ledger.len() <= LEDGER_RECENT_MAX + 2, "{}", ledger.len());
     assert_eq!(ledger.evicted(), 0);
@@ -173,7 +173,7 @@ fn one_message_without_a_receipt_does_not_hold_the_others() {
     let stuck = add(&mut ledger, A, "stuck", 1, "1");
     for n in 0..(4 * LEDGER_RECENT_MAX as u32) {
         let key = add(&mut ledger, A, &n.to_string(), 1, "1");
-        ledger.receipt_done(key);
+        ledger.receipt_done(key, 0);
     }
     assert!(ledger.get(stuck).is_some());
     assert!(ledger.len() <= LEDGER_RECENT_MAX + 3, "{}", ledger.len());
@@ -191,7 +191,7 @@ fn what_is_never_receipted_goes_after_72_hours() {
         esme: EsmeId(1),
         link: LinkId::default(),
         mark: 0,
-        destination: AddressTail::ANY,
+        destination: &Destinations::One(AddressTail::ANY),
         awaited: 1,
     };
     ledger.insert(at(72 * 3600 + 1), &entry);
@@ -212,7 +212,7 @@ fn a_message_that_nobody_asked_a_receipt_for_is_found_all_the_same() {
             esme: EsmeId(1),
             link: LinkId::default(),
             mark: 0,
-            destination: AddressTail::of(b"38267123456"),
+            destination: &Destinations::One(AddressTail::of(b"38267123456")),
             awaited: u16::from(n % 1000 == 0),
         };
         ledger.keep(at(1), &new);
@@ -232,4 +232,35 @@ fn a_message_that_nobody_asked_a_receipt_for_is_found_all_the_same() {
     assert!(!found(&ledger, LEDGER_UNSORTED_MAX + 1), "too old");
     assert!(found(&ledger, count - LEDGER_UNSORTED_MAX + 20) && found(&ledger, count - 1));
     assert!(ledger.len() <= LEDGER_RECENT_MAX + 100);
+}
+
+#[test]
+fn the_destinations_of_a_submit_multi_have_their_receipts_apart() {
+    let tail = |digits: &str| AddressTail::of(digits.as_bytes());
+    let tails = Destinations::Several([tail("38267000001"), tail("38267000002")].into());
+    let new = NewEntry {
+        carrier: A,
+        id: b"10",
+        given: Given::Carrier,
+        esme: EsmeId(1),
+        link: LinkId::default(),
+        mark: 0,
+        destination: &tails,
+        awaited: 2,
+    };
+    let (mut ledger, learner) = (Ledger::new(), FormLearner::new(None));
+    let key = ledger.insert(at(0), &new);
+    assert_eq!(find(&learner, &ledger, "10", "38267000003"), None, "somebody else's");
+    assert_eq!(find(&learner, &ledger, "16", "38267000002"), Some(key), "in another base");
+    let mut begin = |digits, is_final| ledger.get_mut(key).unwrap().begin(tail(digits), is_final);
+    assert_eq!(begin("38267000001", false), Begun::News(0));
+    assert_eq!(begin("38267000001", true), Begun::News(0));
+    assert_eq!(begin("38267000001", true), Begun::Busy);
+    assert_eq!(begin("38267000002", true), Begun::News(1));
+    ledger.receipt_done(key, 0);
+    ledger.receipt_back(key, 1);
+    let mut begin = |digits| ledger.get_mut(key).unwrap().begin(tail(digits), true);
+    assert_eq!((begin("38267000001"), begin("38267000002")), (Begun::Over, Begun::News(1)));
+    ledger.receipt_done(key, 1);
+    assert!(ledger.get(key).unwrap().done);
 }

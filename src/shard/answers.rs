@@ -183,7 +183,7 @@ impl Shard {
             esme: message.esme,
             link: message.link,
             mark: self.mark_of(message.esme, message.link, out),
-            destination: message.destination,
+            destination: &message.destination,
             awaited: message.awaited,
         };
         self.keep(now, &new, out);

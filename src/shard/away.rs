@@ -5,8 +5,8 @@
 //! well, but for what its answer needs.
 
 use super::Shard;
-use super::mail::{Indexed, Mail, NotTaken, Submit, Tag};
-use super::message::{IdFrom, Kind, Message, MessageKey, key_of_tag, tag_of};
+use super::mail::{Indexed, Mail, NotTaken, Submit, Submitted, Tag};
+use super::message::{IdFrom, Kind, Message, MessageKey, MultiKey, key_of_tag, tag_of};
 use super::mt::Body;
 use super::port::Outbox;
 use crate::counters::Reason;
@@ -40,14 +40,17 @@ impl Shard {
             debug_assert!(allowed, "placed before");
         }
         let frame = self.retained.hand_out(frame);
-        let ordinary = message.kind == Kind::Submit;
-        let (esme, link, destination) = (message.esme, message.link, message.destination);
+        let what = match message.kind {
+            Kind::Submit => Submitted::Ordinary,
+            Kind::Part(multi) => Submitted::Part(tag_of(multi)),
+            Kind::Operation(_) | Kind::Plain | Kind::Guest(_) => Submitted::Plain,
+        };
+        let (esme, link, destination) = (message.esme, message.link, message.destination.clone());
         let (awaited, deadline) = (message.awaited, message.deadline);
         let key = self.messages.insert(message);
         let tag = tag_of(key);
         self.spend_room(carrier);
-        let submit =
-            Submit { tag, carrier, esme, link, given, destination, awaited, ordinary, deadline, frame };
+        let submit = Submit { tag, carrier, esme, link, given, destination, awaited, what, deadline, frame };
         self.request(now, self.home_of(carrier), Mail::Submit(submit), out);
         key
     }
@@ -157,9 +160,29 @@ impl Shard {
             given: new.given,
             esme: new.esme,
             link: new.link,
+            destination: new.destination.clone(),
             awaited: new.awaited,
         };
         self.send_mail(now, self.home_of(new.carrier), Mail::Index(indexed), out);
+    }
+
+    /// A carrier accepted a part of a submit_multi after its time: its receipts are expected when that is answered.
+    pub(super) fn on_late_part(&mut self, now: Now, multi: Tag, indexed: Indexed, out: &mut Outbox) {
+        if let Some(multi) = self.multis.get_mut(key_of_tag::<MultiKey>(multi)) {
+            let Indexed { carrier, id, destination, awaited, .. } = indexed;
+            return multi.taken.push((carrier, id, destination, awaited));
+        }
+        let new = NewEntry {
+            carrier: indexed.carrier,
+            id: &indexed.id,
+            given: indexed.given,
+            esme: indexed.esme,
+            link: indexed.link,
+            mark: self.mark_of(indexed.esme, indexed.link, out),
+            destination: &indexed.destination,
+            awaited: indexed.awaited,
+        };
+        self.keep_at_home(now, &new, out);
     }
 
     /// Whether a 3.3 carrier, wherever it is at home, can be given this.

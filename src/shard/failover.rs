@@ -5,14 +5,15 @@
 //! time, one for an ESME that has gone, parts of one message on two carriers.
 
 use super::Shard;
-use super::message::{GuestKind, Kind, LateMessage, Message, MessageKey, key_of};
+use super::mail::{Indexed, Mail};
+use super::message::{GuestKind, Kind, LateMessage, Message, MessageKey, key_of, tag_of};
 use super::mt::{Body, has_room, id_of, takes_now};
 use super::port::Outbox;
 use crate::carrier::Carrier;
 use crate::carrier::settings::OnStatus;
 use crate::counters::Reason;
 use crate::ids::{CarrierId, EsmeId, LinkId, PoolId};
-use crate::ledger::NewEntry;
+use crate::ledger::{IdText, NewEntry};
 use crate::route::health::Outcome;
 use crate::route::settings::OnUnknown;
 use crate::session::Owner;
@@ -306,12 +307,17 @@ impl Shard {
     /// Keeps what a late answer to an overdue request would need.
     pub(super) fn keep_late(&mut self, link: LinkId, sequence: u32, owner: Owner) {
         let key: MessageKey = key_of(owner);
-        let has_receipts = |message: &&Message| match message.kind {
-            Kind::Submit => true,
-            Kind::Guest(guest) => guest.what == GuestKind::Ordinary,
-            Kind::Part(_) | Kind::Operation(_) | Kind::Plain => false,
+        let Some(message) = self.messages.get(key) else { return };
+        let multi = match message.kind {
+            Kind::Submit => None,
+            Kind::Part(multi) => Some((self.position.shard, tag_of(multi))),
+            Kind::Guest(guest) => match guest.what {
+                GuestKind::Ordinary => None,
+                GuestKind::Part(multi) => Some((guest.from, multi)),
+                GuestKind::Plain | GuestKind::Operation => return,
+            },
+            Kind::Operation(_) | Kind::Plain => return,
         };
-        let Some(message) = self.messages.get(key).filter(has_receipts) else { return };
         let v33 = self.carriers.get(message.carrier.index()).is_some_and(super::mt::is_v33);
         let data = message.command == CommandId::DATA_SM;
         let late = LateMessage {
@@ -320,8 +326,9 @@ impl Shard {
             esme: message.esme,
             link: message.link,
             id_from: message.id_from,
-            destination: message.destination,
+            destination: message.destination.clone(),
             awaited: message.awaited,
+            multi,
         };
         self.late.keep(link, sequence, late);
     }
@@ -338,6 +345,15 @@ impl Shard {
             return;
         }
         let given = self.given(now, late.id_from);
+        if let Some(cells) = self.counters.carriers.get(late.carrier.index()) {
+            cells.late.bump();
+        }
+        if let Some((owner, multi)) = late.multi {
+            let LateMessage { carrier, esme, link, destination, awaited, .. } = late;
+            let indexed =
+                Indexed { carrier, id: IdText::from_slice(id), given, esme, link, destination, awaited };
+            return self.send_mail(now, owner, Mail::LatePart { multi, indexed }, out);
+        }
         let new = NewEntry {
             carrier: late.carrier,
             id,
@@ -345,12 +361,9 @@ impl Shard {
             esme: late.esme,
             link: late.link,
             mark: self.mark_of(late.esme, late.link, out),
-            destination: late.destination,
+            destination: &late.destination,
             awaited: late.awaited,
         };
         self.keep(now, &new, out);
-        if let Some(cells) = self.counters.carriers.get(late.carrier.index()) {
-            cells.late.bump();
-        }
     }
 }

@@ -4,7 +4,7 @@
 //! octets with it unless the carrier accepted it. Never: decides where else it could go.
 
 use super::Shard;
-use super::mail::{Indexed, Mail, NotTaken, Submit, Tag};
+use super::mail::{Indexed, Mail, NotTaken, Submit, Submitted, Tag};
 use super::message::{Guest, GuestKind, IdFrom, Kind, Message, MessageKey};
 use super::mt::{Body, has_room, id_of, takes_now};
 use super::operations::Operation;
@@ -12,7 +12,7 @@ use super::port::Outbox;
 use crate::carrier::settings::OnStatus;
 use crate::counters::Reason;
 use crate::ids::{CarrierId, EsmeId, LinkId, ShardId};
-use crate::ledger::{AddressTail, NewEntry};
+use crate::ledger::{AddressTail, Destinations, NewEntry};
 use crate::smpp::frame::Pdu;
 use crate::smpp::status::CommandStatus;
 use crate::time::{Instant, Now};
@@ -36,7 +36,7 @@ impl Shard {
             refusal: CommandStatus::OK,
             part: None,
             id_from: IdFrom::Carrier,
-            destination: AddressTail::ANY,
+            destination: Destinations::One(AddressTail::ANY),
             awaited: 0,
             deadline: now.mono,
             away: false,
@@ -52,7 +52,11 @@ impl Shard {
             debug_assert!(false, "shards send whole PDUs");
             return self.retained.release(frame);
         };
-        let what = if submit.ordinary { GuestKind::Ordinary } else { GuestKind::Other };
+        let what = match submit.what {
+            Submitted::Ordinary => GuestKind::Ordinary,
+            Submitted::Part(multi) => GuestKind::Part(multi),
+            Submitted::Plain => GuestKind::Plain,
+        };
         let guest = Guest { from, tag: submit.tag, what };
         let mut message = self.guest(now, guest, submit.esme, submit.link, &pdu);
         message.carrier = carrier;
@@ -218,7 +222,7 @@ impl Shard {
             esme: indexed.esme,
             link: indexed.link,
             mark: 0,
-            destination: AddressTail::ANY,
+            destination: &indexed.destination,
             awaited: indexed.awaited,
         };
         self.keep(now, &new, out);

@@ -12,7 +12,7 @@
 
 use crate::counters::Reason;
 use crate::ids::{CarrierId, EsmeId, LinkId, ListenerId};
-use crate::ledger::{AddressTail, Given, IdText};
+use crate::ledger::{Destinations, Given, IdText};
 use crate::smpp::message_state::MessageState;
 use crate::smpp::status::CommandStatus;
 use crate::time::Instant;
@@ -106,6 +106,13 @@ pub enum Mail {
     },
     /// A message that a carrier of yours accepted may get its receipts from now on.
     Index(Indexed),
+    /// A carrier of mine accepted a part of this submit_multi after its time.
+    LatePart {
+        /// Of the submit_multi.
+        multi: Tag,
+        /// What `Mail::Index` is to say once that was answered.
+        indexed: Indexed,
+    },
     /// A session of mine is gone: what waits for it need not be sent.
     SessionGone(LinkId),
     /// A carrier of mine can send again: what waits in vain elsewhere may come.
@@ -140,6 +147,7 @@ impl Mail {
             | Self::Deliver(_)
             | Self::Alert { .. }
             | Self::Index(_)
+            | Self::LatePart { .. }
             | Self::SessionGone(_)
             | Self::CarrierUp
             | Self::LinkGone { .. }
@@ -163,16 +171,26 @@ pub struct Submit {
     /// The id that the ESME gets.
     pub given: Given,
     /// How its receipts are compared.
-    pub destination: AddressTail,
+    pub destination: Destinations,
     /// Final receipts asked for.
     pub awaited: u16,
-    /// It may wait when it is throttled, and its receipts are expected as soon as it is accepted. Otherwise, for a part
-    /// of a submit_multi or what is no submit, neither; `Mail::Index` may follow.
-    pub ordinary: bool,
+    /// What it is.
+    pub what: Submitted,
     /// When it must be answered.
     pub deadline: Instant,
     /// The PDU.
     pub frame: Vec<u8>,
+}
+
+/// What goes to a carrier of another shard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Submitted {
+    /// It may wait when it is throttled, and its receipts are expected as soon as it is accepted.
+    Ordinary,
+    /// A part of this submit_multi of the sender's: neither. `Mail::Index` follows when that was answered.
+    Part(Tag),
+    /// No submit: neither.
+    Plain,
 }
 
 /// Why a carrier's home gives a message back.
@@ -225,6 +243,8 @@ pub struct Indexed {
     pub esme: EsmeId,
     /// The session that submitted it.
     pub link: LinkId,
+    /// How its receipts are compared.
+    pub destination: Destinations,
     /// Final receipts asked for.
     pub awaited: u16,
 }

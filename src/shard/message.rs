@@ -3,7 +3,7 @@
 
 use super::mail::Tag;
 use crate::ids::{CarrierId, EsmeId, LinkId, PoolId, ShardId};
-use crate::ledger::{AddressTail, EntryKey, Given, IdText};
+use crate::ledger::{Destinations, EntryKey, Given, IdText};
 use crate::limits::{LATE_MAX, RETAINED_BUFFER_MAX, RETAINED_BUFFERS_KEPT, RETAINED_MAX};
 use crate::route::affinity::Key as PartsKey;
 use crate::session::Owner;
@@ -79,9 +79,10 @@ pub(super) struct Guest {
 /// What a guest is, as far as its reply goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum GuestKind {
-    /// See `mail::Submit`.
+    /// See `mail::Submitted`.
     Ordinary,
-    Other,
+    Part(Tag),
+    Plain,
     /// Its octets were rewritten for the carrier; the owner has its own.
     Operation,
 }
@@ -109,7 +110,7 @@ pub(super) struct Message {
     /// The long message that it is a part of, and its number.
     pub(super) part: Option<(PartsKey, u8)>,
     pub(super) id_from: IdFrom,
-    pub(super) destination: AddressTail,
+    pub(super) destination: Destinations,
     /// Final receipts asked for.
     pub(super) awaited: u16,
     /// It is answered by then.
@@ -131,8 +132,10 @@ pub(super) struct LateMessage {
     pub(super) esme: EsmeId,
     pub(super) link: LinkId,
     pub(super) id_from: IdFrom,
-    pub(super) destination: AddressTail,
+    pub(super) destination: Destinations,
     pub(super) awaited: u16,
+    /// The submit_multi that it is a part of, and whose.
+    pub(super) multi: Option<(ShardId, Tag)>,
 }
 
 /// The latest of them, bounded.
@@ -176,8 +179,8 @@ pub(super) struct Multi {
     pub(super) failed: Vec<u8>,
     pub(super) failures: u32,
     pub(super) first_failure: CommandStatus,
-    /// Who accepted parts, with their ids and the receipts that are awaited.
-    pub(super) taken: Vec<(CarrierId, IdText, u16)>,
+    /// Who accepted parts, with their ids, destinations and the receipts that are awaited.
+    pub(super) taken: Vec<(CarrierId, IdText, Destinations, u16)>,
 }
 
 pub(super) type Multis = SlotMap<MultiKey, Multi>;
@@ -207,8 +210,9 @@ pub(super) struct Delivery {
     pub(super) known_as: Option<IdText>,
     /// Where the response of a receipt's message ends, and in which stream.
     pub(super) written: Option<(LinkId, u64)>,
-    /// A receipt that ends its message.
+    /// A receipt that ends its message, or this destination of it.
     pub(super) is_final: bool,
+    pub(super) destination: u8,
     /// What a receipt says.
     pub(super) state: MessageState,
     /// The PDU, while another session may have to be tried.

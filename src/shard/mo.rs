@@ -337,6 +337,7 @@ pub(super) fn delivery_of(link: LinkId, carrier: CarrierId, esme: EsmeId, pdu: &
         known_as: None,
         written: None,
         is_final: false,
+        destination: 0,
         state: MessageState::Unknown,
         frame: Vec::new(),
         until: Instant::ZERO,

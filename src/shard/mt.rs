@@ -14,7 +14,7 @@ use crate::carrier::Carrier;
 use crate::counters::Reason;
 use crate::esme::settings::{MessageIdSource, WindowOver};
 use crate::ids::{CarrierId, EsmeId, LinkId, PoolId};
-use crate::ledger::AddressTail;
+use crate::ledger::{AddressTail, Destinations};
 use crate::route::affinity::{Ends, Key as PartsKey};
 use crate::route::{Ask, Path};
 use crate::smpp::broadcast::BroadcastSm;
@@ -187,7 +187,7 @@ impl Shard {
         let pool = self.pool_for(esme, target.source, target.destination)?;
         let mut message = self.message(now, id, esme, pdu, Kind::Submit);
         message.pool = Some(pool);
-        message.destination = AddressTail::of(target.destination);
+        message.destination = Destinations::One(AddressTail::of(target.destination));
         message.awaited = u16::from(receipts_asked(target.registered_delivery));
         message.part = self.part_key(esme, &target.body);
         self.dispatch(now, message, pdu, &target.body, out).map(|_| ())
@@ -243,7 +243,7 @@ impl Shard {
             refusal: CommandStatus::OK,
             part: None,
             id_from: self.id_from(id, esme),
-            destination: AddressTail::ANY,
+            destination: Destinations::One(AddressTail::ANY),
             awaited: 0,
             deadline: now.mono.after(timeout),
             away: false,

@@ -10,7 +10,7 @@ use super::mt::{Body, receipts_asked};
 use super::port::Outbox;
 use crate::counters::{Ignored, Reason};
 use crate::ids::{EsmeId, LinkId, PoolId};
-use crate::ledger::{AddressTail, IdText, NewEntry};
+use crate::ledger::{AddressTail, Destinations, IdText, NewEntry};
 use crate::smpp::command::CommandId;
 use crate::smpp::frame::{Pdu, write_pdu};
 use crate::smpp::multi::{Destination, SubmitMulti, SubmitMultiResp, Unsuccess};
@@ -43,6 +43,7 @@ impl Shard {
                 let mut message = self.message(now, id, esme, pdu, Kind::Submit);
                 message.pool = Some(group.pool);
                 message.awaited = if awaits { u16::from(group.count) } else { 0 };
+                message.destination = tails_of(&multi);
                 self.dispatch(now, message, pdu, &Body::Multi(multi), out).map(|_| ())
             }
             _ => {
@@ -142,6 +143,12 @@ impl Shard {
         message.pool = Some(group.pool);
         let awaits = receipts_asked(multi.content.registered_delivery);
         message.awaited = if awaits { u16::from(group.count) } else { 0 };
+        if let Some(multi) = self.multis.get(key) {
+            message.id_from = IdFrom::Already(multi.given);
+        }
+        if let Ok(part) = SubmitMulti::parse(&pdu) {
+            message.destination = tails_of(&part);
+        }
         match self.dispatch(now, message, &pdu, &Body::again(&pdu), out) {
             Ok(message) => self.keep_frame(message, frame),
             Err((status, reason)) => {
@@ -197,7 +204,8 @@ impl Shard {
         if let Some(multi) = self.multis.get_mut(key) {
             multi.accepted = true;
             if let Some(id) = response.message_id.filter(|id| !id.is_empty()) {
-                multi.taken.push((message.carrier, IdText::from_slice(id), message.awaited));
+                let (id, destination) = (IdText::from_slice(id), message.destination.clone());
+                multi.taken.push((message.carrier, id, destination, message.awaited));
             }
         }
         self.part_done(now, key, out);
@@ -234,7 +242,7 @@ impl Shard {
 
     /// Only now: a receipt must not come before the response.
     fn index_parts(&mut self, now: Now, multi: Multi, out: &mut Outbox) {
-        for (carrier, id, awaited) in &multi.taken {
+        for (carrier, id, destination, awaited) in &multi.taken {
             let new = NewEntry {
                 carrier: *carrier,
                 id,
@@ -242,12 +250,21 @@ impl Shard {
                 esme: multi.esme,
                 link: multi.link,
                 mark: out.position(multi.link),
-                destination: AddressTail::ANY,
+                destination,
                 awaited: *awaited,
             };
             self.keep_at_home(now, &new, out);
         }
     }
+}
+
+/// How the receipts of its destinations are compared; those of a list may be for any number.
+fn tails_of(multi: &SubmitMulti<'_>) -> Destinations {
+    let tails = multi.destinations.iter().map(|destination| match destination {
+        Destination::Address(address) => AddressTail::of(address.digits),
+        Destination::List(_) => AddressTail::ANY,
+    });
+    Destinations::Several(tails.collect())
 }
 
 const fn address_of<'a>(destination: &Destination<'a>) -> Address<'a> {

@@ -200,9 +200,9 @@ impl Shard {
     fn settle_entry(&mut self, delivery: &Delivery, ok: bool) {
         let Some(entry) = delivery.entry.filter(|_| delivery.is_final) else { return };
         if ok {
-            self.ledger.receipt_done(entry);
-        } else if let Some(entry) = self.ledger.get_mut(entry) {
-            entry.with_esme = false;
+            self.ledger.receipt_done(entry, delivery.destination);
+        } else {
+            self.ledger.receipt_back(entry, delivery.destination);
         }
     }
 

@@ -10,7 +10,7 @@ use super::port::Outbox;
 use super::timers::Timer;
 use crate::counters::Match;
 use crate::ids::{CarrierId, LinkId};
-use crate::ledger::{AddressTail, EntryKey, Given};
+use crate::ledger::{AddressTail, Begun, EntryKey, Given};
 use crate::limits::{MESSAGE_ID_MAX, PARKED_MAX, RECEIPT_PARK};
 use crate::smpp::frame::Pdu;
 use crate::smpp::id_form::response_key;
@@ -32,7 +32,10 @@ impl Shard {
         out: &mut Outbox,
     ) {
         match self.find_message(carrier, receipt, delivered) {
-            Some(entry) => self.give_receipt(now, link, carrier, entry, receipt, pdu, out),
+            Some(entry) => {
+                let tail = AddressTail::of(delivered.source());
+                self.give_receipt(now, link, carrier, entry, (receipt, tail), pdu, out);
+            }
             None => self.park(now, link, carrier, receipt, pdu, out),
         }
     }
@@ -65,25 +68,27 @@ impl Shard {
         link: LinkId,
         carrier: CarrierId,
         key: EntryKey,
-        receipt: &Receipt<'_>,
+        (receipt, tail): (&Receipt<'_>, AddressTail),
         pdu: &Pdu<'_>,
         out: &mut Outbox,
     ) {
         let Some(entry) = self.ledger.get_mut(key) else { return };
         let is_final = !receipt.intermediate;
-        if entry.done {
-            // State only goes forward: after the final receipt nothing more is news.
-            self.count_receipt(carrier, Match::Duplicate, receipt.state);
-            let (command, sequence) = (pdu.command_id(), pdu.sequence_number());
-            return self.answer_delivery(now, link, command, sequence, CommandStatus::OK, out);
-        }
-        if is_final && entry.with_esme && entry.awaited <= 1 {
-            // The ESME has not answered it yet: whether this one is needed is not known.
-            self.count_receipt(carrier, Match::Duplicate, receipt.state);
-            return self.refuse_delivery(now, link, pdu.command_id(), pdu.sequence_number(), out);
-        }
         let esme = entry.esme;
-        entry.with_esme |= is_final;
+        let destination = match entry.begin(tail, is_final) {
+            Begun::News(destination) => destination,
+            Begun::Over => {
+                // State only goes forward: after the final receipt nothing more is news.
+                self.count_receipt(carrier, Match::Duplicate, receipt.state);
+                let (command, sequence) = (pdu.command_id(), pdu.sequence_number());
+                return self.answer_delivery(now, link, command, sequence, CommandStatus::OK, out);
+            }
+            Begun::Busy => {
+                // The ESME has not answered it yet: whether this one is needed is not known.
+                self.count_receipt(carrier, Match::Duplicate, receipt.state);
+                return self.refuse_delivery(now, link, pdu.command_id(), pdu.sequence_number(), out);
+            }
+        };
         if is_final && let Some(cells) = self.counters.carriers.get(carrier.index()) {
             cells.receipt_spans.add(now.mono.since(entry.accepted()));
         }
@@ -98,6 +103,7 @@ impl Shard {
         // Not before the message's response was written, unless it goes behind it in the same stream.
         delivery.written = Some((entry.link, entry.mark));
         delivery.is_final = is_final;
+        delivery.destination = destination;
         delivery.state = receipt.state.unwrap_or(MessageState::Unknown);
         let here = self.position.homes.of_esme(esme) == self.position.shard;
         let Err(status) = self.give(now, delivery, pdu, out) else {
@@ -106,10 +112,8 @@ impl Shard {
             }
             return;
         };
-        if let Some(entry) = self.ledger.get_mut(key)
-            && is_final
-        {
-            entry.with_esme = false;
+        if is_final {
+            self.ledger.receipt_back(key, destination);
         }
         self.answer_delivery(now, link, pdu.command_id(), pdu.sequence_number(), status, out);
     }
@@ -160,7 +164,8 @@ impl Shard {
             if let Some(slot) = self.link_mut(link) {
                 slot.parked -= 1;
             }
-            self.give_receipt(now, link, carrier, entry, &receipt, &pdu, out);
+            let tail = AddressTail::of(delivered.source());
+            self.give_receipt(now, link, carrier, entry, (&receipt, tail), &pdu, out);
             self.retained.release(frame);
         }
         self.count_parked(carrier);

@@ -38,8 +38,6 @@ pub(crate) struct Dlr {
     offers: u32,
     /// It is offered until it is taken.
     insists: bool,
-    /// Its message has receipts of other handsets besides: it is never said twice.
-    shared: bool,
 }
 
 /// What a request for handsets says.
@@ -184,8 +182,7 @@ impl World {
             answered = if self.prng.chance(1, 3) { sequence - 1 } else { sequence + 5000 };
         }
         let mut answer = Vec::new();
-        let shared = pdu.command_id() == CommandId::SUBMIT_MULTI;
-        if shared {
+        if pdu.command_id() == CommandId::SUBMIT_MULTI {
             let refused: Vec<_> =
                 taken.numbers.extract_if(.., |_| self.net.faults.strike(Kind::PartlyRefused)).collect();
             write_pdu(&mut answer, command, CommandStatus::OK, answered, |out| {
@@ -213,7 +210,6 @@ impl World {
                 stat: ["DELIVRD", "DELIVRD", "UNDELIV", "EXPIRED"][self.prng.below(4) as usize],
                 offers: 0,
                 insists: true,
-                shared,
             };
             self.plan_receipts(dlr);
         }
@@ -236,7 +232,7 @@ impl World {
         } else {
             self.net.millis(100, 4000)
         };
-        if !dlr.shared && self.net.faults.strike(Kind::ReceiptTwice) {
+        if self.net.faults.strike(Kind::ReceiptTwice) {
             let again = self.net.millis(100, 8000);
             self.net.later(again, Turn::Receipt(dlr.clone()));
         }
@@ -281,7 +277,7 @@ impl World {
     pub(crate) fn delivery_overdue(&mut self, wire: WireId, sequence: u32) {
         let mut carriers = self.carriers.iter_mut();
         let dlr = carriers.find_map(|carrier| carrier.offered.remove(&(wire, sequence)));
-        if let Some(dlr) = dlr.filter(|dlr| !dlr.shared) {
+        if let Some(dlr) = dlr {
             self.offer_later(dlr);
         }
     }
@@ -362,7 +358,7 @@ impl World {
         let Some(wire) = self.pick(&among) else { return false };
         let id = self.setup.carriers[carrier].ids.first + 900_000_000 + self.prng.below(1000);
         let (number, stat) = (b"38267000001".to_vec(), "DELIVRD");
-        let dlr = Dlr { carrier, wire, id, number, stat, offers: 3, insists: false, shared: false };
+        let dlr = Dlr { carrier, wire, id, number, stat, offers: 3, insists: false };
         self.send_receipt(dlr);
         true
     }

@@ -260,8 +260,7 @@ impl Oracle {
         let message = &self.messages[message];
         message.parts.iter().filter(|part| part.numbers.iter().any(|of| of == number)).any(|part| {
             part.copies.iter().any(|copy| {
-                let known = copy.outcome == Outcome::Accepted
-                    || (copy.outcome == Outcome::AcceptedLate && !message.split);
+                let known = matches!(copy.outcome, Outcome::Accepted | Outcome::AcceptedLate);
                 let ids = &self.setup.carriers[copy.carrier].ids;
                 let form = ids.said || !ids.dense() || self.finals_taken[copy.carrier] >= FORM_KNOWN;
                 known && form && !copy.failed.iter().any(|failed| failed == number)

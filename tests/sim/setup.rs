@@ -162,9 +162,7 @@ impl Setup {
                 Script { v33, ids: Ids::draw(prng), data_in }
             })
             .collect();
-        let guessed = carriers.iter().any(|carrier| carrier.ids.dense() && !carrier.ids.said);
-        // Until a carrier's form is known, the receipts of a submit_multi are matched by their id alone.
-        let multi_in = if guessed { 0 } else { pick(prng, &[0, 4, 12]) };
+        let multi_in = pick(prng, &[0, 4, 12]);
         let traffic = Traffic {
             multi_in,
             data_in: pick(prng, &[0, 3, 10]),
