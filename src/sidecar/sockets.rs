@@ -160,3 +160,42 @@ impl<Io: AsyncWrite + Unpin> AsyncWrite for Held<Io> {
         Pin::new(&mut self.io).poll_shutdown(context)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::task::Waker;
+
+    /// Somebody connects whenever it is asked.
+    struct Always;
+
+    impl Listener for Always {
+        type Io = tokio::net::UnixStream;
+        type Addr = ();
+
+        async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+            (tokio::net::UnixStream::pair().unwrap().0, ())
+        }
+
+        fn local_addr(&self) -> std::io::Result<Self::Addr> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn no_more_connections_are_taken_than_there_are_places() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let mut bounded = Bounded::new(Always);
+            let mut held = Vec::new();
+            for _ in 0..CONNECTIONS_MAX {
+                held.push(bounded.accept().await.0);
+            }
+            let mut context = Context::from_waker(Waker::noop());
+            let mut next = Box::pin(bounded.accept());
+            assert!(next.as_mut().poll(&mut context).is_pending());
+            held.pop();
+            assert!(next.as_mut().poll(&mut context).is_ready());
+        });
+    }
+}
