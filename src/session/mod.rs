@@ -215,6 +215,12 @@ impl Session {
         direction && !self.unbind_wanted && self.window.has_room() && !self.timers.is_doubted()
     }
 
+    /// True while an enquire_link is not answered and nothing else was heard: with the next PDU `deadline` is earlier.
+    #[must_use]
+    pub fn is_silent(&self) -> bool {
+        self.timers.is_silent()
+    }
+
     /// True while nothing is sent because a request is overdue and the peer has been silent since.
     #[must_use]
     pub fn is_doubted(&self) -> bool {

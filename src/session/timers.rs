@@ -163,6 +163,12 @@ impl Timers {
         self.doubted
     }
 
+    /// True while an enquire_link has been met by silence: what is heard next brings the deadline forward.
+    #[inline]
+    pub(super) const fn is_silent(&self) -> bool {
+        self.silent
+    }
+
     /// Silence is broken by an enquire_link at this instant; while one is unanswered, by no other.
     fn enquire_at(&self) -> Option<Instant> {
         if self.settings.enquire_link.is_zero() || self.silent {

@@ -341,8 +341,11 @@ impl Shard {
         let slot = links.get_mut(id.index()).and_then(Option::as_mut).filter(|slot| slot.id == id);
         let Some(slot) = slot else { return Flow::Stop };
         let side = slot.side;
-        let doubted = slot.session.is_doubted();
+        let (silent, doubted) = (slot.session.is_silent(), slot.session.is_doubted());
         let heard = slot.session.receive(now.mono, pdu, windows, out.to(id), counters);
+        if silent {
+            self.arm(id);
+        }
         if doubted {
             self.on_sign_of_life(now, side, out);
         }

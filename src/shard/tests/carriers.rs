@@ -242,3 +242,20 @@ fn a_drain_of_nothing_ends_at_once_and_dials_no_more() {
     rig.advance(Duration::from_secs(100));
     assert!(rig.dials.is_empty());
 }
+
+#[test]
+fn who_answers_is_asked_again_after_the_interval_and_not_later() {
+    let mut config = config(&["acme"], &["alpha"]);
+    config.esmes[0].enquire_link_interval = Duration::from_millis(50);
+    config.carriers[0].enquire_link_interval = Duration::from_millis(50);
+    let mut rig = Rig::up(config);
+    let (link, alpha) = (rig.trx("acme"), rig.carrier(0));
+    for _ in 0..5 {
+        rig.advance(Duration::from_millis(51));
+        for peer in [link, alpha] {
+            let asked = rig.one(peer);
+            assert_eq!(asked.command(), CommandId::ENQUIRE_LINK);
+            rig.send(peer, &header(CommandId::ENQUIRE_LINK_RESP, CommandStatus::OK, asked.sequence()));
+        }
+    }
+}
