@@ -37,17 +37,20 @@ fn count() {
 
 // SAFETY: every call is the system allocator's; counting touches a cell of this thread and allocates nothing.
 unsafe impl GlobalAlloc for Counting {
+    // SAFETY: it passes everything on.
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count();
         // SAFETY: as the caller promises.
         unsafe { System.alloc(layout) }
     }
 
+    // SAFETY: it passes everything on.
     unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
         // SAFETY: as the caller promises.
         unsafe { System.dealloc(at, layout) }
     }
 
+    // SAFETY: it passes everything on.
     unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         count();
         // SAFETY: as the caller promises.
