@@ -203,7 +203,7 @@ impl Timers {
                 [Some(self.born.after(self.settings.session_init)), self.control_at(), None, None, None, None]
             }
             State::Bound(_) | State::Unbinding => [
-                self.enquire_at(),
+                self.enquire_at().filter(|_| state != State::Unbinding),
                 self.dead_at(),
                 self.inactive_at(),
                 self.control_at(),
@@ -237,6 +237,7 @@ impl Timers {
             self.inactive = true;
             return Some(Due::Inactive);
         }
-        due(self.enquire_at()).then_some(Due::Enquire)
+        // Whoever was told unbind answers that, or is gone.
+        (state != State::Unbinding && due(self.enquire_at())).then_some(Due::Enquire)
     }
 }
