@@ -172,23 +172,12 @@ impl Shard {
             let Indexed { carrier, id, destination, awaited, .. } = indexed;
             return multi.taken.push((carrier, id, destination, awaited));
         }
-        let new = NewEntry {
-            carrier: indexed.carrier,
-            id: &indexed.id,
-            given: indexed.given,
-            esme: indexed.esme,
-            link: indexed.link,
-            mark: self.mark_of(indexed.esme, indexed.link, out),
-            destination: &indexed.destination,
-            awaited: indexed.awaited,
-        };
+        let new = indexed.entry(self.mark_of(indexed.esme, indexed.link, out));
         self.keep_at_home(now, &new, out);
     }
 
     /// Whether a 3.3 carrier, wherever it is at home, can be given this.
     pub(super) fn fits_at(&self, carrier: CarrierId, command: CommandId, body: &Body<'_>) -> bool {
-        self.carriers
-            .get(carrier.index())
-            .is_some_and(|state| !super::mt::is_v33(state) || body.fits_v33(command))
+        self.carriers.get(carrier.index()).is_some_and(|state| super::mt::fits(state, command, body))
     }
 }

@@ -12,36 +12,14 @@ use super::port::Outbox;
 use crate::carrier::settings::OnStatus;
 use crate::counters::Reason;
 use crate::ids::{CarrierId, EsmeId, LinkId, ShardId};
-use crate::ledger::{AddressTail, Destinations, NewEntry};
 use crate::smpp::frame::Pdu;
 use crate::smpp::status::CommandStatus;
 use crate::time::{Instant, Now};
-use smallvec::SmallVec;
 
 impl Shard {
     fn guest(&mut self, now: Now, guest: Guest, esme: EsmeId, link: LinkId, pdu: &Pdu<'_>) -> Message {
         self.serial += 1;
-        Message {
-            kind: Kind::Guest(guest),
-            esme,
-            link,
-            sequence: pdu.sequence_number(),
-            command: pdu.command_id(),
-            carrier: CarrierId(0),
-            pool: None,
-            attempts: 0,
-            tried: SmallVec::new(),
-            sent_at: now.mono,
-            serial: self.serial,
-            refusal: CommandStatus::OK,
-            part: None,
-            id_from: IdFrom::Carrier,
-            destination: Destinations::One(AddressTail::ANY),
-            awaited: 0,
-            deadline: now.mono,
-            away: false,
-            frame: Vec::new(),
-        }
+        Message::new(now.mono, Kind::Guest(guest), (esme, link), pdu, self.serial)
     }
 
     /// A message came for a carrier of ours.
@@ -215,16 +193,7 @@ impl Shard {
 
     /// A part of a submit_multi that a carrier of ours accepted may get its receipts.
     pub(super) fn on_index(&mut self, now: Now, indexed: &Indexed, out: &mut Outbox) {
-        let new = NewEntry {
-            carrier: indexed.carrier,
-            id: &indexed.id,
-            given: indexed.given,
-            esme: indexed.esme,
-            link: indexed.link,
-            mark: 0,
-            destination: &indexed.destination,
-            awaited: indexed.awaited,
-        };
+        let new = indexed.entry(0);
         self.keep(now, &new, out);
     }
 
@@ -264,6 +233,6 @@ impl Shard {
 
     /// Where the response of a message ends in its session's stream, as far as this shard knows.
     pub(super) fn mark_of(&self, esme: EsmeId, link: LinkId, out: &Outbox) -> u64 {
-        if self.position.homes.of_esme(esme) == self.position.shard { out.position(link) } else { 0 }
+        if self.is_own(esme) { out.position(link) } else { 0 }
     }
 }

@@ -12,7 +12,7 @@
 
 use crate::counters::Reason;
 use crate::ids::{CarrierId, EsmeId, LinkId, ListenerId};
-use crate::ledger::{Destinations, Given, IdText};
+use crate::ledger::{Destinations, Given, IdText, NewEntry};
 use crate::smpp::message_state::MessageState;
 use crate::smpp::status::CommandStatus;
 use crate::time::Instant;
@@ -247,6 +247,22 @@ pub struct Indexed {
     pub destination: Destinations,
     /// Final receipts asked for.
     pub awaited: u16,
+}
+
+impl Indexed {
+    /// For the index; `mark`: where its response ends in its session's stream.
+    pub(super) fn entry(&self, mark: u64) -> NewEntry<'_> {
+        NewEntry {
+            carrier: self.carrier,
+            id: &self.id,
+            given: self.given,
+            esme: self.esme,
+            link: self.link,
+            mark,
+            destination: &self.destination,
+            awaited: self.awaited,
+        }
+    }
 }
 
 /// A link on its way to another shard: what the core there needs besides the socket.

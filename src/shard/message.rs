@@ -3,11 +3,12 @@
 
 use super::mail::Tag;
 use crate::ids::{CarrierId, EsmeId, LinkId, PoolId, ShardId};
-use crate::ledger::{Destinations, EntryKey, Given, IdText};
+use crate::ledger::{AddressTail, Destinations, EntryKey, Given, IdText};
 use crate::limits::{LATE_MAX, RETAINED_BUFFER_MAX, RETAINED_BUFFERS_KEPT, RETAINED_MAX};
 use crate::route::affinity::Key as PartsKey;
 use crate::session::Owner;
 use crate::smpp::command::CommandId;
+use crate::smpp::frame::Pdu;
 use crate::smpp::message_state::MessageState;
 use crate::smpp::status::CommandStatus;
 use crate::time::Instant;
@@ -119,6 +120,39 @@ pub(super) struct Message {
     pub(super) away: bool,
     /// The PDU while it waits in a queue, or as long as its answer needs it.
     pub(super) frame: Vec<u8>,
+}
+
+impl Message {
+    /// One whose carrier is not known yet. Its id is the carrier's and it is answered at once, unless that is changed.
+    pub(super) fn new(
+        now: Instant,
+        kind: Kind,
+        (esme, link): (EsmeId, LinkId),
+        pdu: &Pdu<'_>,
+        serial: u64,
+    ) -> Self {
+        Self {
+            kind,
+            esme,
+            link,
+            sequence: pdu.sequence_number(),
+            command: pdu.command_id(),
+            carrier: CarrierId(0),
+            pool: None,
+            attempts: 0,
+            tried: SmallVec::new(),
+            sent_at: now,
+            serial,
+            refusal: CommandStatus::OK,
+            part: None,
+            id_from: IdFrom::Carrier,
+            destination: Destinations::One(AddressTail::ANY),
+            awaited: 0,
+            deadline: now,
+            away: false,
+            frame: Vec::new(),
+        }
+    }
 }
 
 pub(super) type Messages = SlotMap<MessageKey, Message>;

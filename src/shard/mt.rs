@@ -228,27 +228,10 @@ impl Shard {
         let account = self.accounts.get(esme.index());
         let timeout = account.map_or(core::time::Duration::ZERO, |account| account.settings.answer_timeout);
         self.serial += 1;
-        Message {
-            kind,
-            esme,
-            link: id,
-            sequence: pdu.sequence_number(),
-            command: pdu.command_id(),
-            carrier: CarrierId(0),
-            pool: None,
-            attempts: 0,
-            tried: SmallVec::new(),
-            sent_at: now.mono,
-            serial: self.serial,
-            refusal: CommandStatus::OK,
-            part: None,
-            id_from: self.id_from(id, esme),
-            destination: Destinations::One(AddressTail::ANY),
-            awaited: 0,
-            deadline: now.mono.after(timeout),
-            away: false,
-            frame: Vec::new(),
-        }
+        let mut message = Message::new(now.mono, kind, (esme, id), pdu, self.serial);
+        message.id_from = self.id_from(id, esme);
+        message.deadline = now.mono.after(timeout);
+        message
     }
 
     fn id_from(&self, id: LinkId, esme: EsmeId) -> IdFrom {
@@ -313,7 +296,7 @@ impl Shard {
         let path = balance.choose(pool, &ask, &mut |id| {
             carriers.get_mut(id.index()).is_some_and(|carrier| {
                 if away.contains(&id) {
-                    return !message.tried.contains(&id) && (!is_v33(carrier) || body.fits_v33(command));
+                    return !message.tried.contains(&id) && fits(carrier, command, body);
                 }
                 !message.tried.contains(&id)
                     && takes_now(carrier, now, command, body)
@@ -450,9 +433,12 @@ pub(super) fn takes_now(
     command: CommandId,
     body: &Body<'_>,
 ) -> bool {
-    carrier.queue.is_empty()
-        && carrier.pace.available(now) > 0
-        && (!is_v33(carrier) || body.fits_v33(command))
+    carrier.queue.is_empty() && carrier.pace.available(now) > 0 && fits(carrier, command, body)
+}
+
+/// Whether the carrier can be given such a message at all.
+pub(super) fn fits(carrier: &Carrier<MessageKey>, command: CommandId, body: &Body<'_>) -> bool {
+    !is_v33(carrier) || body.fits_v33(command)
 }
 
 /// The id that a carrier gave a message; empty when it gave none.

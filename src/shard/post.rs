@@ -8,7 +8,7 @@ use super::port::Outbox;
 use super::timers::Timer;
 use super::{Position, Shard};
 use crate::config::Config;
-use crate::ids::{CarrierId, ShardId};
+use crate::ids::{CarrierId, EsmeId, ShardId};
 use crate::limits::HINT_AGE;
 use crate::time::{Instant, Now};
 
@@ -75,6 +75,12 @@ impl Shard {
     #[inline]
     pub(super) fn is_here(&self, carrier: CarrierId) -> bool {
         self.home_of(carrier) == self.position.shard
+    }
+
+    /// True when the account's sessions are on this shard.
+    #[inline]
+    pub(super) fn is_own(&self, esme: EsmeId) -> bool {
+        self.position.homes.of_esme(esme) == self.position.shard
     }
 
     /// Every other shard.
@@ -215,8 +221,7 @@ impl Shard {
             return;
         };
         let (mut free, mut used) = (0u64, 0u64);
-        for (link, kind) in carrier.sessions().filter(|(_, kind)| kind.transmits()) {
-            debug_assert!(kind.transmits());
+        for (link, _) in carrier.sessions().filter(|(_, kind)| kind.transmits()) {
             let slot = links.get(link.index()).and_then(Option::as_ref).filter(|slot| slot.id == link);
             let Some(slot) = slot else { continue };
             let window = slot.session.window();

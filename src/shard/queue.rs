@@ -7,7 +7,7 @@
 use super::Shard;
 use super::mail::NotTaken;
 use super::message::{DeliveryKey, GuestKind, Kind, Message, MessageKey};
-use super::mt::{Body, has_room, is_v33};
+use super::mt::{Body, fits, has_room};
 use super::port::Outbox;
 use super::timers::Timer;
 use crate::counters::Reason;
@@ -94,7 +94,7 @@ impl Shard {
         for bound_only in [true, false] {
             let found = balance.choose(pool, &ask, &mut |id| {
                 let Some(carrier) = carriers.get(id.index()) else { return false };
-                let fits = !is_v33(carrier) || body.fits_v33(command);
+                let fits = fits(carrier, command, body);
                 fits_any |= fits;
                 sends_any |= carrier.may_ever_send();
                 let (open, up) = if position.homes.of_carrier(id) == own {

@@ -105,7 +105,7 @@ impl Shard {
         delivery.is_final = is_final;
         delivery.destination = destination;
         delivery.state = receipt.state.unwrap_or(MessageState::Unknown);
-        let here = self.position.homes.of_esme(esme) == self.position.shard;
+        let here = self.is_own(esme);
         let Err(status) = self.give(now, delivery, pdu, out) else {
             if here {
                 self.count_receipt(carrier, Match::Matched, receipt.state);

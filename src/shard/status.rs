@@ -168,7 +168,7 @@ impl Shard {
     fn status(&mut self, now: Instant) -> Status {
         let carriers = self.carriers_here().into_iter().filter_map(|index| self.carrier_status(now, index));
         let carriers = carriers.collect();
-        let own = |at: &usize| self.position.homes.of_esme(EsmeId::new(*at)) == self.position.shard;
+        let own = |at: &usize| self.is_own(EsmeId::new(*at));
         let own: Vec<usize> = (0..self.accounts.len()).filter(own).collect();
         let accounts = own.len();
         let (bound, idle): (Vec<_>, Vec<_>) =
