@@ -1,6 +1,7 @@
 //! Counters: single-writer cells, summed when read. Owns: the cells. Takes: an event that happened on the shard.
 //! Gives: numbers to whoever reads. Never: a lock, a read-modify-write on a shared line.
 
+use crate::time::Duration;
 use core::sync::atomic::{AtomicU64, Ordering};
 use crossbeam_utils::CachePadded;
 use std::sync::Arc;
@@ -198,6 +199,32 @@ pub const SPAN_BOUNDS_US: [u64; 19] = [
     2_500_000, 5_000_000, 10_000_000, 30_000_000, 60_000_000,
 ];
 
+/// For each number of bits: the bucket of the smallest number of microseconds that has so many.
+const FIRST_BUCKETS: [u8; 65] = {
+    let mut first = [0; 65];
+    let mut bits = 1;
+    while bits < first.len() {
+        let mut bucket = 0;
+        while bucket < SPAN_BOUNDS_US.len() && SPAN_BOUNDS_US[bucket] < 1 << (bits - 1) {
+            bucket += 1;
+        }
+        first[bits] = bucket as u8;
+        bits += 1;
+    }
+    first
+};
+
+/// The bucket of a span: a step or two from the first of its size, where a search takes five.
+#[inline]
+fn bucket_of(micros: u64) -> usize {
+    let bits = (u64::BITS - micros.leading_zeros()) as usize;
+    let mut bucket = usize::from(FIRST_BUCKETS.get(bits).copied().unwrap_or(0));
+    while SPAN_BOUNDS_US.get(bucket).is_some_and(|bound| *bound < micros) {
+        bucket += 1;
+    }
+    bucket
+}
+
 /// How long things took.
 #[derive(Debug, Default)]
 pub struct Spans {
@@ -208,9 +235,15 @@ pub struct Spans {
 impl Spans {
     /// One more took this long.
     #[inline]
-    pub fn add(&self, span: core::time::Duration) {
-        let micros = u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
-        self.buckets.at(SPAN_BOUNDS_US.partition_point(|bound| *bound < micros)).bump();
+    pub fn add(&self, span: Duration) {
+        self.add_nanos(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX));
+    }
+
+    /// One more took so many nanoseconds.
+    #[inline]
+    pub fn add_nanos(&self, nanos: u64) {
+        let micros = nanos / 1000;
+        self.buckets.at(bucket_of(micros)).bump();
         self.sum_us.add(micros);
     }
 
@@ -463,6 +496,19 @@ impl NodeCounters {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_span_is_in_the_first_bucket_that_holds_it() {
+        let near = |bound: &u64| [bound - 1, *bound, bound + 1];
+        let spans = SPAN_BOUNDS_US.iter().flat_map(near).chain([0, 1, 2, u64::MAX]);
+        for micros in spans {
+            assert_eq!(
+                bucket_of(micros),
+                SPAN_BOUNDS_US.partition_point(|bound| *bound < micros),
+                "{micros}"
+            );
+        }
+    }
 
     #[test]
     fn a_node_s_counters_are_the_sum_over_its_shards_and_those_of_accounts_are_one() {

@@ -35,19 +35,34 @@ pub enum Given {
     Short(u32),
 }
 
+/// Room for the text of one of our ids.
+#[derive(Clone, Copy, Default)]
+pub struct IdRoom {
+    decimal: itoa::Buffer,
+    hex: [u8; 8],
+}
+
 impl Given {
     /// As the ESME sees it; `None`: the carrier's.
     #[must_use]
     pub fn text(self) -> Option<IdText> {
-        use std::io::Write;
-        let mut text = IdText::new();
-        // Writing to a SmallVec cannot fail.
-        let _ = match self {
-            Self::Carrier => return None,
-            Self::Own(number) => write!(text, "{number}"),
-            Self::Short(number) => write!(text, "{number:08X}"),
-        };
-        Some(text)
+        self.text_in(&mut IdRoom::default()).map(IdText::from_slice)
+    }
+
+    /// The same, written into `room`.
+    #[inline]
+    pub fn text_in(self, room: &mut IdRoom) -> Option<&[u8]> {
+        const HEX: &[u8; 16] = b"0123456789ABCDEF";
+        match self {
+            Self::Carrier => None,
+            Self::Own(number) => Some(room.decimal.format(number).as_bytes()),
+            Self::Short(number) => {
+                for (place, octet) in room.hex.iter_mut().rev().enumerate() {
+                    *octet = HEX.get((number >> (4 * place)) as usize & 0xF).copied().unwrap_or_default();
+                }
+                Some(&room.hex)
+            }
+        }
     }
 
     /// What an ESME's text can stand for among our own ids.
@@ -87,6 +102,10 @@ impl AddressTail {
     /// The tail of an address.
     #[must_use]
     pub fn of(digits: &[u8]) -> Self {
+        const { assert!(ADDRESS_TAIL < size_of::<u64>()) };
+        if let Some((_, last)) = digits.split_last_chunk::<8>() {
+            return Self(u64::from_be_bytes(*last) & ((1 << (8 * ADDRESS_TAIL)) - 1));
+        }
         let from = digits.len().saturating_sub(ADDRESS_TAIL);
         let tail = digits.get(from..).unwrap_or_default();
         Self(tail.iter().fold(0, |packed, &octet| packed << 8 | u64::from(octet)))
@@ -292,24 +311,50 @@ pub struct Ledger {
     /// Those of them that do wait.
     awaited: usize,
     recent: VecDeque<EntryKey>,
-    /// Messages whose receipt nobody asked for, in no table: most are never looked for.
+    /// Messages to one number whose receipt nobody asked for, in no table: most are never looked for.
     unsorted: VecDeque<Unsorted>,
     /// Messages kept since somebody last looked for one.
     unlooked: usize,
     evicted: u64,
 }
 
-/// A message that is in no table yet.
+/// A message that is in no table yet. One is written per message and nearly never read: plain octets, 88 of them.
 #[derive(Debug)]
 struct Unsorted {
     at: Instant,
     carrier: CarrierId,
-    id: IdText,
-    given: Given,
     esme: EsmeId,
     link: LinkId,
     mark: u64,
-    destination: Destinations,
+    given: Given,
+    destination: AddressTail,
+    id_length: u8,
+    id: [u8; UNSORTED_ID],
+}
+
+/// The longest id of a message in no table; a longer one goes into the tables at once.
+const UNSORTED_ID: usize = 23;
+const _: () = assert!(size_of::<Unsorted>() <= 88);
+
+impl Unsorted {
+    /// `None` for what does not fit its plain form.
+    #[inline]
+    fn of(now: Instant, new: &NewEntry<'_>) -> Option<Self> {
+        let Destinations::One(destination) = *new.destination else { return None };
+        let mut id = [0; UNSORTED_ID];
+        id.get_mut(..new.id.len())?.copy_from_slice(new.id);
+        Some(Self {
+            at: now,
+            carrier: new.carrier,
+            esme: new.esme,
+            link: new.link,
+            mark: new.mark,
+            given: new.given,
+            destination,
+            id_length: new.id.len() as u8,
+            id,
+        })
+    }
 }
 
 fn id_hash(carrier: CarrierId, key: IdKey) -> u64 {
@@ -350,23 +395,18 @@ impl Ledger {
     #[inline]
     pub fn keep(&mut self, now: Instant, new: &NewEntry<'_>) {
         self.unlooked = self.unlooked.saturating_add(1);
-        if new.awaited > 0 || self.unlooked <= LEDGER_UNSORTED_MAX {
-            self.insert(now, new);
-            return;
+        let unsorted = new.awaited == 0 && self.unlooked > LEDGER_UNSORTED_MAX;
+        match Unsorted::of(now, new).filter(|_| unsorted) {
+            Some(plain) => {
+                if self.unsorted.len() >= LEDGER_UNSORTED_MAX {
+                    self.unsorted.pop_front();
+                }
+                self.unsorted.push_back(plain);
+            }
+            None => {
+                self.insert(now, new);
+            }
         }
-        if self.unsorted.len() >= LEDGER_UNSORTED_MAX {
-            self.unsorted.pop_front();
-        }
-        self.unsorted.push_back(Unsorted {
-            at: now,
-            carrier: new.carrier,
-            id: IdText::from_slice(new.id),
-            given: new.given,
-            esme: new.esme,
-            link: new.link,
-            mark: new.mark,
-            destination: new.destination.clone(),
-        });
     }
 
     /// Somebody looks for a message: whatever is kept can be found from now on. To be called before each search.
@@ -375,12 +415,12 @@ impl Ledger {
         while let Some(kept) = self.unsorted.pop_front() {
             let new = NewEntry {
                 carrier: kept.carrier,
-                id: &kept.id,
+                id: kept.id.get(..usize::from(kept.id_length)).unwrap_or_default(),
                 given: kept.given,
                 esme: kept.esme,
                 link: kept.link,
                 mark: kept.mark,
-                destination: &kept.destination,
+                destination: &Destinations::One(kept.destination),
                 awaited: 0,
             };
             self.insert(kept.at, &new);

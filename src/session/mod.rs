@@ -319,14 +319,14 @@ impl Session {
         self.window.abandon(pool)
     }
 
-    /// Takes a whole PDU. Answers of the session's own are appended to `out`.
+    /// Takes a whole PDU. Answers of the session's own are appended to what `out` gives, which is asked only then.
     #[inline]
-    pub fn receive(
+    pub fn receive<'o>(
         &mut self,
         now: Instant,
         pdu: &Pdu<'_>,
         pool: &mut WindowPool,
-        out: &mut Vec<u8>,
+        out: impl FnOnce() -> &'o mut Vec<u8>,
         counters: &ShardCounters,
     ) -> Heard {
         let command = pdu.command_id();
@@ -336,15 +336,16 @@ impl Session {
         }
         match command {
             CommandId::ENQUIRE_LINK => {
-                respond(out, pdu, CommandStatus::OK);
+                respond(out(), pdu, CommandStatus::OK);
                 Heard::Handled
             }
-            CommandId::UNBIND => self.on_unbind(now, pdu, out),
+            CommandId::UNBIND => self.on_unbind(now, pdu, out()),
             CommandId::BIND_RECEIVER | CommandId::BIND_TRANSMITTER | CommandId::BIND_TRANSCEIVER => {
-                self.on_bind(pdu, out, counters)
+                self.on_bind(pdu, out(), counters)
             }
-            CommandId::OUTBIND => self.on_outbind(pdu, out, counters),
-            _ => self.on_request(pdu, out, counters),
+            CommandId::OUTBIND => self.on_outbind(pdu, out(), counters),
+            CommandId::SUBMIT_SM if self.may_hear(command) => Heard::Request,
+            _ => self.on_request(pdu, out(), counters),
         }
     }
 

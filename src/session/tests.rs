@@ -55,7 +55,8 @@ impl Peer {
         let mut octets = Vec::new();
         write_header_only(&mut octets, command, status, sequence);
         let pdu = Pdu::whole(&octets).unwrap();
-        self.session.receive(self.now, &pdu, &mut self.pool, &mut self.out, &self.counters)
+        let Self { session, now, pool, out, counters, .. } = self;
+        session.receive(*now, &pdu, pool, || out, counters)
     }
 
     fn asks(&mut self, command: CommandId) -> Heard {

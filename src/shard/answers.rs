@@ -5,20 +5,45 @@
 //! another carrier.
 
 use super::Shard;
+use super::links::live_mut;
 use super::message::{IdFrom, Kind, Message, MessageKey, key_of};
-use super::mt::{id_of, write_response};
+use super::mt::Response;
 use super::port::Outbox;
 use crate::counters::{Ignored, Reason};
-use crate::ids::{CarrierId, LinkId};
-use crate::ledger::{Given, NewEntry};
+use crate::ids::{CarrierId, EsmeId, LinkId};
+use crate::ledger::{Given, IdRoom, NewEntry};
 use crate::route::health::Outcome;
-use crate::session::Owner;
+use crate::session::{Owner, Session};
 use crate::smpp::command::CommandId;
 use crate::smpp::frame::{Pdu, copy_with_sequence, write_header_only};
 use crate::smpp::status::CommandStatus;
 use crate::time::Now;
 
 impl Shard {
+    /// Answers a request, if its session is still there: `write` appends the answer and gives its status. The slot is
+    /// free then, a paused link may go on.
+    #[inline]
+    pub(super) fn answer_with(
+        &mut self,
+        now: Now,
+        (link, esme, command): (LinkId, EsmeId, CommandId),
+        out: &mut Outbox,
+        write: impl FnOnce(&Session, &mut Vec<u8>) -> CommandStatus,
+    ) {
+        let Some(slot) = live_mut(&mut self.links, link) else {
+            return self.ignored(Ignored::ResponseEsmeGone);
+        };
+        let status = write(&slot.session, out.to(link));
+        slot.session.answered();
+        let (paused, ending) = (slot.paused, slot.session.is_ending());
+        self.count_answer(esme, command, status, 1);
+        if paused {
+            self.wake.push(link);
+        } else if ending {
+            self.progress(now, link, out);
+        }
+    }
+
     /// Answers a request header-only.
     pub(super) fn answer_status(
         &mut self,
@@ -27,25 +52,11 @@ impl Shard {
         status: CommandStatus,
         out: &mut Outbox,
     ) {
-        let Some(slot) = self.link(message.link) else { return self.ignored(Ignored::ResponseEsmeGone) };
-        let status = status.for_version(slot.session.version());
-        write_header_only(out.to(message.link), message.command.response(), status, message.sequence);
-        self.count_answer(message.esme, message.command, status);
-        self.answered(now, message.link, out);
-    }
-
-    /// A request of this ESME session was answered: its slot is free, a paused link may go on.
-    #[inline]
-    pub(super) fn answered(&mut self, now: Now, link: LinkId, out: &mut Outbox) {
-        let Some(slot) = self.link_mut(link) else { return };
-        slot.session.answered();
-        let (side, paused, ending) = (slot.side, slot.paused, slot.session.is_ending());
-        self.count_ended(side, 1);
-        if paused {
-            self.wake.push(link);
-        } else if ending {
-            self.progress(now, link, out);
-        }
+        self.answer_with(now, message.asked(), out, |session, to| {
+            let status = status.for_version(session.version());
+            write_header_only(to, message.command.response(), status, message.sequence);
+            status
+        });
     }
 
     pub(super) fn on_message_answered(
@@ -68,10 +79,10 @@ impl Shard {
             } else {
                 cells.refused.bump()
             }
-            cells.submit_spans.add(now.mono.since(message.sent_at));
+            cells.submit_spans.add_nanos(now.mono.nanos_since(message.sent_at));
         }
         self.count_carrier_answer(carrier, message.command, status);
-        self.learn_from(now, link, &message, status, out);
+        self.learn_from(now, link, (carrier, message.sent_at), status, out);
         if let Kind::Guest(guest) = message.kind {
             self.answer_guest(now, guest, message, status, pdu, out);
         } else {
@@ -137,21 +148,17 @@ impl Shard {
             return self.answer_copy(now, message, pdu, out);
         }
         let given = self.given(now, message.id_from);
-        match given.text() {
+        let response = Response::parse(pdu);
+        match given.text_in(&mut IdRoom::default()) {
             None => self.answer_copy(now, message, pdu, out),
-            Some(id) => {
-                if let Some(slot) = self.link(message.link) {
-                    let v33 = slot.session.is_v33();
-                    let (command, status) = (message.command.response(), CommandStatus::OK);
-                    let to = out.to(message.link);
-                    write_response(pdu, Some(&id), v33, command, status, message.sequence, to);
-                    self.count_answer(message.esme, message.command, status);
-                }
-                self.answered_or_gone(now, message.link, out);
-            }
+            Some(id) => self.answer_with(now, message.asked(), out, |session, to| {
+                let (command, status) = (message.command.response(), CommandStatus::OK);
+                response.write(Some(id), session.is_v33(), command, status, message.sequence, to);
+                status
+            }),
         }
         if self.is_here(message.carrier) {
-            self.index(now, message, id_of(pdu), given, out);
+            self.index(now, message, response.id(), given, out);
         }
     }
 
@@ -162,13 +169,6 @@ impl Shard {
             IdFrom::Short => Given::Short(self.own_ids.next_short(now.wall)),
             IdFrom::Already(given) => given,
         }
-    }
-
-    pub(super) fn answered_or_gone(&mut self, now: Now, link: LinkId, out: &mut Outbox) {
-        if self.link(link).is_none() {
-            return self.ignored(Ignored::ResponseEsmeGone);
-        }
-        self.answered(now, link, out);
     }
 
     /// Keeps an accepted message for its receipts, and looks whether one has come already.
@@ -198,21 +198,19 @@ impl Shard {
 
     /// Answers with the carrier's own response: status, id, TLVs; only the sequence number is the ESME's.
     pub(super) fn answer_copy(&mut self, now: Now, message: &Message, pdu: &Pdu<'_>, out: &mut Outbox) {
-        let Some(slot) = self.link(message.link) else { return self.ignored(Ignored::ResponseEsmeGone) };
-        let command = message.command.response();
-        let status = pdu.header().command_status.for_version(slot.session.version());
-        let same = pdu.command_id() == command && status == pdu.header().command_status;
-        let v33 = slot.session.is_v33();
-        let to = out.to(message.link);
-        if pdu.command_id() == CommandId::GENERIC_NACK {
-            write_header_only(to, command, status, message.sequence);
-        } else if same && !v33 {
-            copy_with_sequence(to, pdu, message.sequence);
-        } else {
-            write_response(pdu, None, v33, command, status, message.sequence, to);
-        }
-        self.count_answer(message.esme, message.command, status);
-        self.answered(now, message.link, out);
+        self.answer_with(now, message.asked(), out, |session, to| {
+            let (command, sequence) = (message.command.response(), message.sequence);
+            let status = pdu.header().command_status.for_version(session.version());
+            let same = pdu.command_id() == command && status == pdu.header().command_status;
+            if pdu.command_id() == CommandId::GENERIC_NACK {
+                write_header_only(to, command, status, sequence);
+            } else if same && !session.is_v33() {
+                copy_with_sequence(to, pdu, sequence);
+            } else {
+                Response::parse(pdu).write(None, session.is_v33(), command, status, sequence, to);
+            }
+            status
+        });
     }
 
     /// A message was written and will not be answered any more.

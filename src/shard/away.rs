@@ -12,7 +12,6 @@ use super::port::Outbox;
 use crate::counters::Reason;
 use crate::ids::CarrierId;
 use crate::ledger::{IdText, NewEntry};
-use crate::smpp::command::CommandId;
 use crate::smpp::frame::Pdu;
 use crate::smpp::status::CommandStatus;
 use crate::time::Now;
@@ -30,15 +29,9 @@ impl Shard {
         debug_assert!(message.frame.is_empty());
         let given = self.given(now, message.id_from);
         message.id_from = IdFrom::Already(given);
-        message.carrier = carrier;
+        message.written(now.mono, carrier);
         message.away = true;
-        message.attempts += 1;
-        message.tried.push(carrier);
-        message.sent_at = now.mono;
-        if let Some((part, number)) = message.part {
-            let allowed = self.affinity.sent(now.mono, part, number, carrier);
-            debug_assert!(allowed, "placed before");
-        }
+        self.part_sent(now.mono, message.part, carrier);
         let frame = self.retained.hand_out(frame);
         let what = match message.kind {
             Kind::Submit => Submitted::Ordinary,
@@ -125,11 +118,11 @@ impl Shard {
                 };
                 self.give_up(now, key, status, reason, out);
             }
-            NotTaken::NoRoom => self.decide_again(now, message, out),
-            NotTaken::Moved => {
-                message.tried.pop();
+            NotTaken::NoRoom => {
+                message.tried.push(message.carrier);
                 self.decide_again(now, message, out);
             }
+            NotTaken::Moved => self.decide_again(now, message, out),
         }
     }
 
@@ -137,7 +130,7 @@ impl Shard {
     pub(super) fn decide_again(&mut self, now: Now, message: Message, out: &mut Outbox) {
         let nobody = (CommandStatus::SYSTEM_ERROR, Reason::NoCarrier);
         let placed = match Pdu::whole(&message.frame) {
-            Some(pdu) => self.place(now, &message, &pdu, &Body::again(&pdu), out),
+            Some(pdu) => self.place(now, &message, &Body::again(&pdu), out),
             None => Err(nobody),
         };
         match placed {
@@ -177,7 +170,7 @@ impl Shard {
     }
 
     /// Whether a 3.3 carrier, wherever it is at home, can be given this.
-    pub(super) fn fits_at(&self, carrier: CarrierId, command: CommandId, body: &Body<'_>) -> bool {
-        self.carriers.get(carrier.index()).is_some_and(|state| super::mt::fits(state, command, body))
+    pub(super) fn fits_at(&self, carrier: CarrierId, body: &Body<'_>) -> bool {
+        self.carriers.get(carrier.index()).is_some_and(|state| super::mt::fits(state, body))
     }
 }

@@ -246,7 +246,7 @@ impl Shard {
             account.remove_session(slot.id);
         }
         self.count_bound(esme);
-        self.count_ended(slot.side, u64::from(slot.session.theirs()));
+        self.count_ended(esme, u64::from(slot.session.theirs()));
         self.forget_quanta_of(esme);
         let (peer, why) = (slot.peer.map(|(_, peer)| peer.to_string()), reason.to_owned());
         self.log(now, out, Level::Info, "unbound", |shard| {

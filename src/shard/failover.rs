@@ -7,8 +7,9 @@
 use super::Shard;
 use super::mail::{Indexed, Mail};
 use super::message::{GuestKind, Kind, LateMessage, Message, MessageKey, key_of, tag_of};
-use super::mt::{Body, has_room, id_of, takes_now};
+use super::mt::{Body, Response, has_room, takes_now};
 use super::port::Outbox;
+use super::queue::needs_frame;
 use crate::carrier::Carrier;
 use crate::carrier::settings::OnStatus;
 use crate::counters::Reason;
@@ -20,7 +21,7 @@ use crate::session::Owner;
 use crate::smpp::command::CommandId;
 use crate::smpp::frame::Pdu;
 use crate::smpp::status::{CommandStatus, StatusClass};
-use crate::time::Now;
+use crate::time::{Instant, Now};
 
 /// Where a message goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +40,6 @@ impl Shard {
         &mut self,
         now: Now,
         message: &Message,
-        pdu: &Pdu<'_>,
         body: &Body<'_>,
         out: &Outbox,
     ) -> Result<Place, (CommandStatus, Reason)> {
@@ -52,13 +52,13 @@ impl Shard {
             // Parts follow each other also into a queue, unless nobody would take them from there.
             let up = self.sends_now(placed.carrier);
             if placed.sent > 0 || (up && !message.tried.contains(&placed.carrier)) {
-                return self.place_at(now, placed.carrier, pdu.command_id(), body, out);
+                return self.place_at(now, placed.carrier, body, out);
             }
         }
-        if let Some(place) = self.pick(now.mono, message, pdu.command_id(), body, out) {
+        if let Some(place) = self.pick(now.mono, message, body, out) {
             return Ok(place);
         }
-        let carrier = self.pick_queue(now, message, pdu.command_id(), body)?;
+        let carrier = self.pick_queue(now, message, body)?;
         Ok(if self.is_here(carrier) { Place::Queue(carrier) } else { Place::Away(carrier) })
     }
 
@@ -67,12 +67,11 @@ impl Shard {
         &mut self,
         now: Now,
         carrier: CarrierId,
-        command: CommandId,
         body: &Body<'_>,
         out: &Outbox,
     ) -> Result<Place, (CommandStatus, Reason)> {
         if !self.is_here(carrier) {
-            if !self.fits_at(carrier, command, body) {
+            if !self.fits_at(carrier, body) {
                 return Err((CommandStatus::INVALID_MESSAGE_LENGTH, Reason::Parts));
             }
             let taken = self.room_at(carrier).at_all;
@@ -82,7 +81,7 @@ impl Shard {
         let Self { carriers, links, .. } = self;
         let nobody = (CommandStatus::SYSTEM_ERROR, Reason::NoCarrier);
         let state = carriers.get_mut(carrier.index()).ok_or(nobody)?;
-        if takes_now(state, now.mono, command, body)
+        if takes_now(state, now.mono, body)
             && let Some(link) = state.next_sender(|link| has_room(links, link, out))
         {
             return Ok(Place::Session(carrier, link));
@@ -94,6 +93,7 @@ impl Shard {
     }
 
     /// Sends a message where it was decided, or lets it wait there.
+    #[inline]
     pub(super) fn commit(
         &mut self,
         now: Now,
@@ -105,9 +105,15 @@ impl Shard {
     ) -> Result<MessageKey, (CommandStatus, Reason)> {
         match place {
             Place::Session(carrier, link) => {
-                message.carrier = carrier;
+                message.written(now.mono, carrier);
+                if message.kind == Kind::Submit && needs_frame(&self.accounts, &message) {
+                    // Without room for the copy there is no second attempt.
+                    message.frame = self.retained.copy(pdu.bytes()).unwrap_or_default();
+                }
+                let part = message.part;
                 let key = self.messages.insert(message);
                 self.send(now.mono, key, carrier, link, pdu, body, out);
+                self.part_sent(now.mono, part, carrier);
                 Ok(key)
             }
             Place::Queue(carrier) => {
@@ -128,13 +134,8 @@ impl Shard {
     pub(super) fn move_on(&mut self, now: Now, mut message: Message, place: Place, out: &mut Outbox) {
         match place {
             Place::Session(carrier, link) => {
-                message.carrier = carrier;
-                let frame = core::mem::take(&mut message.frame);
                 let key = self.messages.insert(message);
-                if let Some(pdu) = Pdu::whole(&frame) {
-                    self.send(now.mono, key, carrier, link, &pdu, &Body::again(&pdu), out);
-                }
-                self.keep_frame(key, frame);
+                self.send_held(now.mono, key, carrier, link, out);
             }
             Place::Queue(carrier) => {
                 if let Some((key, _)) = message.part {
@@ -191,7 +192,10 @@ impl Shard {
             // Its home has let it wait while its time allowed it.
             Some(OnStatus::SlowDown) if !self.is_here(carrier) => false,
             Some(OnStatus::SlowDown) => self.wait_again(now, message),
-            Some(OnStatus::Next) => self.try_again(now, message, out),
+            Some(OnStatus::Next) => {
+                refused.tried.push(carrier);
+                self.try_again(now, message, out)
+            }
             Some(OnStatus::Retry) => {
                 refused.tried.clear();
                 self.try_again(now, message, out)
@@ -213,7 +217,6 @@ impl Shard {
             return false;
         }
         refused.attempts = refused.attempts.saturating_sub(1);
-        refused.tried.pop();
         if let Some((key, number)) = refused.part {
             self.affinity.refused(now.mono, key, number);
         }
@@ -235,7 +238,7 @@ impl Shard {
             self.affinity.refused(now.mono, key, number);
         }
         let placed = Pdu::whole(&refused.frame)
-            .and_then(|pdu| self.place(now, &refused, &pdu, &Body::again(&pdu), out).ok());
+            .and_then(|pdu| self.place(now, &refused, &Body::again(&pdu), out).ok());
         let carrier_of = |place| match place {
             Place::Session(carrier, _) | Place::Queue(carrier) | Place::Away(carrier) => carrier,
         };
@@ -263,17 +266,19 @@ impl Shard {
         &mut self,
         now: Now,
         link: LinkId,
-        message: &Message,
+        (carrier, sent_at): (CarrierId, Instant),
         status: CommandStatus,
         out: &mut Outbox,
     ) {
-        let carrier = message.carrier;
         if let Some(state) = self.carriers.get_mut(carrier.index()) {
-            if state.settings.on_status(status) == OnStatus::SlowDown && status != CommandStatus::OK {
-                state.pace.throttled(now.mono, message.sent_at);
+            if status != CommandStatus::OK && state.settings.on_status(status) == OnStatus::SlowDown {
+                state.pace.throttled(now.mono, sent_at);
             } else {
-                state.pace.accepted(message.sent_at);
+                state.pace.accepted(sent_at);
             }
+        }
+        if status == CommandStatus::OK {
+            return;
         }
         if status.class() == StatusClass::Session
             && let Some(slot) = self.link_mut(link)
@@ -337,7 +342,7 @@ impl Shard {
     /// account (design decision 13).
     pub(super) fn on_late(&mut self, now: Now, link: LinkId, pdu: &Pdu<'_>, out: &mut Outbox) {
         let Some(late) = self.late.take(link, pdu.sequence_number(), pdu.command_id()) else { return };
-        let id = id_of(pdu);
+        let id = Response::parse(pdu).id();
         if pdu.header().command_status != CommandStatus::OK
             || pdu.command_id() == CommandId::GENERIC_NACK
             || id.is_empty()

@@ -6,7 +6,7 @@
 use super::Shard;
 use super::mail::{Indexed, Mail, NotTaken, Submit, Submitted, Tag};
 use super::message::{Guest, GuestKind, IdFrom, Kind, Message, MessageKey};
-use super::mt::{Body, has_room, id_of, takes_now};
+use super::mt::{Body, Response, has_room, takes_now};
 use super::operations::Operation;
 use super::port::Outbox;
 use crate::carrier::settings::OnStatus;
@@ -46,7 +46,7 @@ impl Shard {
         self.changed(carrier);
         let Self { carriers, links, .. } = self;
         let Some(state) = carriers.get_mut(carrier.index()) else { return self.retained.release(frame) };
-        let session = if takes_now(state, now.mono, pdu.command_id(), &body) {
+        let session = if takes_now(state, now.mono, &body) {
             state.next_sender(|link| has_room(links, link, out))
         } else {
             None
@@ -54,6 +54,7 @@ impl Shard {
         let waits = state.may_ever_send() && state.queue.len() < state.settings.queue_max as usize;
         match session {
             Some(link) => {
+                message.written(now.mono, carrier);
                 let key = self.messages.insert(message);
                 self.send(now.mono, key, carrier, link, &pdu, &body, out);
                 self.keep_frame(key, frame);
@@ -125,7 +126,7 @@ impl Shard {
         // Behind the answer: a receipt that waits for it goes the same way.
         if ok && ordinary {
             let given = self.given(now, message.id_from);
-            self.index(now, &message, id_of(pdu), given, out);
+            self.index(now, &message, Response::parse(pdu).id(), given, out);
         }
     }
 

@@ -102,6 +102,18 @@ pub(super) enum Flow {
     Leave(ShardId),
 }
 
+/// The slot of a link that is there.
+#[inline]
+pub(super) fn live(links: &[Option<LinkSlot>], id: LinkId) -> Option<&LinkSlot> {
+    links.get(id.index()).and_then(Option::as_ref).filter(|slot| slot.id.generation == id.generation)
+}
+
+/// The same, to be changed.
+#[inline]
+pub(super) fn live_mut(links: &mut [Option<LinkSlot>], id: LinkId) -> Option<&mut LinkSlot> {
+    links.get_mut(id.index()).and_then(Option::as_mut).filter(|slot| slot.id.generation == id.generation)
+}
+
 impl Shard {
     pub(super) fn add_link(&mut self, slot: LinkSlot) {
         let index = slot.id.index();
@@ -338,11 +350,12 @@ impl Shard {
     #[inline]
     fn hear(&mut self, now: Now, id: LinkId, pdu: &Pdu<'_>, out: &mut Outbox) -> Flow {
         let Self { links, windows, counters, .. } = self;
-        let slot = links.get_mut(id.index()).and_then(Option::as_mut).filter(|slot| slot.id == id);
+        let slot = live_mut(links, id);
         let Some(slot) = slot else { return Flow::Stop };
         let side = slot.side;
         let (silent, doubted) = (slot.session.is_silent(), slot.session.is_doubted());
-        let heard = slot.session.receive(now.mono, pdu, windows, out.to(id), counters);
+        let ending = slot.session.is_ending();
+        let heard = slot.session.receive(now.mono, pdu, windows, || out.to(id), counters);
         if silent {
             self.arm(id);
         }
@@ -366,7 +379,9 @@ impl Shard {
                     Side::Esme(esme) => self.on_delivery_answered(now, id, esme, owner, pdu, out),
                     Side::Unbound(_) => self.ignored(Ignored::ResponseUnknown),
                 }
-                self.progress(now, id, out);
+                if ending {
+                    self.progress(now, id, out);
+                }
                 Flow::Next
             }
             Heard::Bind(kind) => self.on_bind(now, id, kind, pdu, out),
@@ -432,7 +447,7 @@ impl Shard {
         }
         loop {
             let Self { links, windows, .. } = self;
-            let slot = links.get_mut(id.index()).and_then(Option::as_mut).filter(|slot| slot.id == id);
+            let slot = live_mut(links, id);
             let Some(slot) = slot else { return };
             let side = slot.side;
             match slot.session.tick(now.mono, windows, out.to(id)) {
@@ -517,7 +532,7 @@ impl Shard {
         let version = self.link(id).map_or(0x34, |slot| slot.session.version());
         let status = status.for_version(version);
         write_header_only(out.to(id), pdu.command_id().response(), status, pdu.sequence_number());
-        self.count_answer(esme, pdu.command_id(), status);
+        self.count_answer(esme, pdu.command_id(), status, 0);
     }
 
     /// Who a link is, for the log.

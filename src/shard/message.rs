@@ -99,8 +99,9 @@ pub(super) struct Message {
     pub(super) command: CommandId,
     pub(super) carrier: CarrierId,
     pub(super) pool: Option<PoolId>,
-    /// Attempts so far, and with whom.
+    /// Attempts so far.
     pub(super) attempts: u32,
+    /// Who has refused it.
     pub(super) tried: SmallVec<[CarrierId; 3]>,
     /// When it was last written.
     pub(super) sent_at: Instant,
@@ -152,6 +153,20 @@ impl Message {
             away: false,
             frame: Vec::new(),
         }
+    }
+
+    /// Which request of whom it is.
+    #[inline]
+    pub(super) const fn asked(&self) -> (LinkId, EsmeId, CommandId) {
+        (self.link, self.esme, self.command)
+    }
+
+    /// It goes to this carrier now.
+    #[inline]
+    pub(super) fn written(&mut self, now: Instant, carrier: CarrierId) {
+        self.carrier = carrier;
+        self.sent_at = now;
+        self.attempts += 1;
     }
 }
 

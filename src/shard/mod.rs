@@ -48,7 +48,7 @@ use crate::route::{Affinity, Balance, RouteTable, only_carriers};
 use crate::session::WindowPool;
 use crate::time::{Instant, Now};
 use core::net::IpAddr;
-use links::{LinkSlot, Side};
+use links::{LinkSlot, Side, live, live_mut};
 use log::LogLimit;
 use mail::Mail;
 use message::{Deliveries, DeliveryKey, Late, MessageKey, Messages, Multis, Retained};
@@ -198,11 +198,11 @@ impl Shard {
     }
 
     fn link(&self, id: LinkId) -> Option<&LinkSlot> {
-        self.links.get(id.index()).and_then(Option::as_ref).filter(|slot| slot.id == id)
+        live(&self.links, id)
     }
 
     fn link_mut(&mut self, id: LinkId) -> Option<&mut LinkSlot> {
-        self.links.get_mut(id.index()).and_then(Option::as_mut).filter(|slot| slot.id == id)
+        live_mut(&mut self.links, id)
     }
 
     fn ignored(&self, why: Ignored) {

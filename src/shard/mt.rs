@@ -5,11 +5,10 @@
 
 use super::Shard;
 use super::failover::Place;
-use super::links::{Flow, Side};
+use super::links::{Flow, LinkSlot, live, live_mut};
 use super::message::{IdFrom, Kind, Message, MessageKey, owner_of};
 use super::port::Outbox;
 use super::post::Room;
-use super::queue::needs_frame;
 use crate::carrier::Carrier;
 use crate::counters::Reason;
 use crate::esme::settings::{MessageIdSource, WindowOver};
@@ -52,71 +51,67 @@ pub(super) enum Body<'a> {
     Sm(Sm<'a>),
     Data(DataSm<'a>),
     Multi(SubmitMulti<'a>),
+    Broadcast(BroadcastSm<'a>),
     /// Only passed on.
     Other,
 }
 
 impl<'a> Body<'a> {
-    /// Reads a PDU that was checked before.
-    pub(super) fn again(pdu: &Pdu<'a>) -> Self {
+    /// Reads a submit_sm, data_sm, broadcast_sm or submit_multi; everything else is only passed on.
+    #[inline(always)]
+    pub(super) fn parse(pdu: &Pdu<'a>) -> Result<Self, PduError> {
         match pdu.command_id() {
-            CommandId::SUBMIT_SM => Sm::parse_submit(pdu).map_or(Self::Other, Self::Sm),
-            CommandId::DATA_SM => DataSm::parse(pdu).map_or(Self::Other, Self::Data),
-            CommandId::SUBMIT_MULTI => SubmitMulti::parse(pdu).map_or(Self::Other, Self::Multi),
-            _ => Self::Other,
+            CommandId::SUBMIT_SM => Sm::parse_submit(pdu).map(Self::Sm),
+            CommandId::DATA_SM => DataSm::parse(pdu).map(Self::Data),
+            CommandId::SUBMIT_MULTI => SubmitMulti::parse(pdu).map(Self::Multi),
+            CommandId::BROADCAST_SM => BroadcastSm::parse(pdu).map(Self::Broadcast),
+            _ => Ok(Self::Other),
         }
     }
 
-    /// Where it goes; empty for what has one destination or several of no account.
+    /// Reads a PDU that was checked before.
+    pub(super) fn again(pdu: &Pdu<'a>) -> Self {
+        Self::parse(pdu).unwrap_or(Self::Other)
+    }
+
+    /// Who sends it.
+    const fn source(&self) -> &'a [u8] {
+        match self {
+            Self::Sm(sm) => sm.source.digits,
+            Self::Data(data) => data.source.digits,
+            Self::Multi(multi) => multi.source.digits,
+            Self::Broadcast(broadcast) => broadcast.source.digits,
+            Self::Other => &[],
+        }
+    }
+
+    /// Where it goes; empty for what has one destination or several of no account. A broadcast has none: it takes a
+    /// route without `to`, or the account's pool.
     pub(super) const fn destination(&self) -> &'a [u8] {
         match self {
             Self::Sm(sm) => sm.destination.digits,
             Self::Data(data) => data.destination.digits,
-            Self::Multi(_) | Self::Other => &[],
+            Self::Multi(_) | Self::Broadcast(_) | Self::Other => &[],
+        }
+    }
+
+    const fn registered_delivery(&self) -> u8 {
+        match self {
+            Self::Sm(sm) => sm.content.registered_delivery,
+            Self::Data(data) => data.registered_delivery,
+            Self::Multi(multi) => multi.content.registered_delivery,
+            Self::Broadcast(_) | Self::Other => 0,
         }
     }
 
     /// Whether a 3.3 carrier can be given it.
-    pub(super) fn fits_v33(&self, command: CommandId) -> bool {
+    fn fits_v33(&self) -> bool {
         match self {
             Self::Sm(sm) => convert::fits_v33(sm).is_ok(),
             Self::Data(data) => convert::sm_from_data(data).is_ok_and(|sm| convert::fits_v33(&sm).is_ok()),
             Self::Multi(multi) => convert::multi_fits_v33(multi).is_ok(),
-            Self::Other => command != CommandId::BROADCAST_SM,
-        }
-    }
-}
-
-/// What routing asks of a submit.
-struct Target<'a> {
-    body: Body<'a>,
-    source: &'a [u8],
-    destination: &'a [u8],
-    registered_delivery: u8,
-}
-
-impl<'a> Target<'a> {
-    fn parse(pdu: &Pdu<'a>) -> Result<Self, PduError> {
-        match pdu.command_id() {
-            CommandId::SUBMIT_SM => Sm::parse_submit(pdu).map(|sm| Self {
-                body: Body::Sm(sm),
-                source: sm.source.digits,
-                destination: sm.destination.digits,
-                registered_delivery: sm.content.registered_delivery,
-            }),
-            CommandId::DATA_SM => DataSm::parse(pdu).map(|data| Self {
-                body: Body::Data(data),
-                source: data.source.digits,
-                destination: data.destination.digits,
-                registered_delivery: data.registered_delivery,
-            }),
-            // A broadcast has no destination: it takes a route without `to`, or the account's pool.
-            _ => BroadcastSm::parse(pdu).map(|broadcast| Self {
-                body: Body::Other,
-                source: broadcast.source.digits,
-                destination: &[],
-                registered_delivery: 0,
-            }),
+            Self::Broadcast(_) => false,
+            Self::Other => true,
         }
     }
 }
@@ -135,7 +130,8 @@ impl Shard {
         pdu: &Pdu<'_>,
         out: &mut Outbox,
     ) -> Flow {
-        let (Some(account), Some(slot)) = (self.accounts.get(esme.index()), self.link(id)) else {
+        let Self { accounts, links, .. } = self;
+        let (Some(account), Some(slot)) = (accounts.get(esme.index()), live_mut(links, id)) else {
             return Flow::Stop;
         };
         if slot.session.theirs() >= account.settings.window_max {
@@ -149,9 +145,7 @@ impl Shard {
             self.refuse(id, esme, pdu, CommandStatus::THROTTLED, Reason::Draining, out);
             return Flow::Next;
         }
-        if let Some(slot) = self.link_mut(id) {
-            slot.session.begin();
-        }
+        slot.session.begin();
         let taken = match pdu.command_id() {
             CommandId::SUBMIT_SM | CommandId::DATA_SM | CommandId::BROADCAST_SM => {
                 self.on_submit(now, id, esme, pdu, out)
@@ -167,11 +161,12 @@ impl Shard {
             if let Some(slot) = self.link_mut(id) {
                 slot.session.answered();
             }
-            self.count_ended(Side::Esme(esme), 1);
+            self.count_ended(esme, 1);
         }
         Flow::Next
     }
 
+    #[inline]
     fn on_submit(
         &mut self,
         now: Now,
@@ -180,17 +175,18 @@ impl Shard {
         pdu: &Pdu<'_>,
         out: &mut Outbox,
     ) -> Result<(), (CommandStatus, Reason)> {
-        let target = Target::parse(pdu).map_err(|error| (error.status, Reason::Malformed))?;
-        if target.destination.is_empty() && pdu.command_id() != CommandId::BROADCAST_SM {
+        let body = Body::parse(pdu).map_err(|error| (error.status, Reason::Malformed))?;
+        let destination = body.destination();
+        if destination.is_empty() && pdu.command_id() != CommandId::BROADCAST_SM {
             return Err((CommandStatus::INVALID_DESTINATION, Reason::Destination));
         }
-        let pool = self.pool_for(esme, target.source, target.destination)?;
+        let pool = self.pool_for(esme, body.source(), destination)?;
         let mut message = self.message(now, id, esme, pdu, Kind::Submit);
         message.pool = Some(pool);
-        message.destination = Destinations::One(AddressTail::of(target.destination));
-        message.awaited = u16::from(receipts_asked(target.registered_delivery));
-        message.part = self.part_key(esme, &target.body);
-        self.dispatch(now, message, pdu, &target.body, out).map(|_| ())
+        message.destination = Destinations::One(AddressTail::of(destination));
+        message.awaited = u16::from(receipts_asked(body.registered_delivery()));
+        message.part = self.part_key(esme, &body);
+        self.dispatch(now, message, pdu, &body, out).map(|_| ())
     }
 
     /// The long message that a submit is a part of.
@@ -248,6 +244,7 @@ impl Shard {
     }
 
     /// Sends a message, or lets it wait for room; refused when neither is possible.
+    #[inline]
     pub(super) fn dispatch(
         &mut self,
         now: Now,
@@ -256,22 +253,8 @@ impl Shard {
         body: &Body<'_>,
         out: &mut Outbox,
     ) -> Result<MessageKey, (CommandStatus, Reason)> {
-        let place = self.place(now, &message, pdu, body, out)?;
-        let key = self.commit(now, message, place, pdu, body, out)?;
-        let held = self.messages.get(key).is_some_and(|message| {
-            message.frame.is_empty()
-                && !message.away
-                && message.kind == Kind::Submit
-                && needs_frame(&self.accounts, message)
-        });
-        if held {
-            // Without room for the copy there is no second attempt.
-            let copy = self.retained.copy(pdu.bytes());
-            if let (Some(copy), Some(message)) = (copy, self.messages.get_mut(key)) {
-                message.frame = copy;
-            }
-        }
-        Ok(key)
+        let place = self.place(now, &message, body, out)?;
+        self.commit(now, message, place, pdu, body, out)
     }
 
     /// A session with room: that of the present quantum, or the first of a new one.
@@ -279,12 +262,11 @@ impl Shard {
         &mut self,
         now: Instant,
         message: &Message,
-        command: CommandId,
         body: &Body<'_>,
         out: &Outbox,
     ) -> Option<Place> {
         let pool = message.pool?;
-        if let Some(found) = self.pick_quantum(now, message, command, body, out) {
+        if let Some(found) = self.pick_quantum(now, message, body, out) {
             return Some(found);
         }
         let outstanding = self.outstanding(pool);
@@ -296,10 +278,10 @@ impl Shard {
         let path = balance.choose(pool, &ask, &mut |id| {
             carriers.get_mut(id.index()).is_some_and(|carrier| {
                 if away.contains(&id) {
-                    return !message.tried.contains(&id) && fits(carrier, command, body);
+                    return !message.tried.contains(&id) && fits(carrier, body);
                 }
                 !message.tried.contains(&id)
-                    && takes_now(carrier, now, command, body)
+                    && takes_now(carrier, now, body)
                     && carrier.next_sender(room).is_some()
             })
         })?;
@@ -333,35 +315,40 @@ impl Shard {
         &mut self,
         now: Instant,
         message: &Message,
-        command: CommandId,
         body: &Body<'_>,
         out: &Outbox,
     ) -> Option<Place> {
-        let quanta = self.quanta.get(message.esme.index())?;
-        let at = quanta.iter().position(|quantum| Some(quantum.pool) == message.pool)?;
-        let quantum = *quanta.get(at)?;
-        let id = quantum.path.carrier;
-        if quantum.left == 0 || quantum.ejections != self.balance.ejections() || message.tried.contains(&id) {
+        let away = {
+            let Self { quanta, balance, position, .. } = self;
+            let quanta = quanta.get_mut(message.esme.index())?;
+            let quantum = quanta.iter().find(|quantum| Some(quantum.pool) == message.pool)?;
+            let id = quantum.path.carrier;
+            let over = quantum.left == 0 || quantum.ejections != balance.ejections();
+            if over || message.tried.contains(&id) {
+                return None;
+            }
+            (position.homes.of_carrier(id) != position.shard).then_some(id)
+        };
+        if let Some(id) = away
+            && !(self.room_at(id).at_once && self.fits_at(id, body))
+        {
             return None;
         }
-        let place = if self.is_here(id) {
-            let Self { carriers, links, .. } = self;
-            let holds = has_room(links, quantum.link, out)
-                && takes_now(carriers.get_mut(id.index())?, now, command, body);
-            holds.then_some(Place::Session(id, quantum.link))?
-        } else {
-            let holds = self.room_at(id).at_once && self.fits_at(id, command, body);
-            holds.then_some(Place::Away(id))?
-        };
-        if let Some(quantum) = self.quanta.get_mut(message.esme.index()).and_then(|quanta| quanta.get_mut(at))
+        let Self { quanta, balance, carriers, links, .. } = self;
+        let quanta = quanta.get_mut(message.esme.index())?;
+        let quantum = quanta.iter_mut().find(|quantum| Some(quantum.pool) == message.pool)?;
+        let id = quantum.path.carrier;
+        if away.is_none()
+            && !(has_room(links, quantum.link, out) && takes_now(carriers.get_mut(id.index())?, now, body))
         {
-            quantum.left -= 1;
+            return None;
         }
-        self.balance.charge(&quantum.path);
-        Some(place)
+        quantum.left -= 1;
+        balance.charge(&quantum.path);
+        Some(if away.is_some() { Place::Away(id) } else { Place::Session(id, quantum.link) })
     }
 
-    /// Writes a message to a session that has room.
+    /// Writes a message to a session that has room; `Message::written` says so of the message.
     #[expect(clippy::too_many_arguments, reason = "the hot path takes plain arguments")]
     #[inline]
     pub(super) fn send(
@@ -374,19 +361,22 @@ impl Shard {
         body: &Body<'_>,
         out: &mut Outbox,
     ) {
-        let Some(settings) = self.carriers.get_mut(carrier.index()) else { return };
-        let taken = settings.pace.take(now);
+        let Self { carriers, links, windows, .. } = self;
+        let (Some(state), Some(slot)) = (carriers.get_mut(carrier.index()), live_mut(links, link)) else {
+            debug_assert!(false, "has_room was asked");
+            return;
+        };
+        let taken = state.pace.take(now);
         debug_assert!(taken, "asked before");
-        let v33 = is_v33(settings);
+        let v33 = is_v33(state);
         let command =
             if v33 && matches!(body, Body::Data(_)) { CommandId::SUBMIT_SM } else { pdu.command_id() };
-        let Self { links, windows, .. } = self;
-        let slot = links.get_mut(link.index()).and_then(Option::as_mut).filter(|slot| slot.id == link);
-        let Some(slot) = slot else { return };
         let was_empty = slot.session.window().used() == 0;
-        let Some(sequence) = slot.session.send(now, command, owner_of(key), windows) else { return };
+        let Some(sequence) = slot.session.send(now, command, owner_of(key), windows) else {
+            debug_assert!(false, "has_room was asked");
+            return;
+        };
         write_to_carrier(v33, pdu, body, sequence, out.to(link));
-        self.on_sent(now, key, carrier);
         if was_empty {
             self.arm(link);
         }
@@ -396,15 +386,32 @@ impl Shard {
         }
     }
 
-    fn on_sent(&mut self, now: Instant, key: MessageKey, carrier: CarrierId) {
-        let Some(message) = self.messages.get_mut(key) else { return };
-        message.sent_at = now;
-        message.attempts += 1;
-        message.tried.push(carrier);
-        if let Some((part, number)) = message.part {
+    /// A part of a long message goes to this carrier: the others follow it.
+    #[inline]
+    pub(super) fn part_sent(&mut self, now: Instant, part: Option<(PartsKey, u8)>, carrier: CarrierId) {
+        if let Some((part, number)) = part {
             let allowed = self.affinity.sent(now, part, number, carrier);
             debug_assert!(allowed, "placed before");
         }
+    }
+
+    /// Writes a message that holds its octets to a session that has room; they are kept while they may be wanted.
+    pub(super) fn send_held(
+        &mut self,
+        now: Instant,
+        key: MessageKey,
+        carrier: CarrierId,
+        link: LinkId,
+        out: &mut Outbox,
+    ) {
+        let Some(message) = self.messages.get_mut(key) else { return };
+        message.written(now, carrier);
+        let (frame, part) = (core::mem::take(&mut message.frame), message.part);
+        if let Some(pdu) = Pdu::whole(&frame) {
+            self.send(now, key, carrier, link, &pdu, &Body::again(&pdu), out);
+            self.part_sent(now, part, carrier);
+        }
+        self.keep_frame(key, frame);
     }
 
     pub(super) fn forget_quanta_of(&mut self, esme: EsmeId) {
@@ -420,57 +427,72 @@ pub(super) fn is_v33(carrier: &Carrier<MessageKey>) -> bool {
     carrier.settings.interface_version < 0x34
 }
 
-pub(super) fn has_room(links: &[Option<super::links::LinkSlot>], link: LinkId, out: &Outbox) -> bool {
-    let slot = links.get(link.index()).and_then(Option::as_ref).filter(|slot| slot.id == link);
-    slot.is_some_and(|slot| slot.session.may_send() && !slot.closing) && !out.is_full(link)
+pub(super) fn has_room(links: &[Option<LinkSlot>], link: LinkId, out: &Outbox) -> bool {
+    live(links, link).is_some_and(|slot| slot.session.may_send() && !slot.closing) && !out.is_full(link)
 }
 
 /// Whether the carrier as a whole lets a message pass now: nobody waits before it, its pace allows it, it can be
 /// given such a message.
-pub(super) fn takes_now(
-    carrier: &mut Carrier<MessageKey>,
-    now: Instant,
-    command: CommandId,
-    body: &Body<'_>,
-) -> bool {
-    carrier.queue.is_empty() && carrier.pace.available(now) > 0 && fits(carrier, command, body)
+pub(super) fn takes_now(carrier: &mut Carrier<MessageKey>, now: Instant, body: &Body<'_>) -> bool {
+    carrier.queue.is_empty() && carrier.pace.available(now) > 0 && fits(carrier, body)
 }
 
 /// Whether the carrier can be given such a message at all.
-pub(super) fn fits(carrier: &Carrier<MessageKey>, command: CommandId, body: &Body<'_>) -> bool {
-    !is_v33(carrier) || body.fits_v33(command)
+pub(super) fn fits(carrier: &Carrier<MessageKey>, body: &Body<'_>) -> bool {
+    !is_v33(carrier) || body.fits_v33()
 }
 
-/// The id that a carrier gave a message; empty when it gave none.
-pub(super) fn id_of<'a>(response: &Pdu<'a>) -> &'a [u8] {
-    if response.command_id() == CommandId::SUBMIT_MULTI_RESP {
-        return SubmitMultiResp::parse(response).message_id.unwrap_or_default();
-    }
-    MessageIdResp::parse(response).id
+/// A carrier's response to a message, read in place.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Response<'a> {
+    /// With a message_id and what follows it.
+    One(MessageIdResp<'a>),
+    /// What follows its id are destinations, which no peer may lose.
+    Multi(SubmitMultiResp<'a>),
 }
 
-/// Appends a carrier's response as the ESME takes it: with the id that it is given, if not the carrier's, and without
-/// TLVs for a 3.3 peer.
-pub(super) fn write_response(
-    pdu: &Pdu<'_>,
-    id: Option<&[u8]>,
-    v33: bool,
-    command: CommandId,
-    status: CommandStatus,
-    sequence: u32,
-    to: &mut Vec<u8>,
-) {
-    if command == CommandId::SUBMIT_MULTI_RESP {
-        // What follows its id are destinations, which no peer may lose.
-        let mut response = SubmitMultiResp::parse(pdu);
-        response.message_id = id.or(response.message_id);
-        response.tlvs = if v33 { Tlvs::default() } else { response.tlvs };
-        return response.write(to, status, sequence);
+impl<'a> Response<'a> {
+    #[inline]
+    pub(super) fn parse(pdu: &Pdu<'a>) -> Self {
+        if pdu.command_id() == CommandId::SUBMIT_MULTI_RESP {
+            return Self::Multi(SubmitMultiResp::parse(pdu));
+        }
+        Self::One(MessageIdResp::parse(pdu))
     }
-    let mut response = MessageIdResp::parse(pdu);
-    response = id.map_or(response, |id| response.with_id(id));
-    response.after = if v33 { &[] } else { response.after };
-    response.write(to, command, status, sequence);
+
+    /// The id that the carrier gave; empty when it gave none.
+    pub(super) fn id(&self) -> &'a [u8] {
+        match self {
+            Self::One(response) => response.id,
+            Self::Multi(response) => response.message_id.unwrap_or_default(),
+        }
+    }
+
+    /// Appends it as the ESME takes it: with the id that it is given, if not the carrier's, and without TLVs for a 3.3
+    /// peer.
+    #[inline]
+    pub(super) fn write(
+        &self,
+        id: Option<&[u8]>,
+        v33: bool,
+        command: CommandId,
+        status: CommandStatus,
+        sequence: u32,
+        to: &mut Vec<u8>,
+    ) {
+        match *self {
+            Self::One(response) => {
+                let mut response = id.map_or(response, |id| response.with_id(id));
+                response.after = if v33 { &[] } else { response.after };
+                response.write(to, command, status, sequence);
+            }
+            Self::Multi(response) => {
+                let message_id = id.or(response.message_id);
+                let tlvs = if v33 { Tlvs::default() } else { response.tlvs };
+                SubmitMultiResp { message_id, tlvs, ..response }.write(to, status, sequence);
+            }
+        }
+    }
 }
 
 /// Appends a request as the carrier takes it. Whether it fits was asked before.
@@ -483,7 +505,7 @@ fn write_to_carrier(v33: bool, pdu: &Pdu<'_>, body: &Body<'_>, sequence: u32, to
         Body::Multi(multi) if v33 && !multi.content.tlvs.bytes().is_empty() => {
             convert::write_v33_multi(multi, sequence, to)
         }
-        Body::Sm(_) | Body::Data(_) | Body::Multi(_) | Body::Other => {
+        Body::Sm(_) | Body::Data(_) | Body::Multi(_) | Body::Broadcast(_) | Body::Other => {
             copy_with_sequence(to, pdu, sequence);
             Ok(())
         }

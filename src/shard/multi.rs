@@ -8,7 +8,7 @@ use super::Shard;
 use super::message::{IdFrom, Kind, Message, Multi, MultiKey};
 use super::mt::{Body, receipts_asked};
 use super::port::Outbox;
-use crate::counters::{Ignored, Reason};
+use crate::counters::Reason;
 use crate::ids::{EsmeId, LinkId, PoolId};
 use crate::ledger::{AddressTail, Destinations, IdText, NewEntry};
 use crate::smpp::command::CommandId;
@@ -218,25 +218,25 @@ impl Shard {
             return;
         }
         let Some(multi) = self.multis.remove(key) else { return };
-        let Some(slot) = self.link(multi.link) else {
-            self.ignored(Ignored::ResponseEsmeGone);
-            return self.index_parts(now, multi, out);
-        };
         let status = if multi.accepted { CommandStatus::OK } else { multi.first_failure };
-        let status = status.for_version(slot.session.version());
-        let id = multi.given.text().unwrap_or_default();
-        write_pdu(out.to(multi.link), CommandId::SUBMIT_MULTI_RESP, status, multi.sequence, |out| {
-            if multi.accepted {
-                write_c_octets(out, &id);
-                out.push(multi.failures.min(255) as u8);
-                out.extend_from_slice(&multi.failed);
-            }
-        });
-        if let Some(cells) = self.counters.esmes.get(multi.esme.index()) {
+        if let Some(cells) = self.counters.esmes.get(multi.esme.index())
+            && self.link(multi.link).is_some()
+        {
             if multi.accepted { cells.accepted.bump() } else { cells.refused_by_carrier.bump() }
         }
-        self.count_answer(multi.esme, CommandId::SUBMIT_MULTI, status);
-        self.answered(now, multi.link, out);
+        let id = multi.given.text().unwrap_or_default();
+        let asked = (multi.link, multi.esme, CommandId::SUBMIT_MULTI);
+        self.answer_with(now, asked, out, |session, to| {
+            let status = status.for_version(session.version());
+            write_pdu(to, CommandId::SUBMIT_MULTI_RESP, status, multi.sequence, |out| {
+                if multi.accepted {
+                    write_c_octets(out, &id);
+                    out.push(multi.failures.min(255) as u8);
+                    out.extend_from_slice(&multi.failed);
+                }
+            });
+            status
+        });
         self.index_parts(now, multi, out);
     }
 

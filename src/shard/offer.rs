@@ -4,6 +4,7 @@
 //! exactly one answer to its carrier: the ESME's own, or ESME_RX_T_APPN. Never: ESME_ROK before the ESME's.
 
 use super::Shard;
+use super::links::live;
 use super::mail::{Mail, Tag};
 use super::message::{Delivery, DeliveryKey, Origin, key_of, key_of_tag, owner_of};
 use super::mo::{Delivered, answer_carrier};
@@ -76,7 +77,7 @@ impl Shard {
     fn receives_long(&mut self, esme: EsmeId) -> bool {
         let Self { accounts, links, .. } = self;
         let receives = |link: LinkId| {
-            let slot = links.get(link.index()).and_then(Option::as_ref).filter(|slot| slot.id == link);
+            let slot = live(links, link);
             slot.is_some_and(|slot| !slot.session.is_v33())
         };
         accounts.get_mut(esme.index()).and_then(|account| account.next_receiver(receives)).is_some()
@@ -95,7 +96,7 @@ impl Shard {
         let Self { accounts, links, .. } = self;
         let account = accounts.get_mut(esme.index())?;
         let usable = |link: LinkId| {
-            let slot = links.get(link.index()).and_then(Option::as_ref).filter(|slot| slot.id == link);
+            let slot = live(links, link);
             let after = written.is_none_or(|(at, mark)| at == link || out.is_flushed(at, mark));
             link != not
                 && after

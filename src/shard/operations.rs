@@ -9,7 +9,7 @@ use super::mail::Mail;
 use super::message::{Kind, Message, MessageKey, tag_of};
 use super::mt::Body;
 use super::port::Outbox;
-use crate::counters::{Ignored, Reason};
+use crate::counters::Reason;
 use crate::ids::{CarrierId, EsmeId, LinkId};
 use crate::smpp::broadcast::CancelBroadcastSm;
 use crate::smpp::command::CommandId;
@@ -169,23 +169,22 @@ impl Shard {
 
     /// The carrier's answer to an operation, with the id that the ESME knows.
     pub(super) fn answer_operation(&mut self, now: Now, message: &Message, pdu: &Pdu<'_>, out: &mut Outbox) {
-        let Some(slot) = self.link(message.link) else { return self.ignored(Ignored::ResponseEsmeGone) };
-        let status = pdu.header().command_status.for_version(slot.session.version());
-        let v33 = slot.session.is_v33();
-        let (command, sequence) = (message.command.response(), message.sequence);
         let asked = Pdu::whole(&message.frame);
         let asked = asked.and_then(|asked| Operation::parse(&asked).ok()).map(|operation| operation.id());
         let own = asked.filter(|id| *id != MessageIdResp::parse(pdu).id);
-        let to = out.to(message.link);
-        let translated = status != pdu.header().command_status;
-        if pdu.command_id() == CommandId::GENERIC_NACK || translated {
-            write_header_only(to, command, status, sequence);
-        } else if (own.is_some() || v33) && !pdu.body().is_empty() {
-            write_response_with(pdu, own, v33, status, sequence, to);
-        } else {
-            copy_with_sequence(to, pdu, sequence);
-        }
-        self.answered(now, message.link, out);
+        let (command, sequence) = (message.command.response(), message.sequence);
+        self.answer_with(now, message.asked(), out, |session, to| {
+            let status = pdu.header().command_status.for_version(session.version());
+            let translated = status != pdu.header().command_status;
+            if pdu.command_id() == CommandId::GENERIC_NACK || translated {
+                write_header_only(to, command, status, sequence);
+            } else if (own.is_some() || session.is_v33()) && !pdu.body().is_empty() {
+                write_response_with(pdu, own, session.is_v33(), status, sequence, to);
+            } else {
+                copy_with_sequence(to, pdu, sequence);
+            }
+            status
+        });
     }
 }
 

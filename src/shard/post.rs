@@ -3,6 +3,7 @@
 //! Owns: the credits, what was learnt of other shards' carriers. Takes: letters. Gives: them to whom they concern; the
 //! hints of our own carriers. Never: waits for another shard.
 
+use super::links::live;
 use super::mail::{Mail, Tag};
 use super::port::Outbox;
 use super::timers::Timer;
@@ -222,7 +223,7 @@ impl Shard {
         };
         let (mut free, mut used) = (0u64, 0u64);
         for (link, _) in carrier.sessions().filter(|(_, kind)| kind.transmits()) {
-            let slot = links.get(link.index()).and_then(Option::as_ref).filter(|slot| slot.id == link);
+            let slot = live(links, link);
             let Some(slot) = slot else { continue };
             let window = slot.session.window();
             used += u64::from(window.used());

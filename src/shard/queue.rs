@@ -12,9 +12,8 @@ use super::port::Outbox;
 use super::timers::Timer;
 use crate::counters::Reason;
 use crate::esme::Account;
-use crate::ids::{CarrierId, LinkId};
+use crate::ids::CarrierId;
 use crate::route::Ask;
-use crate::smpp::command::CommandId;
 use crate::smpp::frame::Pdu;
 use crate::smpp::status::CommandStatus;
 use crate::time::Now;
@@ -77,7 +76,6 @@ impl Shard {
         &mut self,
         now: Now,
         message: &Message,
-        command: CommandId,
         body: &Body<'_>,
     ) -> Result<CarrierId, (CommandStatus, Reason)> {
         let Some(pool) = message.pool else { return Err((CommandStatus::SYSTEM_ERROR, Reason::NoCarrier)) };
@@ -94,7 +92,7 @@ impl Shard {
         for bound_only in [true, false] {
             let found = balance.choose(pool, &ask, &mut |id| {
                 let Some(carrier) = carriers.get(id.index()) else { return false };
-                let fits = fits(carrier, command, body);
+                let fits = fits(carrier, body);
                 fits_any |= fits;
                 sends_any |= carrier.may_ever_send();
                 let (open, up) = if position.homes.of_carrier(id) == own {
@@ -164,17 +162,8 @@ impl Shard {
             let Some(link) = state.next_sender(|link| has_room(links, link, out)) else { return };
             state.queue.pop_front();
             self.count_queued(carrier);
-            self.send_queued(now, key, carrier, link, out);
+            self.send_held(now.mono, key, carrier, link, out);
         }
-    }
-
-    fn send_queued(&mut self, now: Now, key: MessageKey, carrier: CarrierId, link: LinkId, out: &mut Outbox) {
-        let Some(message) = self.messages.get_mut(key) else { return };
-        let frame = core::mem::take(&mut message.frame);
-        if let Some(pdu) = Pdu::whole(&frame) {
-            self.send(now.mono, key, carrier, link, &pdu, &Body::again(&pdu), out);
-        }
-        self.keep_frame(key, frame);
     }
 
     /// Looks again when the carrier's pace allows the next PDU.

@@ -3,7 +3,6 @@
 //! Owns: nothing of its own. Takes: what has just happened. Gives: it to the cells. Never: decides anything.
 
 use super::Shard;
-use super::links::Side;
 use crate::carrier::SlotState;
 use crate::counters::{MESSAGE_STATES, Match, SLOT_STATES};
 use crate::ids::{CarrierId, EsmeId};
@@ -40,13 +39,14 @@ pub(super) fn name_of(state: SlotState) -> &'static str {
 }
 
 impl Shard {
-    /// An ESME's request was answered with this.
+    /// An ESME's request was answered with this; so many that were taken from it are over.
     #[inline]
-    pub(super) fn count_answer(&self, esme: EsmeId, command: CommandId, status: CommandStatus) {
-        if is_submit(command)
-            && let Some(cells) = self.counters.esmes.get(esme.index())
-        {
-            cells.answers.of(status.0).bump();
+    pub(super) fn count_answer(&self, esme: EsmeId, command: CommandId, status: CommandStatus, ended: u64) {
+        if let Some(cells) = self.counters.esmes.get(esme.index()) {
+            if is_submit(command) {
+                cells.answers.of(status.0).bump();
+            }
+            cells.ended.add(ended);
         }
     }
 
@@ -115,12 +115,10 @@ impl Shard {
         }
     }
 
-    /// Requests of an ESME are over, answered or not.
+    /// Requests taken from an ESME are over.
     #[inline]
-    pub(super) fn count_ended(&self, side: Side, count: u64) {
-        if let Side::Esme(esme) = side
-            && let Some(cells) = self.counters.esmes.get(esme.index())
-        {
+    pub(super) fn count_ended(&self, esme: EsmeId, count: u64) {
+        if let Some(cells) = self.counters.esmes.get(esme.index()) {
             cells.ended.add(count);
         }
     }

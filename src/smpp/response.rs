@@ -3,7 +3,7 @@
 //! a relay can put its own id there. Never: refuses a response.
 
 use super::command::CommandId;
-use super::cursor::Cursor;
+use super::cursor::find_nul;
 use super::frame::{Pdu, write_pdu};
 use super::status::CommandStatus;
 use super::tlv::{Tlvs, is_whole};
@@ -28,13 +28,10 @@ impl<'a> MessageIdResp<'a> {
     #[must_use]
     pub fn parse(pdu: &Pdu<'a>) -> Self {
         let body = pdu.body();
-        let mut cursor = Cursor::new(body, 0);
-        let Some(end) = body.iter().position(|&octet| octet == 0) else {
+        let found = find_nul(body).and_then(|end| body.split_at_checked(end));
+        let Some((id, [_, after @ ..])) = found else {
             return Self { id: body, terminated: false, after: &[] };
         };
-        let id = cursor.take(end).unwrap_or_default();
-        cursor.take(1);
-        let after = cursor.rest();
         if !is_whole(after) && is_whole(body) {
             return Self { id: &[], terminated: false, after: body };
         }

@@ -24,8 +24,7 @@ impl<'a> Address<'a> {
     /// Reads ton, npi and an address of at most `max` octets with its NUL.
     #[inline]
     pub fn parse(cursor: &mut Cursor<'a>, max: usize, status: CommandStatus) -> Result<Self, PduError> {
-        let ton = cursor.octet("PDU ends before an address")?;
-        let npi = cursor.octet("PDU ends inside an address")?;
+        let [ton, npi] = cursor.octets("PDU ends before or inside an address")?;
         let digits = cursor.c_octets(max, status, "address has no NUL within its maximum")?;
         Ok(Self { ton, npi, digits })
     }
@@ -72,20 +71,15 @@ pub struct Content<'a> {
 
 impl<'a> Content<'a> {
     /// Reads from esm_class to the end of the PDU.
-    #[inline]
+    #[inline(always)]
     pub fn parse(cursor: &mut Cursor<'a>) -> Result<Self, PduError> {
         const CUT: &str = "PDU ends inside its mandatory fields";
-        let esm_class = cursor.octet(CUT)?;
-        let protocol_id = cursor.octet(CUT)?;
-        let priority_flag = cursor.octet(CUT)?;
+        let [esm_class, protocol_id, priority_flag] = cursor.octets(CUT)?;
         let schedule_delivery_time = times::parse_field(cursor, CommandStatus::INVALID_SCHEDULE)?;
         let validity_period = times::parse_field(cursor, CommandStatus::INVALID_EXPIRY)?;
-        let registered_delivery = cursor.octet(CUT)?;
-        let replace_if_present_flag = cursor.octet(CUT)?;
-        let data_coding = cursor.octet(CUT)?;
-        let sm_default_msg_id = cursor.octet(CUT)?;
-        let sm_length = usize::from(cursor.octet(CUT)?);
-        let Some(short_message) = cursor.take(sm_length) else {
+        let [registered_delivery, replace_if_present_flag, data_coding, sm_default_msg_id, sm_length] =
+            cursor.octets(CUT)?;
+        let Some(short_message) = cursor.take(usize::from(sm_length)) else {
             return Err(cursor.error(CommandStatus::INVALID_MESSAGE_LENGTH, "sm_length is beyond the PDU"));
         };
         let tlvs = Tlvs::parse(cursor)?;
@@ -148,7 +142,7 @@ pub struct Sm<'a> {
 
 impl<'a> Sm<'a> {
     /// Reads a submit_sm; its destination must not be empty.
-    #[inline]
+    #[inline(always)]
     pub fn parse_submit(pdu: &Pdu<'a>) -> Result<Self, PduError> {
         let sm = Self::parse_deliver(pdu)?;
         if sm.destination.digits.is_empty() {
@@ -162,7 +156,7 @@ impl<'a> Sm<'a> {
     }
 
     /// Reads a deliver_sm.
-    #[inline]
+    #[inline(always)]
     pub fn parse_deliver(pdu: &Pdu<'a>) -> Result<Self, PduError> {
         let mut cursor = Cursor::new(pdu.body(), HEADER_LEN);
         let service_type =

@@ -205,8 +205,9 @@ fn whole_len(bytes: &[u8]) -> usize {
 }
 
 /// True when `bytes` are whole TLVs and nothing else, or nothing.
+#[inline]
 pub(super) fn is_whole(bytes: &[u8]) -> bool {
-    whole_len(bytes) == bytes.len()
+    bytes.is_empty() || whole_len(bytes) == bytes.len()
 }
 
 impl<'a> IntoIterator for &Tlvs<'a> {
