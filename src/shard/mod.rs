@@ -42,6 +42,7 @@ use crate::counters::{Hints, Ignored, Reason, ShardCounters};
 use crate::esme::Account;
 use crate::ids::{CarrierId, EsmeId, LinkId, PoolId, ShardId};
 use crate::ledger::{FormLearner, Ledger, Parked};
+use crate::limits::TIMERS_PER_TURN;
 use crate::prng::Prng;
 use crate::route::table::carriers_of;
 use crate::route::{Affinity, Balance, RouteTable, only_carriers};
@@ -227,7 +228,9 @@ impl Shard {
     }
 
     fn on_time(&mut self, now: Now, out: &mut Outbox) {
-        while let Some(timer) = self.timers.pop_due(now.mono) {
+        for _ in 0..TIMERS_PER_TURN {
+            // What else is due leaves the deadline in the past: the driver comes back.
+            let Some(timer) = self.timers.pop_due(now.mono) else { return };
             match timer {
                 Timer::Link(link) => self.tick_link(now, link, out),
                 Timer::Carrier(carrier) => self.tick_carrier(now, carrier, out),
