@@ -26,6 +26,7 @@ mod multi;
 mod offer;
 mod operations;
 mod own_id;
+mod plan;
 pub mod port;
 mod post;
 mod queue;
@@ -45,7 +46,7 @@ use crate::ledger::{FormLearner, Ledger, Parked};
 use crate::limits::TIMERS_PER_TURN;
 use crate::prng::Prng;
 use crate::route::table::carriers_of;
-use crate::route::{Affinity, Balance, RouteTable, only_carriers};
+use crate::route::{Affinity, Balance, RouteTable};
 use crate::session::WindowPool;
 use crate::time::{Instant, Now};
 use core::net::IpAddr;
@@ -55,6 +56,7 @@ use mail::Mail;
 use message::{Deliveries, DeliveryKey, Late, MessageKey, Messages, Multis, Retained};
 use mt::Quanta;
 use own_id::OwnIds;
+pub use plan::Plan;
 use port::{Action, Core, Input, Outbox};
 use post::Post;
 use smallvec::SmallVec;
@@ -86,13 +88,13 @@ pub struct Shard {
     per_address: HashMap<(u32, IpAddr), u32>,
     per_listener: Vec<u32>,
     accounts: Vec<Account<DeliveryKey>>,
-    system_ids: HashMap<Vec<u8>, EsmeId>,
+    system_ids: Arc<HashMap<Vec<u8>, EsmeId>>,
     quanta: Vec<Quanta>,
     carriers: Vec<Carrier<MessageKey>>,
     /// Per carrier: no message of its queue is overdue before this.
     expiry: Vec<Instant>,
     forms: Vec<FormLearner>,
-    routes: RouteTable,
+    routes: Arc<RouteTable>,
     balance: Balance,
     affinity: Affinity,
     late: Late,
@@ -133,13 +135,18 @@ impl Shard {
         Self::placed(config, counters, position, seed)
     }
 
-    /// One shard of several. Its counters must be beside those of the others.
+    /// One shard of several, with a plan of its own. Its counters must be beside those of the others.
     #[must_use]
     pub fn placed(config: Arc<Config>, counters: Arc<ShardCounters>, position: Position, seed: u64) -> Self {
-        let defaults: Vec<_> = config.esmes.iter().map(|esme| esme.pool).collect();
-        let only = only_carriers(&config.routes, &config.pools, &defaults);
-        let accounts = config.esmes.iter().zip(only).map(|(esme, only)| Account::new(esme.clone(), only));
-        let named = config.esmes.iter().enumerate();
+        Self::planned(&Plan::new(config), counters, position, seed)
+    }
+
+    /// One shard of several that share a plan.
+    #[must_use]
+    pub fn planned(plan: &Plan, counters: Arc<ShardCounters>, position: Position, seed: u64) -> Self {
+        let config = Arc::clone(&plan.config);
+        let only = plan.only_carriers.iter();
+        let accounts = config.esmes.iter().zip(only).map(|(esme, only)| Account::new(esme.clone(), *only));
         let mut timers = TimerQueue::default();
         let here = |carrier: CarrierId| position.homes.of_carrier(carrier) == position.shard;
         for id in (0..config.carriers.len()).map(CarrierId::new).filter(|id| here(*id)) {
@@ -161,12 +168,12 @@ impl Shard {
         let reached = reached.collect();
         Self {
             accounts: accounts.collect(),
-            system_ids: named.map(|(index, esme)| (esme.system_id.clone(), EsmeId::new(index))).collect(),
+            system_ids: Arc::clone(&plan.system_ids),
             quanta: vec![Quanta::default(); config.esmes.len()],
             carriers,
             expiry: vec![Instant::from_nanos(u64::MAX); config.carriers.len()],
             forms: config.carriers.iter().map(|carrier| FormLearner::new(carrier.message_id_form)).collect(),
-            routes: RouteTable::new(&config.routes),
+            routes: Arc::clone(&plan.routes),
             balance: Balance::new(&config.pools),
             affinity: Affinity::new(seed),
             late: Late::default(),

@@ -50,6 +50,7 @@ pub(super) fn config(esmes: &[&str], carriers: &[&str]) -> Config {
                 sessions_max: 8,
                 ..esme_settings(name)
             })
+            .map(Into::into)
             .collect(),
         carriers: carriers
             .iter()
