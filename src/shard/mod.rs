@@ -8,7 +8,7 @@
 //! two are at home on different shards `post` carries letters, `away` stands for the carrier and `guests` for the ESME.
 //! `multi` does the same for many destinations, `operations` for query, cancel and replace; `mo` takes receipts and MO
 //! from a carrier to an ESME and the answer back. `status` tells how all of it is, `tally` counts it by status and
-//! state.
+//! state. `plan` is what all shards of a node read.
 
 mod answers;
 mod away;

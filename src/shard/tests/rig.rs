@@ -464,6 +464,11 @@ impl Rig {
         deadlines.filter_map(|(index, shard)| Some((shard.deadline()?, index))).min()
     }
 
+    /// Lets time pass; no shard is woken, as when the driver was busy.
+    pub(super) fn oversleep(&mut self, span: Duration) {
+        self.set_clock(self.now.mono.after(span));
+    }
+
     fn set_clock(&mut self, at: Instant) {
         let passed = at.since(self.now.mono);
         self.now.wall.0 += passed.as_micros() as i64;
