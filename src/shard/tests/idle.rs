@@ -37,7 +37,7 @@ fn idle_sessions_are_asked_in_few_turns_and_none_early_or_much_too_late() {
         })
         .collect();
     let (mut turns, mut asked) = (0, vec![None; links.len()]);
-    for step in 1..=620_u64 {
+    for step in 1..=605_u64 {
         rig.advance(Duration::from_millis(50));
         let mut any = false;
         for (number, link) in links.iter().enumerate() {
