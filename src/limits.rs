@@ -88,6 +88,11 @@ pub const WINDOW_SLOTS_MIN: usize = 8;
 pub const WINDOW_POOL_KEPT: usize = 4096;
 /// Longest wait for what is in flight when a session unbinds, then it is closed.
 pub const SESSION_DRAIN: Duration = Duration::from_secs(10);
+/// enquire_links go out in turns: so many turns in one interval, whatever the number of sessions. A session is asked at
+/// most so much later than its interval says.
+pub const ENQUIRE_TURNS: u32 = 60;
+/// Timers that one turn of a shard fires; what else is due has the next turn, behind what has come meanwhile.
+pub const TIMERS_PER_TURN: usize = 64;
 /// enquire_links in a row without any PDU from the peer until it is taken for dead.
 pub const ENQUIRES_UNANSWERED: u32 = 1;
 /// Pools inside pools, the outermost counted.

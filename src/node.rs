@@ -7,7 +7,7 @@ use crate::ids::{ListenerId, ShardId};
 use crate::io::{Driver, Lanes, Options, Stop, StopHandle, Stops, listen};
 use crate::limits::{LANE_CREDITS, LOG_LINES_MAX};
 use crate::shard::port::{Event, Level};
-use crate::shard::{Position, Shard};
+use crate::shard::{Plan, Position, Shard};
 use crate::sidecar::{Sidecar, Sockets};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use std::io::{Error, ErrorKind};
@@ -258,11 +258,12 @@ fn shards_of(config: &Arc<Config>, homes: &Arc<Homes>, counters: &NodeCounters) 
     let hints = Arc::new(Hints::new(config.carriers.len()));
     let others = u32::try_from(homes.shards().saturating_sub(1)).unwrap_or(u32::MAX);
     let credits = LANE_CREDITS.checked_div(others).unwrap_or_default();
+    let plan = Plan::new(Arc::clone(config));
     let cells = counters.shards.iter().enumerate();
     let placed = cells.map(|(index, cells)| {
         let (homes, hints) = (Arc::clone(homes), Arc::clone(&hints));
         let position = Position { shard: ShardId::new(index), homes, hints, credits };
-        Shard::placed(Arc::clone(config), Arc::clone(cells), position, seed())
+        Shard::planned(&plan, Arc::clone(cells), position, seed())
     });
     placed.collect()
 }

@@ -43,6 +43,20 @@ impl Instant {
         let nanos = if nanos > u64::MAX as u128 { u64::MAX } else { nanos as u64 };
         Self(self.0.saturating_add(nanos))
     }
+
+    /// The first instant not before this one that is a whole number of `span` from the origin; this one when `span` is
+    /// zero.
+    #[must_use]
+    pub const fn rounded_up(self, span: Duration) -> Self {
+        let span = span.as_nanos();
+        if span == 0 || span > u64::MAX as u128 {
+            return self;
+        }
+        match self.0.checked_next_multiple_of(span as u64) {
+            Some(nanos) => Self(nanos),
+            None => self,
+        }
+    }
 }
 
 /// Wall-clock time: microseconds since 1970-01-01T00:00:00Z. May jump; used only for dates that people see and
@@ -69,6 +83,15 @@ mod tests {
         let late = early.after(Duration::from_nanos(7));
         assert_eq!(late.since(early), Duration::from_nanos(7));
         assert_eq!(early.since(late), Duration::ZERO);
+    }
+
+    #[test]
+    fn an_instant_is_rounded_up_and_never_past_the_end_of_time() {
+        let rounded = |nanos| Instant::from_nanos(nanos).rounded_up(Duration::from_nanos(10)).as_nanos();
+        assert_eq!([0, 1, 10, 11].map(rounded), [0, 10, 10, 20]);
+        assert_eq!(rounded(u64::MAX), u64::MAX);
+        assert_eq!(Instant::from_nanos(7).rounded_up(Duration::ZERO).as_nanos(), 7);
+        assert_eq!(Instant::from_nanos(7).rounded_up(Duration::MAX).as_nanos(), 7);
     }
 
     #[test]

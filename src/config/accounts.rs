@@ -8,8 +8,8 @@ use super::refusals::{STATUS_ALLOWED, nearest_status};
 use super::report::{Notes, Place, Source};
 use super::table::{Fallback, Table, is_ascii_within};
 use super::{INACTIVITY_MAX, TIMER_MAX, TIMER_MIN, keys, units};
-use crate::esme::Settings;
 use crate::esme::settings::{AddressBlock, MessageIdSource, ReceiptsTo, WindowOver};
+use crate::esme::{Settings, Shared};
 use crate::ids::PoolId;
 use crate::limits::{ESMES_MAX, SESSIONS_MAX, SYSTEM_ID_MAX, WINDOW_MAX};
 use crate::smpp::status::CommandStatus;
@@ -29,7 +29,7 @@ pub(super) fn read(
     sources: &[Source],
     files: &mut Files<'_>,
     notes: &mut Notes,
-) -> Vec<Settings> {
+) -> Vec<Shared> {
     if let Some(defaults) = document.defaults_esme {
         read_one(&nobody(defaults), pools, sources, files, notes);
     }
@@ -38,8 +38,8 @@ pub(super) fn read(
         notes.error(over.place, "esme".to_owned(), message).allowed(format!("at most {ESMES_MAX}"));
         return Vec::new();
     }
-    let read = |esme| read_one(esme, pools, sources, files, notes);
-    let esmes: Vec<Settings> = document.esmes.iter().map(read).collect();
+    let read = |esme| read_one(esme, pools, sources, files, notes).into();
+    let esmes: Vec<Shared> = document.esmes.iter().map(read).collect();
     check_system_ids(document, &esmes, notes);
     esmes
 }
@@ -176,7 +176,7 @@ fn read_unknown_status(table: &Table<'_>, notes: &mut Notes) -> CommandStatus {
     status.unwrap_or(default)
 }
 
-fn check_system_ids(document: &Document<'_>, esmes: &[Settings], notes: &mut Notes) {
+fn check_system_ids(document: &Document<'_>, esmes: &[Shared], notes: &mut Notes) {
     let mut taken: HashMap<&[u8], usize> = HashMap::with_capacity(esmes.len());
     for (index, esme) in esmes.iter().enumerate() {
         let Some(first) = taken.insert(&esme.system_id, index) else {

@@ -13,6 +13,7 @@ mod http;
 mod keys;
 mod names;
 mod node;
+mod patterns;
 mod refusals;
 mod relations;
 mod report;
@@ -32,6 +33,7 @@ use crate::time::Duration;
 use crate::{carrier, esme, route};
 use document::Document;
 use names::Names;
+use patterns::Patterns;
 use report::Notes;
 use routes::Directory;
 use std::path::{Path, PathBuf};
@@ -117,7 +119,7 @@ pub struct Config {
     /// At least one.
     pub listeners: Vec<Listener>,
     /// `EsmeId` is the index.
-    pub esmes: Vec<esme::Settings>,
+    pub esmes: Vec<esme::Shared>,
     /// `CarrierId` is the index.
     pub carriers: Vec<carrier::Settings>,
     /// By `CarrierId`: the shard that the operator wants it on, which exists; `None`: any.
@@ -174,15 +176,21 @@ fn read(texts: &files::Texts, files: &mut Files<'_>, notes: &mut Notes) -> Confi
         pools: Names::new("pool", &document.pools),
     };
     let node = node::read_node(document.node.as_ref(), notes);
+    let esmes = accounts::read(&document, &directory.pools, &texts.sources, files, notes);
+    let carriers = carriers::read(&document, &texts.sources, files, notes);
+    let mut patterns = Patterns::new(&texts.sources, files);
+    let routes = routes::read_routes(&document, &directory, &mut patterns, notes);
+    // As many again for those of MO.
+    let mut patterns = Patterns::new(&texts.sources, files);
     let config = Config {
         carrier_homes: carriers::read_homes(&document, &node.shards, notes),
         node,
         listeners: node::read_listeners(&document, notes),
-        esmes: accounts::read(&document, &directory.pools, &texts.sources, files, notes),
-        carriers: carriers::read(&document, &texts.sources, files, notes),
+        esmes,
+        carriers,
         pools: routes::read_pools(&document, &directory, notes),
-        routes: routes::read_routes(&document, &directory, notes),
-        mo_routes: routes::read_mo_routes(&document, &directory, notes),
+        routes,
+        mo_routes: routes::read_mo_routes(&document, &directory, &mut patterns, notes),
         http: http::read(&document, &texts.sources, notes),
     };
     relations::check(&config, &document, notes);

@@ -83,6 +83,8 @@ pub struct Problem {
 pub(super) struct Notes {
     problems: Vec<Problem>,
     secrets: Vec<Place>,
+    /// What was read beside the configuration: its places follow those of the sources.
+    lists: Vec<Source>,
     /// Part of the text could not be read, so that what seems missing may stand there.
     pub(super) partial: bool,
 }
@@ -128,6 +130,16 @@ impl Notes {
         self.secrets.push(place);
     }
 
+    /// How many lists were read.
+    pub(super) const fn lists(&self) -> usize {
+        self.lists.len()
+    }
+
+    /// A list was read; its number as a source is that of the sources and of the lists before it together.
+    pub(super) fn add_list(&mut self, list: Source) {
+        self.lists.push(list);
+    }
+
     /// True when nothing was noted.
     pub(super) fn is_empty(&self) -> bool {
         self.problems.is_empty()
@@ -139,11 +151,12 @@ impl Notes {
     }
 
     /// In file order, each once, with lines and columns.
-    pub(super) fn into_report(self, sources: Vec<Source>) -> Report {
-        let Self { mut problems, secrets, partial: _ } = self;
+    pub(super) fn into_report(self, mut sources: Vec<Source>) -> Report {
+        let Self { mut problems, secrets, lists, partial: _ } = self;
         if problems.is_empty() {
             return Report { problems, sources: Vec::new(), lines: Vec::new() };
         }
+        sources.extend(lists);
         problems.sort_by_key(|problem| problem.place); // stable: findings of one place keep their order
         // A fault of a default is found once for each that inherits it.
         problems

@@ -3,17 +3,14 @@
 
 use super::document::{Document, Named};
 use super::names::Names;
+use super::patterns::Patterns;
 use super::report::{Notes, Place};
 use super::table::{Item, Table};
 use super::{TIMER_MAX, TIMER_MIN, keys};
 use crate::ids::{CarrierId, EsmeId, PoolId};
-use crate::limits::{
-    ADDRESS_MAX, CARRIERS_MAX, ESMES_MAX, PATTERNS_MAX, POOL_MEMBERS_MAX, POOLS_MAX, ROUTES_MAX, TIER_MAX,
-    WEIGHT_MAX,
-};
+use crate::limits::{CARRIERS_MAX, ESMES_MAX, POOL_MEMBERS_MAX, POOLS_MAX, ROUTES_MAX, TIER_MAX, WEIGHT_MAX};
 use crate::route::settings::{
-    BalanceBy, EjectSettings, Member, MemberSettings, MoRouteSettings, OnUnknown, Pattern, PoolSettings,
-    RouteSettings,
+    BalanceBy, EjectSettings, Member, MemberSettings, MoRouteSettings, OnUnknown, PoolSettings, RouteSettings,
 };
 use crate::time::Duration;
 use std::collections::HashMap;
@@ -123,25 +120,22 @@ fn read_member(item: &Item<'_>, directory: &Directory<'_>, notes: &mut Notes) ->
     Some(MemberSettings { member: member?, weight, tier })
 }
 
-/// The names of routes and how many patterns they have together.
-#[derive(Default)]
-struct Budget {
-    names: HashMap<String, Place>,
-    patterns: usize,
-}
+/// The names of routes that were read, and where they stand.
+type Taken = HashMap<String, Place>;
 
 /// Reads every `[[route]]`.
 pub(super) fn read_routes(
     document: &Document<'_>,
     directory: &Directory<'_>,
+    patterns: &mut Patterns<'_, '_>,
     notes: &mut Notes,
 ) -> Vec<RouteSettings> {
     let tables = &document.routes;
     if is_over(tables.get(ROUTES_MAX).map(|table| table.place), "route", ROUTES_MAX, notes) {
         return Vec::new();
     }
-    let mut budget = Budget::default();
-    let read = |table| read_route(table, directory, &mut budget, notes);
+    let mut taken = Taken::new();
+    let read = |table| read_route(table, directory, (&mut taken, patterns), notes);
     let routes: Vec<Option<RouteSettings>> = tables.iter().map(read).collect();
     let all = routes.iter().position(|route| {
         route
@@ -162,17 +156,17 @@ pub(super) fn read_routes(
 fn read_route(
     table: &Table<'_>,
     directory: &Directory<'_>,
-    budget: &mut Budget,
+    (taken, patterns): (&mut Taken, &mut Patterns<'_, '_>),
     notes: &mut Notes,
 ) -> Option<RouteSettings> {
     table.check_keys(notes, &keys::ROUTE);
-    let name = read_name(table, budget, notes);
+    let name = read_name(table, taken, notes);
     let when = table.get("when").and_then(|item| item.table(notes, "a table of conditions"));
     let (mut to, mut source, mut esme) = (Vec::new(), Vec::new(), Vec::new());
     if let Some(when) = &when {
         when.check_keys(notes, &keys::WHEN);
-        to = read_patterns(when, "to", budget, notes);
-        source = read_patterns(when, "source", budget, notes);
+        to = patterns.read(when, "to", notes);
+        source = patterns.read(when, "source", notes);
         esme = resolve_all(when, "esme", ESMES_MAX, &directory.esmes, notes);
     }
     let Some(pool) = table.get("pool") else {
@@ -188,31 +182,32 @@ fn read_route(
 pub(super) fn read_mo_routes(
     document: &Document<'_>,
     directory: &Directory<'_>,
+    patterns: &mut Patterns<'_, '_>,
     notes: &mut Notes,
 ) -> Vec<MoRouteSettings> {
     let tables = &document.mo_routes;
     if is_over(tables.get(ROUTES_MAX).map(|table| table.place), "mo_route", ROUTES_MAX, notes) {
         return Vec::new();
     }
-    let mut budget = Budget::default();
-    tables.iter().map(|table| read_mo_route(table, directory, &mut budget, notes)).collect()
+    let mut taken = Taken::new();
+    tables.iter().map(|table| read_mo_route(table, directory, (&mut taken, patterns), notes)).collect()
 }
 
 fn read_mo_route(
     table: &Table<'_>,
     directory: &Directory<'_>,
-    budget: &mut Budget,
+    (taken, patterns): (&mut Taken, &mut Patterns<'_, '_>),
     notes: &mut Notes,
 ) -> MoRouteSettings {
     table.check_keys(notes, &keys::MO_ROUTE);
     table.choice(notes, "fan_out", &[("first", ())], &["all"]);
     table.choice(notes, "nobody", &[("refuse", ())], &["queue"]);
-    let name = read_name(table, budget, notes);
+    let name = read_name(table, taken, notes);
     let when = table.get("when").and_then(|item| item.table(notes, "a table of conditions"));
     let (mut to, mut carrier) = (Vec::new(), Vec::new());
     if let Some(when) = &when {
         when.check_keys(notes, &keys::MO_WHEN);
-        to = read_patterns(when, "to", budget, notes);
+        to = patterns.read(when, "to", notes);
         carrier = resolve_all(when, "carrier", CARRIERS_MAX, &directory.carriers, notes);
     }
     let carrier = carrier.into_iter().map(CarrierId::new).collect();
@@ -241,14 +236,14 @@ fn read_deliver(table: &Table<'_>, directory: &Directory<'_>, notes: &mut Notes)
 }
 
 /// A route without a name is called by its place in the list.
-fn read_name(table: &Table<'_>, budget: &mut Budget, notes: &mut Notes) -> String {
+fn read_name(table: &Table<'_>, taken: &mut Taken, notes: &mut Notes) -> String {
     let Some(item) = table.get("name") else {
         return table.path.clone();
     };
     let Some(name) = item.text(notes, "a name") else {
         return String::new();
     };
-    if let Some(first) = budget.names.insert(name.to_owned(), item.place) {
+    if let Some(first) = taken.insert(name.to_owned(), item.place) {
         notes
             .error(item.place, item.path(), format!("another route is called \"{}\"", name.escape_debug()))
             .other(first, "this one");
@@ -262,43 +257,4 @@ fn resolve_all(table: &Table<'_>, key: &str, max: usize, names: &Names<'_>, note
     };
     let items = item.list(notes, max, "a list of names");
     items.iter().filter_map(|item| names.resolve(item, notes)).collect()
-}
-
-fn read_patterns(table: &Table<'_>, key: &str, budget: &mut Budget, notes: &mut Notes) -> Vec<Pattern> {
-    let Some(item) = table.get(key) else {
-        return Vec::new();
-    };
-    let items = item.list(notes, PATTERNS_MAX, "a list of numbers and prefixes, such as [\"382*\"]");
-    let before = budget.patterns;
-    budget.patterns += items.len();
-    if before <= PATTERNS_MAX && budget.patterns > PATTERNS_MAX {
-        let message = format!("the routes have more than {PATTERNS_MAX} numbers and prefixes");
-        notes.error(item.place, item.path(), message).allowed(format!("at most {PATTERNS_MAX} in all"));
-    }
-    items.iter().filter_map(|item| read_pattern(item, notes)).collect()
-}
-
-fn read_pattern(item: &Item<'_>, notes: &mut Notes) -> Option<Pattern> {
-    let allowed = "a number without `+` (\"38267123456\"), a prefix (\"382*\") or all (\"*\")";
-    let text = item.text(notes, allowed)?;
-    if text.starts_with("re:") || text.starts_with("file:") {
-        item.not_yet(notes, allowed);
-        return None;
-    }
-    let bare = text.trim_start_matches('+');
-    if bare.len() < text.len() {
-        let message = format!("found {}", super::table::found(item.value));
-        let problem = notes.error(item.place, item.path(), message).allowed(allowed);
-        if !bare.is_empty() {
-            problem.help(format!("write \"{}\"", bare.escape_debug()));
-        }
-        return None;
-    }
-    let body = text.strip_suffix('*').unwrap_or(text);
-    let printable = body.bytes().all(|octet| (0x20..0x7F).contains(&octet)) && body.trim() == body;
-    let pattern = Pattern::parse(text).filter(|_| printable && body.len() <= ADDRESS_MAX);
-    if pattern.is_none() {
-        item.refuse(notes, allowed);
-    }
-    pattern
 }

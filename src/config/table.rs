@@ -48,13 +48,18 @@ pub(super) fn join(table: &str, key: &str) -> String {
     if table.is_empty() { key } else { format!("{table}.{key}") }
 }
 
-/// The words for what stands there; long text is cut.
+/// Text as a note shows it; long text is cut.
+pub(super) fn shown(text: &str) -> String {
+    if text.chars().count() > 60 {
+        return format!("{}…", text.chars().take(60).collect::<String>().escape_debug());
+    }
+    text.escape_debug().to_string()
+}
+
+/// The words for what stands there.
 pub(super) fn found(value: &DeValue<'_>) -> String {
     match value {
-        DeValue::String(text) if text.chars().count() > 60 => {
-            format!("\"{}…\"", text.chars().take(60).collect::<String>().escape_debug())
-        }
-        DeValue::String(text) => format!("\"{}\"", text.escape_debug()),
+        DeValue::String(text) => format!("\"{}\"", shown(text)),
         DeValue::Integer(number) => format!("the integer {number}"),
         DeValue::Float(number) => format!("the number {number}"),
         DeValue::Boolean(flag) => format!("{flag}"),

@@ -4,7 +4,7 @@
 //! Gives: whether a bind is allowed, which session receives next. Never: the sessions themselves, sockets.
 
 pub mod settings;
-pub use settings::Settings;
+pub use settings::{Settings, Shared};
 
 use crate::ids::{CarrierId, LinkId};
 use crate::session::BindKind;
@@ -15,7 +15,7 @@ use std::collections::VecDeque;
 #[derive(Debug)]
 pub struct Account<Waiting> {
     /// What the operator said.
-    pub settings: Settings,
+    pub settings: Shared,
     /// The one carrier that all its routes reach, if it is one.
     pub only_carrier: Option<CarrierId>,
     /// Deliveries that wait for a session with room, the oldest first.
@@ -37,7 +37,7 @@ pub enum BindRefusal {
 impl<Waiting> Account<Waiting> {
     /// An account without sessions.
     #[must_use]
-    pub fn new(settings: Settings, only_carrier: Option<CarrierId>) -> Self {
+    pub fn new(settings: Shared, only_carrier: Option<CarrierId>) -> Self {
         Self { settings, only_carrier, waiting: VecDeque::new(), sessions: Vec::new(), turn: 0 }
     }
 
@@ -152,7 +152,7 @@ pub(crate) mod tests {
     fn either_password_of_a_rotation_binds_and_no_other() {
         let mut settings = settings("acme");
         settings.passwords.push(b"newer-and-longer".to_vec());
-        let account = Account::<()>::new(settings, None);
+        let account = Account::<()>::new(settings.into(), None);
         let from = peer("10.0.0.1");
         assert_eq!(account.check_bind(b"secret", from), Ok(()));
         assert_eq!(account.check_bind(b"newer-and-longer", from), Ok(()));
@@ -165,14 +165,14 @@ pub(crate) mod tests {
     fn an_address_outside_the_blocks_is_no_better_than_a_wrong_password() {
         let mut settings = settings("acme");
         settings.allow_from = vec![AddressBlock { address: peer("10.1.0.0"), prefix_len: 16 }];
-        let account = Account::<()>::new(settings, None);
+        let account = Account::<()>::new(settings.into(), None);
         assert_eq!(account.check_bind(b"secret", peer("10.1.9.9")), Ok(()));
         assert_eq!(account.check_bind(b"secret", peer("10.2.0.1")), Err(BindRefusal::Credentials));
     }
 
     #[test]
     fn sessions_over_the_limit_are_refused_until_one_ends() {
-        let mut account = Account::<()>::new(settings("acme"), None);
+        let mut account = Account::<()>::new(settings("acme").into(), None);
         account.add_session(link(1), BindKind::Transceiver);
         account.add_session(link(2), BindKind::Transmitter);
         assert_eq!(account.check_bind(b"secret", peer("::1")), Err(BindRefusal::Sessions));
@@ -182,7 +182,7 @@ pub(crate) mod tests {
 
     #[test]
     fn receivers_take_turns_and_transmitters_never_receive() {
-        let mut account = Account::<()>::new(settings("acme"), None);
+        let mut account = Account::<()>::new(settings("acme").into(), None);
         account.add_session(link(1), BindKind::Receiver);
         account.add_session(link(2), BindKind::Transmitter);
         account.add_session(link(3), BindKind::Transceiver);

@@ -3,6 +3,8 @@
 use crate::smpp::status::CommandStatus;
 use crate::time::Duration;
 use core::net::IpAddr;
+use core::ops::{Deref, DerefMut};
+use std::sync::Arc;
 
 /// An address block such as `10.1.0.0/16`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,9 +101,45 @@ pub struct Settings {
     pub system_id_reply: Vec<u8>,
 }
 
+/// Settings of which there is one value, however many shards read it. Whoever changes a setting, before the start, has a
+/// value of his own from then on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shared(Arc<Settings>);
+
+impl From<Settings> for Shared {
+    fn from(settings: Settings) -> Self {
+        Self(Arc::new(settings))
+    }
+}
+
+impl Deref for Shared {
+    type Target = Settings;
+
+    #[inline]
+    fn deref(&self) -> &Settings {
+        &self.0
+    }
+}
+
+impl DerefMut for Shared {
+    fn deref_mut(&mut self) -> &mut Settings {
+        Arc::make_mut(&mut self.0)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::esme::tests::settings;
+
+    #[test]
+    fn settings_are_one_value_until_somebody_changes_his() {
+        let first = Shared::from(settings("acme"));
+        let mut second = first.clone();
+        assert!(core::ptr::eq(&*first, &*second));
+        second.window_max += 1;
+        assert_eq!((first.window_max + 1, &first.name), (second.window_max, &second.name));
+    }
 
     fn block(text: &str, prefix_len: u8) -> AddressBlock {
         AddressBlock { address: text.parse().unwrap(), prefix_len }

@@ -24,8 +24,10 @@ impl Spin {
             return;
         }
         if found {
-            let waited = self.idle_since.take().map_or(Duration::ZERO, |since| mono.since(since));
-            self.worthwhile = waited < self.longest;
+            // What is there at once, such as the end of a send of our own, was not waited for and tells nothing.
+            if let Some(since) = self.idle_since.take() {
+                self.worthwhile = mono.since(since) < self.longest;
+            }
             self.look = true;
             return;
         }
@@ -61,6 +63,16 @@ mod tests {
         spin.looked(at(510), true);
         spin.looked(at(511), false);
         assert!(spin.wants_to_look());
+    }
+
+    #[test]
+    fn what_is_there_at_once_does_not_make_looking_worthwhile() {
+        let mut spin = Spin::new(Duration::from_micros(100));
+        spin.looked(at(0), false);
+        spin.looked(at(5000), true);
+        spin.looked(at(5001), true);
+        spin.looked(at(5002), false);
+        assert!(!spin.wants_to_look());
     }
 
     #[test]

@@ -8,16 +8,17 @@
 
 use super::settings::{Member, Pattern, PoolSettings, RouteSettings};
 use crate::ids::{CarrierId, EsmeId, PoolId, RouteId};
+use smallvec::SmallVec;
 
 const NONE: u32 = u32::MAX;
 
 #[derive(Debug, Clone, Default)]
 struct Node {
     children: [u32; 10],
-    /// Routes whose prefix ends here.
-    prefix: Vec<u32>,
+    /// Routes whose prefix ends here: one as a rule.
+    prefix: SmallVec<[u32; 4]>,
     /// Routes whose number ends here.
-    exact: Vec<u32>,
+    exact: SmallVec<[u32; 4]>,
 }
 
 #[derive(Debug, Clone)]

@@ -4,7 +4,7 @@
 
 use super::State;
 use super::window::Owner;
-use crate::limits::{ENQUIRES_UNANSWERED, SESSION_DRAIN};
+use crate::limits::{ENQUIRE_TURNS, ENQUIRES_UNANSWERED, SESSION_DRAIN};
 use crate::smpp::command::CommandId;
 use crate::time::{Duration, Instant};
 
@@ -169,15 +169,17 @@ impl Timers {
         self.silent
     }
 
-    /// Silence is broken by an enquire_link at this instant; while one is unanswered, by no other.
+    /// Silence is broken by an enquire_link at this instant; while one is unanswered, by no other. Instants are rounded
+    /// up, so that many idle sessions are asked in few turns instead of waking the shard for each.
     fn enquire_at(&self) -> Option<Instant> {
-        if self.settings.enquire_link.is_zero() || self.silent {
+        let interval = self.settings.enquire_link;
+        if interval.is_zero() || self.silent {
             return None;
         }
         if self.doubted {
             return Some(self.heard_at);
         }
-        Some(self.heard_at.after(self.settings.enquire_link))
+        Some(self.heard_at.after(interval).rounded_up(interval / ENQUIRE_TURNS))
     }
 
     /// The peer is taken for dead when an enquire_link has been met by silence for the response time.

@@ -8,7 +8,7 @@
 //! two are at home on different shards `post` carries letters, `away` stands for the carrier and `guests` for the ESME.
 //! `multi` does the same for many destinations, `operations` for query, cancel and replace; `mo` takes receipts and MO
 //! from a carrier to an ESME and the answer back. `status` tells how all of it is, `tally` counts it by status and
-//! state.
+//! state. `plan` is what all shards of a node read.
 
 mod answers;
 mod away;
@@ -26,6 +26,7 @@ mod multi;
 mod offer;
 mod operations;
 mod own_id;
+mod plan;
 pub mod port;
 mod post;
 mod queue;
@@ -42,9 +43,10 @@ use crate::counters::{Hints, Ignored, Reason, ShardCounters};
 use crate::esme::Account;
 use crate::ids::{CarrierId, EsmeId, LinkId, PoolId, ShardId};
 use crate::ledger::{FormLearner, Ledger, Parked};
+use crate::limits::TIMERS_PER_TURN;
 use crate::prng::Prng;
 use crate::route::table::carriers_of;
-use crate::route::{Affinity, Balance, RouteTable, only_carriers};
+use crate::route::{Affinity, Balance, RouteTable};
 use crate::session::WindowPool;
 use crate::time::{Instant, Now};
 use core::net::IpAddr;
@@ -54,6 +56,7 @@ use mail::Mail;
 use message::{Deliveries, DeliveryKey, Late, MessageKey, Messages, Multis, Retained};
 use mt::Quanta;
 use own_id::OwnIds;
+pub use plan::Plan;
 use port::{Action, Core, Input, Outbox};
 use post::Post;
 use smallvec::SmallVec;
@@ -85,13 +88,13 @@ pub struct Shard {
     per_address: HashMap<(u32, IpAddr), u32>,
     per_listener: Vec<u32>,
     accounts: Vec<Account<DeliveryKey>>,
-    system_ids: HashMap<Vec<u8>, EsmeId>,
+    system_ids: Arc<HashMap<Vec<u8>, EsmeId>>,
     quanta: Vec<Quanta>,
     carriers: Vec<Carrier<MessageKey>>,
     /// Per carrier: no message of its queue is overdue before this.
     expiry: Vec<Instant>,
     forms: Vec<FormLearner>,
-    routes: RouteTable,
+    routes: Arc<RouteTable>,
     balance: Balance,
     affinity: Affinity,
     late: Late,
@@ -132,13 +135,18 @@ impl Shard {
         Self::placed(config, counters, position, seed)
     }
 
-    /// One shard of several. Its counters must be beside those of the others.
+    /// One shard of several, with a plan of its own. Its counters must be beside those of the others.
     #[must_use]
     pub fn placed(config: Arc<Config>, counters: Arc<ShardCounters>, position: Position, seed: u64) -> Self {
-        let defaults: Vec<_> = config.esmes.iter().map(|esme| esme.pool).collect();
-        let only = only_carriers(&config.routes, &config.pools, &defaults);
-        let accounts = config.esmes.iter().zip(only).map(|(esme, only)| Account::new(esme.clone(), only));
-        let named = config.esmes.iter().enumerate();
+        Self::planned(&Plan::new(config), counters, position, seed)
+    }
+
+    /// One shard of several that share a plan.
+    #[must_use]
+    pub fn planned(plan: &Plan, counters: Arc<ShardCounters>, position: Position, seed: u64) -> Self {
+        let config = Arc::clone(&plan.config);
+        let only = plan.only_carriers.iter();
+        let accounts = config.esmes.iter().zip(only).map(|(esme, only)| Account::new(esme.clone(), *only));
         let mut timers = TimerQueue::default();
         let here = |carrier: CarrierId| position.homes.of_carrier(carrier) == position.shard;
         for id in (0..config.carriers.len()).map(CarrierId::new).filter(|id| here(*id)) {
@@ -160,12 +168,12 @@ impl Shard {
         let reached = reached.collect();
         Self {
             accounts: accounts.collect(),
-            system_ids: named.map(|(index, esme)| (esme.system_id.clone(), EsmeId::new(index))).collect(),
+            system_ids: Arc::clone(&plan.system_ids),
             quanta: vec![Quanta::default(); config.esmes.len()],
             carriers,
             expiry: vec![Instant::from_nanos(u64::MAX); config.carriers.len()],
             forms: config.carriers.iter().map(|carrier| FormLearner::new(carrier.message_id_form)).collect(),
-            routes: RouteTable::new(&config.routes),
+            routes: Arc::clone(&plan.routes),
             balance: Balance::new(&config.pools),
             affinity: Affinity::new(seed),
             late: Late::default(),
@@ -227,7 +235,9 @@ impl Shard {
     }
 
     fn on_time(&mut self, now: Now, out: &mut Outbox) {
-        while let Some(timer) = self.timers.pop_due(now.mono) {
+        for _ in 0..TIMERS_PER_TURN {
+            // What else is due leaves the deadline in the past: the driver comes back.
+            let Some(timer) = self.timers.pop_due(now.mono) else { return };
             match timer {
                 Timer::Link(link) => self.tick_link(now, link, out),
                 Timer::Carrier(carrier) => self.tick_carrier(now, carrier, out),

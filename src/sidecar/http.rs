@@ -89,7 +89,12 @@ async fn metrics_page(State(view): Shared) -> Response {
     let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
     // A shard that does not answer has no gauges; its counters are read all the same.
     let brief = ask(&view, Ask::Brief).await.ok();
-    (kind, metrics::render(&view, brief.as_deref())).into_response()
+    // With many accounts it is long: whoever asks for something else meanwhile is answered.
+    let page = tokio::task::spawn_blocking(move || metrics::render(&view, brief.as_deref())).await;
+    match page {
+        Ok(page) => (kind, page).into_response(),
+        Err(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "the page could not be made"),
+    }
 }
 
 async fn status(State(view): Shared) -> Response {

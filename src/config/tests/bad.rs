@@ -138,7 +138,7 @@ error: route[0].when.to[0]: found \"+382*\"
 18 | when = { to = [\"+382*\"] }
    |                ^^^^^^^
    |
-   = note: allowed: a number without `+` (\"38267123456\"), a prefix (\"382*\") or all (\"*\")
+   = note: allowed: a number without `+` (\"38267123456\"), a prefix (\"382*\"), all (\"*\") or \"file:PATH\"
    = help: write \"382*\"
 ";
     assert_eq!(drawn(&text), want);

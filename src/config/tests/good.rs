@@ -224,7 +224,7 @@ fn accounts_keep_the_order_of_the_file() {
     for name in ["zeta", "10", "beta", "\"a b\""] {
         writeln!(text, "[esme.{name}]\npassword = \"x\"\npool = \"main\"").unwrap();
     }
-    let names: Vec<String> = config(&text).esmes.into_iter().map(|esme| esme.name).collect();
+    let names: Vec<String> = config(&text).esmes.into_iter().map(|esme| esme.name.clone()).collect();
     assert_eq!(names, ["acme", "zeta", "10", "beta", "a b"]);
 }
 

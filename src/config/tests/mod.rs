@@ -3,6 +3,7 @@
 mod acts;
 mod bad;
 mod good;
+mod lists;
 
 use super::{Config, Files, Loaded, Report, load};
 use std::collections::BTreeMap;

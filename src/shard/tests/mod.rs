@@ -5,6 +5,7 @@ mod carriers;
 mod deliveries;
 mod failover;
 mod homes;
+mod idle;
 mod operations;
 mod outcomes;
 mod pdus;

@@ -50,6 +50,7 @@ pub(super) fn config(esmes: &[&str], carriers: &[&str]) -> Config {
                 sessions_max: 8,
                 ..esme_settings(name)
             })
+            .map(Into::into)
             .collect(),
         carriers: carriers
             .iter()
@@ -461,6 +462,11 @@ impl Rig {
     fn next_deadline(&self) -> Option<(Instant, usize)> {
         let deadlines = self.shards.iter().enumerate();
         deadlines.filter_map(|(index, shard)| Some((shard.deadline()?, index))).min()
+    }
+
+    /// Lets time pass; no shard is woken, as when the driver was busy.
+    pub(super) fn oversleep(&mut self, span: Duration) {
+        self.set_clock(self.now.mono.after(span));
     }
 
     fn set_clock(&mut self, at: Instant) {
