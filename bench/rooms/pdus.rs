@@ -25,7 +25,7 @@ pub(crate) fn number(n: u32) -> [u8; 11] {
     digits
 }
 
-/// So many submit_sm of 160 octets of text, numbered from `first`: 214 octets each, 16 more with two TLVs.
+/// So many submit_sm of 160 octets of text, numbered from `first`: 211 octets each, 16 more with two TLVs.
 pub(crate) fn submits(count: u32, first: u32, receipts: bool, tlvs: bool) -> Vec<u8> {
     let (mut out, mut options) = (Vec::new(), Vec::new());
     if tlvs {

@@ -1,7 +1,7 @@
 //! One session: its window and its part in each PDU.
 //!
-//! Sketch: a window slot is 40 octets, so opening one writes one or two cache lines and the neighbour's link in send
-//! order; closing reads it by sequence number and writes both neighbours. 64 requests in flight are 128 slots, 5 KiB: all
+//! Sketch: a window slot is 32 octets, so opening one writes one cache line and the neighbour's link in send
+//! order; closing reads it by sequence number and writes both neighbours. 64 requests in flight are 128 slots, 4 KiB: all
 //! of it stays in L1. No hash, no allocation, no system call. Some 20 to 30 cycles for each of the two.
 
 use crate::case::{Case, Work, warmed};
