@@ -23,7 +23,7 @@ fn account(name: &str) -> Credentials {
 }
 
 fn some(messages: u64) -> Settings {
-    Settings { messages: Some(messages), receipts: true, ..Settings::default() }
+    Settings { messages: Some(messages), receipts: Share::ALL, closed: true, ..Settings::default() }
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn lost_doubled_and_dropped_are_each_counted_as_what_they_are() {
     assert_eq!(wire.near.counts().faults(), wire.near.counts().receipts_doubled.get());
 
     let dropped = smsc::Settings { drop: "10%".parse().unwrap(), ..Default::default() };
-    let wire = run(Settings { receipts: false, ..some(1000) }, dropped);
+    let wire = run(Settings { receipts: Share::NONE, ..some(1000) }, dropped);
     let dropped = wire.far.stats().dropped.get();
     assert!(dropped > 0);
     assert_eq!(wire.near.counts().unanswered.get(), dropped);
@@ -106,7 +106,7 @@ fn a_refusal_is_counted_by_its_status_and_is_no_fault() {
 #[test]
 fn a_window_is_never_exceeded_and_is_used_whole() {
     let delay = Duration::from_millis(100);
-    let load = Settings { binds: 2, window: 5, receipts: false, ..some(100) };
+    let load = Settings { binds: 2, window: 5, receipts: Share::NONE, ..some(100) };
     let wire = run(load, smsc::Settings { delay, ..Default::default() });
     // Ten in flight at a time, a hundred in all: ten rounds of a delay each.
     assert_eq!(wire.near.report().elapsed, delay * 10);
@@ -116,12 +116,12 @@ fn a_window_is_never_exceeded_and_is_used_whole() {
 #[test]
 fn a_schedule_is_kept_and_waiting_counts_as_latency() {
     let rate = Some(Rate { units: 100, per: Duration::from_secs(1) });
-    let load = Settings { rate, receipts: false, ..some(300) };
+    let load = Settings { rate, closed: false, receipts: Share::NONE, ..some(300) };
     let delay = Duration::from_millis(10);
     let wire = run(load, smsc::Settings { delay, ..Default::default() });
     assert_eq!(wire.near.report().elapsed.as_millis(), 2990 + 10);
     let rate = Some(Rate { units: 100, per: Duration::from_secs(1) });
-    let load = Settings { rate, receipts: false, binds: 1, window: 1, ..some(100) };
+    let load = Settings { rate, closed: false, receipts: Share::NONE, binds: 1, window: 1, ..some(100) };
     let delay = Duration::from_millis(20);
     let wire = run(load, smsc::Settings { delay, ..Default::default() });
     // Half the pace can be had: the last message waited for 99 others of 20 ms and was due after 990 ms.
@@ -132,7 +132,7 @@ fn a_schedule_is_kept_and_waiting_counts_as_latency() {
 #[test]
 fn a_run_by_time_ends_in_time() {
     let span = Some(Duration::from_secs(3));
-    let load = Settings { span, messages: None, receipts: false, window: 1, binds: 1, ..Settings::default() };
+    let load = Settings { span, messages: None, receipts: Share::NONE, window: 1, binds: 1, ..some(1) };
     let wire = run(load, smsc::Settings { delay: Duration::from_millis(10), ..Default::default() });
     assert_eq!(wire.near.counts().submitted.get(), 300);
     assert_eq!(wire.near.counts().faults(), 0);
@@ -140,7 +140,7 @@ fn a_run_by_time_ends_in_time() {
 
 #[test]
 fn a_lost_link_is_counted_and_bound_again() {
-    let load = Settings { binds: 1, window: 4, receipts: false, ..some(100) };
+    let load = Settings { binds: 1, window: 4, receipts: Share::NONE, ..some(100) };
     let wire = run(load, smsc::Settings { close_after: Some(30), ..Default::default() });
     let counts = wire.near.counts();
     assert_eq!((counts.submitted.get(), counts.links_lost.get()), (100, 3));
@@ -157,7 +157,7 @@ fn nobody_there_and_nobody_let_in_are_told_apart() {
     let settings = smsc::Settings { accounts: vec![account("other")], ..Default::default() };
     let wire = run(some(10), settings);
     assert_eq!(wire.near.report().exit_code(), 1);
-    assert_eq!(wire.near.report().failure, Some(&Failure::Refused("ESME_RINVSYSID".into())));
+    assert_eq!(wire.near.report().failure, Some(Failure::Refused("ESME_RINVSYSID".into())));
     assert!(wire.near.report().text().contains("ESME_RINVSYSID"));
 }
 
@@ -165,7 +165,7 @@ fn nobody_there_and_nobody_let_in_are_told_apart() {
 fn mo_messages_are_answered_and_counted_apart() {
     let mo = Some(Rate { units: 10, per: Duration::from_secs(1) });
     let span = Some(Duration::from_secs(2));
-    let load = Settings { span, window: 1, binds: 1, messages: None, receipts: true, ..Settings::default() };
+    let load = Settings { span, window: 1, binds: 1, messages: None, ..some(1) };
     let delay = Duration::from_millis(50);
     let wire = run(load, smsc::Settings { mo, delay, ..Default::default() });
     let stats = wire.far.stats();
