@@ -481,6 +481,56 @@ fn run_merge(args: Merge) -> std::io::Result<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tools::smsc::{self, Smsc};
+    use crate::tools::units;
+    use crate::tools::wire::Wire;
+
+    /// The best rate of one session whose window holds ten, by a carrier of this delay.
+    fn highest(delay: Duration, thresholds: &[&str]) -> (Search, Vec<Step>) {
+        let bounds = Bounds {
+            from: units::rate("100/s").unwrap(),
+            to: units::rate("100k/s").unwrap(),
+            step: "2%".parse().unwrap(),
+        };
+        let (mut search, mut steps) = (Search::new(bounds), Vec::new());
+        while let Some(rate) = search.next() {
+            let settings = Settings {
+                rate: Some(rate),
+                span: Some(Duration::from_secs(10)),
+                warmup: Some(STEP_WARMUP),
+                binds: 1,
+                window: 10,
+                thresholds: thresholds.iter().map(|text| text.parse().unwrap()).collect(),
+                ..Settings::default()
+            };
+            let carrier = Smsc::new(smsc::Settings { delay, ..smsc::Settings::default() });
+            let mut wire = Wire::new(Load::new(settings), carrier);
+            wire.run(Duration::from_secs(100));
+            let step = Step::new(rate, wire.near.report());
+            search.tell(rate, step.reason.is_none());
+            steps.push(step);
+        }
+        (search, steps)
+    }
+
+    #[test]
+    fn a_ramp_finds_what_a_window_and_a_delay_allow() {
+        let (search, steps) = highest(Duration::from_millis(10), &[]);
+        let held = search.held().unwrap();
+        assert!((980..=1010).contains(&held), "{held}");
+        let reason = steps.iter().find_map(|step| step.reason.as_deref()).unwrap();
+        assert!(reason.contains("answered at 1000/s only"), "{reason}");
+    }
+
+    #[test]
+    fn a_ramp_holds_its_steps_to_the_thresholds() {
+        let (search, steps) = highest(Duration::from_millis(10), &["submit.p99<5ms"]);
+        assert_eq!((search.held(), steps.len()), (None, 1));
+        let reason = steps[0].reason.as_deref().unwrap();
+        assert!(reason.starts_with("submit.p99<5ms, found 10."), "{reason}");
+        let line = steps[0].line();
+        assert!(line.contains("100/s") && line.contains("missed: submit.p99"), "{line}");
+    }
 
     #[test]
     fn no_password_is_shown() {

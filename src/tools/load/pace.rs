@@ -45,7 +45,7 @@ impl Load {
         let sessions = self.sessions.len();
         while self.may_send() {
             let intended = self.intended(rate);
-            if intended > now.mono {
+            if intended > now.mono || self.end_at.is_some_and(|end| end <= intended) {
                 return;
             }
             self.last_tick = now.mono;

@@ -173,13 +173,16 @@ fn text_of(settings: &Settings, kind: Kind) -> Vec<u8> {
     if kind == Kind::Ucs2 {
         let digits = core::iter::repeat_n(u16::from(b'0'), NUMBER_DIGITS);
         let units = digits.chain([u16::from(b' ')]).chain(filler.encode_utf16().cycle());
-        text.extend(units.take(length / 2).flat_map(u16::to_be_bytes));
+        let mut units: Vec<u16> = units.take(length / 2).collect();
+        // The first half of a pair that was cut off is no character.
+        units.pop_if(|unit| (0xD800..0xDC00).contains(unit));
+        text.extend(units.into_iter().flat_map(u16::to_be_bytes));
     } else {
         text.extend([b'0'; NUMBER_DIGITS]);
         let rest = length.saturating_sub(text.len());
         text.extend([b' '].iter().chain(filler.as_bytes().iter().cycle()).take(rest));
     }
-    debug_assert!(text.len() == length && length <= 254);
+    debug_assert!(text.len() <= length && length <= 254);
     text
 }
 
