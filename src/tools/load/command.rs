@@ -408,7 +408,7 @@ fn run_ramp(args: &Ramp) -> std::io::Result<u8> {
             warmup: Some(settings.warmup.unwrap_or(STEP_WARMUP)),
             ..settings.clone()
         };
-        let core = run_load(settings, |_| (), |seconds| drop(seconds.try_iter().count()))?;
+        let core = run_load(settings, |_| (), |seconds| seconds.try_iter().for_each(drop))?;
         let report = core.report();
         if report.failure.is_some() {
             show(&report, args.shown.json);

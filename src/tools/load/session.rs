@@ -122,9 +122,11 @@ impl Session {
         if !slot.taken || slot.sequence != sequence {
             return None;
         }
+        // Copied before it is written: a copy that follows a write of one octet waits for it.
+        let landed = *slot;
         slot.taken = false;
         self.in_flight -= 1;
-        Some(*slot)
+        Some(landed)
     }
 
     /// The link is gone: how many submits will never be answered.
