@@ -80,7 +80,7 @@ impl Object {
 
     /// A list of strings.
     pub fn texts(&mut self, name: &str, values: &[String]) -> &mut Self {
-        self.list(name, values, |out, value| write_text(out, value))
+        self.list(name, values, write_text)
     }
 
     /// A list of objects.
