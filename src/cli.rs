@@ -1,7 +1,7 @@
 //! The command line. Owns: its grammar. Takes: arguments. Gives: an exit code. Never: decides about messages.
 //!
 //! Exit codes: 0 good, 1 runtime failure, 2 usage, 3 configuration invalid, 4 cannot reach the server, 5 timed out,
-//! 6 environment unfit.
+//! 6 environment unfit, 10 threshold missed.
 
 use crate::demo::{self, Demo};
 use bindery::config::{self, Files};
@@ -11,7 +11,7 @@ use bindery::node::Node;
 use bindery::sidecar::client::{self, Address};
 use bindery::sidecar::show;
 use bindery::time::Duration;
-use bindery::tools::load::{self, Load};
+use bindery::tools::load;
 use bindery::tools::record::Record;
 use bindery::tools::run::{drive, stop_on_signals};
 use bindery::tools::send::{self, Messages, Outcome, Parts, Sender};
@@ -76,10 +76,15 @@ enum Command {
     Smsc(Box<SmscArgs>),
     /// Generate load as ESMEs and check that nothing is lost, doubled or misdirected
     #[command(after_help = "Examples:
-  bindery load --to-address 127.0.0.1:2775 --binds 8 --window 64 --messages 1000000
-  bindery load --for 30s --rate 5000/s --receipts --json
-  bindery load --account acme:secret --account bank:secret --bind tx+rx --for 10s")]
-    Load(Box<LoadArgs>),
+  bindery load --rate 5000/s --for 30s --warmup 5s --threshold 'submit.p99<20ms' --threshold lost==0
+  bindery load --closed --binds 8 --window 64 --messages 1000000
+  bindery load --rate 2000/s --mix gsm7:80,ucs2:15,long:5 --receipts 90% --html run.html --hlog run.hlog
+  bindery load ramp --from 1000/s --to 100k/s --threshold 'submit.p99<20ms'
+  bindery load merge one.json two.json
+
+Without --closed messages leave on a schedule (open loop), 1000/s for 10 s if nothing is said, and latency counts from
+the intended time. Exit codes: 0 good, 1 faults or invalid, 4 nobody was reached, 10 a threshold was missed.")]
+    Load(Box<load::command::Args>),
 }
 
 #[derive(Debug, clap::Args)]
@@ -122,15 +127,6 @@ struct SmscArgs {
     /// Write the counters this often
     #[arg(long, default_value = "1s", value_parser = units::duration)]
     every: Duration,
-}
-
-#[derive(Debug, clap::Args)]
-struct LoadArgs {
-    #[command(flatten)]
-    settings: load::Settings,
-    /// Write the report as JSON
-    #[arg(long)]
-    json: bool,
 }
 
 /// Runs the command line.
@@ -387,37 +383,8 @@ fn record_to(path: Option<&Path>) -> std::io::Result<Record> {
     Ok(Record::new(Box::new(file.map_err(named)?)))
 }
 
-fn load(args: LoadArgs) -> u8 {
-    let record = match record_to(args.settings.record.as_deref()) {
-        Ok(record) => record,
-        Err(error) => return unfit(&error),
-    };
-    let mut core = Load::new(args.settings);
-    core.record_to(record);
-    let counts = core.counts();
-    let terminal = std::io::stderr().is_terminal();
-    let mut before = 0;
-    let log = log::to_stderr(LogForm::of_stderr());
-    let result = drive(core, None, log, Duration::from_secs(1), || {
-        let (submitted, answered) = (counts.submitted.get(), counts.answered.get());
-        let receipts = counts.receipts_matched.get();
-        let rate = answered - before;
-        before = answered;
-        let line = format!("submitted={submitted} answered={answered} receipts={receipts} rate={rate}/s");
-        let ends = if terminal { ("\r\x1b[2K", "") } else { ("", "\n") };
-        let _ = write!(std::io::stderr(), "{}{line}{}", ends.0, ends.1);
-    });
-    if terminal {
-        let _ = write!(std::io::stderr(), "\r\x1b[2K");
-    }
-    match result {
-        Ok(core) => {
-            let report = core.report();
-            say(if args.json { report.json() } else { report.text() }.trim_end());
-            core.record().error().map_or(report.exit_code(), unfit)
-        }
-        Err(error) => unfit(&error),
-    }
+fn load(args: load::command::Args) -> u8 {
+    load::command::run(args).unwrap_or_else(|error| unfit(&error))
 }
 
 #[cfg(test)]
@@ -441,6 +408,11 @@ mod tests {
         for line in [
             "bindery smsc --throttle 100/s --error ESME_RSYSERR:5% --receipt-early 10% --receipt-shuffle",
             "bindery load --account acme:secret --account bank:secret --bind tx+rx --for 10s",
+            "bindery load --rate 5000/s --for 30s --warmup 5s --threshold submit.p99<20ms --threshold lost==0",
+            "bindery load --rate 2000/s --mix gsm7:80,ucs2:15,long:5 --receipts 90% --html run.html --hlog run.hlog",
+            "bindery load ramp --from 1000/s --to 100k/s --threshold submit.p99<20ms",
+            "bindery load ramp --destination 381-382 --source ACME --step 2%",
+            "bindery load merge --json one.json two.json",
             "bindery send --to 38267123456,38267123457 --hex 0102ff --address smsc.example:2775",
             "bindery check -c bindery.toml --json",
             "bindery status",

@@ -16,6 +16,7 @@ use bindery::smpp::status::CommandStatus;
 use bindery::time::Duration;
 use bindery::tools::load::{self, Load};
 use bindery::tools::smsc::{self, Smsc};
+use bindery::tools::units::Share;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
@@ -237,7 +238,8 @@ fn load_over_all_shards_loses_nothing_and_the_node_shows_all_of_it() {
                         address: world.node.addresses()[index].to_string(),
                         accounts: accounts.map(|name| format!("{name}:secret").parse().unwrap()).collect(),
                         messages: Some(MESSAGES),
-                        receipts: true,
+                        receipts: Share::ALL,
+                        closed: true,
                         ..load::Settings::default()
                     };
                     std::thread::spawn(move || run_here(Load::new(settings)))

@@ -11,6 +11,7 @@ use bindery::sidecar::show;
 use bindery::time::Duration;
 use bindery::tools::load::{self, Load};
 use bindery::tools::smsc::{self, Smsc};
+use bindery::tools::units::Share;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -136,7 +137,8 @@ fn counts_agree(driver: Driver) {
         address,
         accounts: vec![account],
         messages: Some(messages),
-        receipts: true,
+        receipts: Share::ALL,
+        closed: true,
         ..load::Settings::default()
     };
     let load = run_here(Load::new(settings));
@@ -184,6 +186,7 @@ fn the_status_tells_of_sessions_while_messages_flow_and_of_a_carrier_that_is_dow
         address: node.addresses()[0].to_string(),
         accounts: vec!["acme:secret".parse().unwrap()],
         messages: Some(2000),
+        closed: true,
         ..load::Settings::default()
     };
     let loading = std::thread::spawn(move || run_here(Load::new(settings)));

@@ -8,6 +8,7 @@ use bindery::time::Duration;
 use bindery::tools::load::{self, Load};
 use bindery::tools::send::{Messages, Outcome, Parts, Sender, Settings};
 use bindery::tools::smsc::{self, Smsc};
+use bindery::tools::units::Share;
 use clap::Parser;
 use std::net::TcpListener;
 use std::sync::mpsc::channel;
@@ -46,8 +47,13 @@ fn load_loses_nothing(driver: Driver) {
         ..smsc::Settings::default()
     };
     let (thread, address, stop) = carrier(driver, faults);
-    let settings =
-        load::Settings { address, messages: Some(5000), receipts: true, ..load::Settings::default() };
+    let settings = load::Settings {
+        address,
+        messages: Some(5000),
+        receipts: Share::ALL,
+        closed: true,
+        ..load::Settings::default()
+    };
     let load = run_here(driver, Load::new(settings));
     stop.drain();
     let smsc = thread.join().unwrap();

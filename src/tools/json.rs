@@ -71,6 +71,37 @@ impl Object {
         self
     }
 
+    /// A truth.
+    pub fn flag(&mut self, name: &str, value: bool) -> &mut Self {
+        self.name(name);
+        self.text.push_str(if value { "true" } else { "false" });
+        self
+    }
+
+    /// A list of strings.
+    pub fn texts(&mut self, name: &str, values: &[String]) -> &mut Self {
+        self.list(name, values, write_text)
+    }
+
+    /// A list of objects.
+    pub fn objects(&mut self, name: &str, values: Vec<Self>) -> &mut Self {
+        let values: Vec<_> = values.into_iter().map(Self::finish).collect();
+        self.list(name, &values, |out, value| out.push_str(value))
+    }
+
+    fn list(&mut self, name: &str, values: &[String], write: impl Fn(&mut String, &str)) -> &mut Self {
+        self.name(name);
+        self.text.push('[');
+        for (at, value) in values.iter().enumerate() {
+            if at > 0 {
+                self.text.push(',');
+            }
+            write(&mut self.text, value);
+        }
+        self.text.push(']');
+        self
+    }
+
     /// An object within.
     pub fn object(&mut self, name: &str, value: Self) -> &mut Self {
         self.name(name);
@@ -96,11 +127,18 @@ mod tests {
         inner.decimal("rate", 1.5).decimal("none", f64::NAN);
         let mut object = Object::new();
         object.number("a", 7).text("b\"", "x\n\\\u{1}é").object("c", inner).object("d", Object::new());
+        let mut one = Object::new();
+        one.flag("yes", true);
+        object.texts("t", &["x".to_owned(), "\"".to_owned()]).objects("o", vec![one, Object::new()]);
+        object.texts("none", &[]);
         let text = object.finish();
         assert!(!text.contains('\n'));
         let value: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(value["a"], 7);
         assert_eq!(value["b\""], "x\n\\\u{1}é");
         assert_eq!((&value["c"]["rate"], &value["c"]["none"]), (&1.5.into(), &0.0.into()));
+        assert_eq!(value["t"], serde_json::json!(["x", "\""]));
+        assert_eq!(value["o"], serde_json::json!([{ "yes": true }, {}]));
+        assert_eq!(value["none"], serde_json::json!([]));
     }
 }

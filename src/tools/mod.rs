@@ -3,6 +3,7 @@
 //! Owns: their cores, each a state machine that a driver of `io` runs. Takes: settings. Gives: PDUs, counters,
 //! reports. Never: decides anything for the proxy.
 
+pub mod digits;
 pub mod json;
 pub mod load;
 pub mod record;

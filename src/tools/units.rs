@@ -33,12 +33,18 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     read.ok_or_else(|| "a number and us, ms, s, m or h, for example 20ms".to_owned())
 }
 
-/// Reads `"100/s"`, `"20/m"`, `"3/h"`.
+/// Reads `"100/s"`, `"20/m"`, `"3/h"`, `"50k/s"`, `"2M/s"`.
 ///
 /// # Errors
 /// What is allowed.
 pub fn rate(text: &str) -> Result<Rate, String> {
     let read = number(text).and_then(|(units, per)| {
+        let (times, per) = match per.as_bytes() {
+            [b'k', ..] => (1_000, &per[1..]),
+            [b'M', ..] => (1_000_000, &per[1..]),
+            _ => (1, per),
+        };
+        let units = units.checked_mul(times)?;
         let per = match per {
             "/s" => Duration::from_secs(1),
             "/m" => Duration::from_secs(60),
@@ -47,7 +53,9 @@ pub fn rate(text: &str) -> Result<Rate, String> {
         };
         (units > 0).then_some(Rate { units, per })
     });
-    read.ok_or_else(|| "a number above zero and /s, /m or /h, for example 100/s".to_owned())
+    read.ok_or_else(|| {
+        "a number above zero, perhaps with k or M, and /s, /m or /h, for example 100/s".to_owned()
+    })
 }
 
 /// A part of a whole, in millionths.
@@ -169,9 +177,10 @@ mod tests {
     fn a_unit_is_read_and_never_guessed() {
         assert_eq!(duration("20ms"), Ok(Duration::from_millis(20)));
         assert_eq!(duration("0"), Ok(Duration::ZERO));
+        assert_eq!(rate("50k/s"), Ok(Rate { units: 50_000, per: Duration::from_secs(1) }));
         assert_eq!(rate("20/m"), Ok(Rate { units: 20, per: Duration::from_secs(60) }));
         assert!(["", "5", "ms", "-1s", "1.5s"].iter().all(|text| duration(text).is_err()));
-        assert!(["", "5", "0/s", "/s", "5/d"].iter().all(|text| rate(text).is_err()));
+        assert!(["", "5", "0/s", "0k/s", "/s", "k/s", "5/d", "5K/s"].iter().all(|text| rate(text).is_err()));
     }
 
     #[test]

@@ -15,6 +15,8 @@ pub(in crate::tools) struct Wire<N, F> {
     links: Vec<(LinkId, bool)>,
     /// Links whose far end reads no more.
     paused: Vec<LinkId>,
+    /// Both hear of a deadline so much later.
+    pub(in crate::tools) lag: Duration,
     /// No connect comes up.
     pub(in crate::tools) unreachable: bool,
     pub(in crate::tools) exited: bool,
@@ -25,7 +27,8 @@ impl<N: Core, F: Core> Wire<N, F> {
         let now = Now { mono: Instant::from_nanos(3_600_000_000_000), wall: Wall(1_782_820_860_000_000) };
         let outs = [Outbox::new(), Outbox::new()];
         let (links, paused) = (Vec::new(), Vec::new());
-        Self { near, far, outs, now, links, paused, unreachable: false, exited: false }
+        let lag = Duration::ZERO;
+        Self { near, far, outs, now, links, paused, lag, unreachable: false, exited: false }
     }
 
     fn give(&mut self, side: usize, input: Input<'_>) {
@@ -101,7 +104,7 @@ impl<N: Core, F: Core> Wire<N, F> {
             }
             let deadlines = [self.near.deadline(), self.far.deadline()];
             let Some(at) = deadlines.into_iter().flatten().min().filter(|at| *at <= end) else { return };
-            let at = at.max(self.now.mono);
+            let at = at.after(self.lag).max(self.now.mono);
             self.now.wall = Wall(self.now.wall.0 + at.since(self.now.mono).as_micros() as i64);
             self.now.mono = at;
             for (side, deadline) in deadlines.into_iter().enumerate() {

@@ -2,15 +2,32 @@
 //!
 //! Owns: its sessions, the messages in flight, the ids that responses named. Takes: the inputs of a driver. Gives:
 //! submits, answers to receipts, a report. Never: a message without its number, a latency that hides waiting.
+//!
+//! `settings` is what it is told, `mix` and `template` make messages, `pace` sends them, `session` and `table` know what
+//! is in flight, `counts`, `latency` and `meter` measure, `threshold` and `report` judge. `command` is the command line,
+//! `ramp` and `merge` its other two forms, `live` what a terminal shows, `files` and `html` what is left afterwards.
 
+pub mod command;
+pub mod counts;
+pub mod files;
+pub mod html;
+pub mod latency;
+pub mod live;
+pub mod merge;
+pub mod meter;
+pub mod mix;
 pub mod pace;
+pub mod ramp;
 pub mod report;
 pub mod session;
 pub mod settings;
 pub mod table;
 pub mod template;
+pub mod threshold;
 
-pub use report::{Counts, Failure, Report};
+pub use counts::Counts;
+pub use meter::{Notice, Second};
+pub use report::{Failure, Report};
 pub use settings::Settings;
 
 use crate::ids::LinkId;
@@ -23,11 +40,13 @@ use crate::smpp::receipt::Receipt;
 use crate::smpp::response::MessageIdResp;
 use crate::smpp::sm::Sm;
 use crate::smpp::status::CommandStatus;
+use crate::throttle::Rate;
 use crate::time::{Duration, Instant, Now};
 use crate::tools::record::{Printable, Record};
 use crate::tools::stream::Next;
-use crate::tools::units::Credentials;
-use report::Latency;
+use crate::tools::units::{Credentials, Share};
+use meter::Meter;
+use report::Health;
 use session::{Session, State};
 use settings::BindKind;
 use std::collections::HashMap;
@@ -85,19 +104,27 @@ pub struct Load {
     /// The session of each link slot.
     by_link: Vec<usize>,
     counts: Arc<Counts>,
-    response: Latency,
-    receipt: Latency,
+    meter: Meter,
     table: Table,
     early: HashMap<u64, Early>,
     phase: Phase,
     started: Instant,
     last_answer: Instant,
+    /// The schedule; none in a closed loop.
+    schedule: Option<Rate>,
     /// When no more is sent.
     end_at: Option<Instant>,
+    /// How many are sent, the warm-up's included, once that is known.
+    sent_max: Option<u64>,
     sent: u64,
-    accepted: u64,
+    /// Messages accepted that asked for a receipt.
+    owed: u64,
     turn: usize,
     last_tick: Instant,
+    /// There is no room for the next message of the schedule.
+    blocked: bool,
+    /// When there was room again.
+    free_at: Instant,
     stopping: bool,
     failure: Option<Failure>,
     record: Record,
@@ -119,25 +146,29 @@ impl Load {
                 sessions.push(Session::new(account, command, settings.window));
             }
         }
-        let expected = if settings.receipts { settings.total().unwrap_or(EXPECTED).min(1 << 27) } else { 0 };
+        let asks = settings.receipts != Share::NONE;
+        let expected = if asks { settings.total().unwrap_or(EXPECTED).min(1 << 27) } else { 0 };
         Self {
             template: Template::new(&settings),
             accounts,
             sessions,
             by_link: Vec::new(),
             counts: Arc::default(),
-            response: Latency::default(),
-            receipt: Latency::default(),
+            meter: Meter::default(),
             table: Table::new(expected as usize),
             early: HashMap::new(),
             phase: Phase::Binding,
             started: Instant::ZERO,
             last_answer: Instant::ZERO,
+            schedule: settings.schedule(),
             end_at: None,
+            sent_max: None,
             sent: 0,
-            accepted: 0,
+            owed: 0,
             turn: 0,
             last_tick: Instant::ZERO,
+            blocked: false,
+            free_at: Instant::ZERO,
             stopping: false,
             failure: None,
             record: Record::default(),
@@ -162,15 +193,37 @@ impl Load {
         &self.record
     }
 
+    /// Tells `listener` what happens from now on, on the thread that runs it.
+    pub fn listen(&mut self, listener: Box<dyn FnMut(Notice) + Send>) {
+        self.meter.listener.0 = Some(listener);
+    }
+
+    /// True when it was told to stop before its end.
+    #[must_use]
+    pub const fn was_stopped(&self) -> bool {
+        self.stopping
+    }
+
     /// What it found.
     #[must_use]
-    pub fn report(&self) -> Report<'_> {
+    pub fn report(&self) -> Report {
+        let (response, receipt) = self.meter.latencies();
+        let name = |status: Option<CommandStatus>| {
+            status.map_or_else(|| "other".to_owned(), |status| status.to_string())
+        };
+        let late_max = self.schedule.map(|_| self.settings.late_max);
+        let offered = self.schedule.map(|rate| rate.units as f64 / rate.per.as_secs_f64());
         Report {
-            counts: &self.counts,
-            response: &self.response,
-            receipt: &self.receipt,
+            totals: self.counts.totals(),
+            responses: self.counts.responses.iter().map(|(status, count)| (name(status), count)).collect(),
+            response,
+            receipt,
             elapsed: self.last_answer.since(self.started),
-            failure: self.failure.as_ref(),
+            measured: report::Measured { offered, ..self.meter.measured() },
+            health: Health { late_max, ..self.meter.health() },
+            failure: self.failure.clone(),
+            thresholds: self.settings.thresholds.clone(),
+            ran: report::Ran::default(),
         }
     }
 
@@ -338,15 +391,17 @@ impl Load {
         self.counts.answered.add(1);
         self.counts.responses.add(status);
         self.last_answer = now.mono;
-        self.response.record(now.mono.since(slot.intended));
-        let id = Printable(if status.is_ok() { MessageIdResp::parse(pdu).id } else { b"" });
-        let name = self.accounts.get(account).map_or("", |account| &account.system_id);
-        let micros = now.mono.since(self.started).as_micros();
-        self.record.line("answer", &[&micros, &name, &slot.number, &status, &id]);
-        if !self.settings.receipts || !status.is_ok() {
+        self.meter.response(slot.intended, now.mono);
+        if self.record.is_on() {
+            let id = Printable(if status.is_ok() { MessageIdResp::parse(pdu).id } else { b"" });
+            let name = self.accounts.get(account).map_or("", |account| &account.system_id);
+            let micros = now.mono.since(self.started).as_micros();
+            self.record.line("answer", &[&micros, &name, &slot.number, &status, &id]);
+        }
+        if !slot.asked || !status.is_ok() {
             return;
         }
-        self.accepted += 1;
+        self.owed += 1;
         let id = MessageIdResp::parse(pdu).id;
         let key = table::key(account, id);
         let sent_micros = slot.intended.since(self.started).as_micros() as u64;
@@ -413,11 +468,13 @@ impl Load {
             return;
         }
         let Some(id) = receipt.id() else { return self.counts.receipts_unknown.add(1) };
-        let name = self.accounts.get(account).map_or("", |account| &account.system_id);
-        let stat = receipt.state.map_or("-", |state| state.stat());
-        let text = Printable(receipt.text.text.unwrap_or_default());
-        let micros = now.mono.since(self.started).as_micros();
-        self.record.line("receipt", &[&micros, &name, &Printable(id), &stat, &text]);
+        if self.record.is_on() {
+            let name = self.accounts.get(account).map_or("", |account| &account.system_id);
+            let stat = receipt.state.map_or("-", |state| state.stat());
+            let text = Printable(receipt.text.text.unwrap_or_default());
+            let micros = now.mono.since(self.started).as_micros();
+            self.record.line("receipt", &[&micros, &name, &Printable(id), &stat, &text]);
+        }
         let (key, check) = (table::key(account, id), template::check(source));
         if self.table.holds(key) {
             return self.on_receipt_key(now.mono, key, check);
@@ -445,7 +502,7 @@ impl Load {
             self.counts.receipts_misdirected.add(1);
         }
         let sent = self.started.after(Duration::from_micros(known.sent_micros));
-        self.receipt.record(at.since(sent));
+        self.meter.receipt(sent, at);
     }
 }
 

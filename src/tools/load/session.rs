@@ -1,6 +1,7 @@
 //! One session of the load generator. Owns: its window. Takes: messages and responses. Gives: which message a
 //! response is for. Never: counts.
 
+use super::template::Shape;
 use crate::ids::LinkId;
 use crate::limits::SEQUENCE_MAX;
 use crate::smpp::command::CommandId;
@@ -26,6 +27,8 @@ pub(super) enum State {
 pub(super) struct Slot {
     pub(super) sequence: u32,
     pub(super) taken: bool,
+    /// It asked for a receipt.
+    pub(super) asked: bool,
     pub(super) check: u16,
     /// The message's number.
     pub(super) number: u64,
@@ -42,6 +45,8 @@ pub(super) struct Session {
     sequence: u32,
     slots: Vec<Slot>,
     pub(super) in_flight: u32,
+    /// The next part of a long message that it has begun.
+    pub(super) next_part: Option<Shape>,
 }
 
 impl Session {
@@ -55,11 +60,18 @@ impl Session {
             sequence: 0,
             slots: vec![Slot::default(); slots],
             in_flight: 0,
+            next_part: None,
         }
     }
 
     pub(super) fn transmits(&self) -> bool {
         self.command != CommandId::BIND_RECEIVER
+    }
+
+    /// True when it may send and its window is not full.
+    #[inline]
+    pub(super) fn has_room(&self, window: u32) -> bool {
+        self.in_flight < window && self.transmits() && matches!(self.state, State::Bound(_))
     }
 
     pub(super) const fn bound(&self) -> Option<LinkId> {
@@ -110,15 +122,18 @@ impl Session {
         if !slot.taken || slot.sequence != sequence {
             return None;
         }
+        // Copied before it is written: a copy that follows a write of one octet waits for it.
+        let landed = *slot;
         slot.taken = false;
         self.in_flight -= 1;
-        Some(*slot)
+        Some(landed)
     }
 
     /// The link is gone: how many submits will never be answered.
     pub(super) fn lost(&mut self) -> u32 {
         self.stream = Stream::default();
         self.sequence = 0;
+        self.next_part = None;
         self.forget()
     }
 

@@ -33,11 +33,18 @@ impl Text {
     #[must_use]
     pub fn new(octets: &[u8]) -> Self {
         let mut text = Self::default();
-        for (place, &octet) in text.octets.iter_mut().zip(octets) {
-            *place = octet;
-            text.len += 1;
-        }
+        text.set(octets);
         text
+    }
+
+    /// Becomes the first 20 octets, in place: a text that is moved just after its octets were written waits for them.
+    pub fn set(&mut self, octets: &[u8]) {
+        *self = Self::default();
+        let most = octets.len().min(self.octets.len());
+        if let (Some(place), Some(octets)) = (self.octets.get_mut(..most), octets.get(..most)) {
+            place.copy_from_slice(octets);
+            self.len = most as u8;
+        }
     }
 
     /// The same with a point for each octet that is no printable ASCII.

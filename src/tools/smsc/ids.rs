@@ -3,6 +3,7 @@
 
 use super::settings::IdForm;
 use crate::prng::Prng;
+use crate::tools::digits;
 
 /// An id as octets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,19 +39,10 @@ pub enum Place {
 }
 
 fn decimal(number: u64) -> IdText {
-    let mut digits = [0; 20];
-    let mut rest = number;
-    let mut first = digits.len();
-    for (at, digit) in digits.iter_mut().enumerate().rev() {
-        *digit = b'0' + (rest % 10) as u8;
-        rest /= 10;
-        first = at;
-        if rest == 0 {
-            break;
-        }
+    let mut text = IdText { len: digits::count(number), ..IdText::EMPTY };
+    if let Some(place) = text.octets.get_mut(..text.len) {
+        digits::fill(place, number);
     }
-    let mut text = IdText::EMPTY;
-    digits.iter().skip(first).for_each(|&digit| text.push(digit));
     text
 }
 

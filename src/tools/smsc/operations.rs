@@ -2,7 +2,7 @@
 //! Gives: their responses from the messages it remembers. Never: remembers more than its settings say.
 
 use super::Smsc;
-use super::deliver::{Delivery, Text};
+use super::deliver::Text;
 use super::ids;
 use crate::ids::LinkId;
 use crate::shard::port::Outbox;
@@ -29,17 +29,24 @@ pub(super) struct Remembered {
 }
 
 impl Remembered {
-    pub(super) fn new(number: u64, delivery: &Delivery, now: Now, wait: Duration) -> Self {
+    /// Becomes another message, in place.
+    pub(super) fn set(
+        &mut self,
+        number: u64,
+        addresses: [&[u8]; 2],
+        state: MessageState,
+        now: Now,
+        wait: Duration,
+    ) {
+        let [source, destination] = addresses;
+        self.number = number;
+        self.source.set(source);
+        self.destination.set(destination);
+        self.state = Some(state);
+        self.done_at = now.mono.after(wait);
         let micros = i64::try_from(wait.as_micros()).unwrap_or(i64::MAX);
-        Self {
-            number,
-            source: delivery.source,
-            destination: delivery.destination,
-            state: Some(delivery.state),
-            done_at: now.mono.after(wait),
-            done: Wall(now.wall.0.saturating_add(micros)),
-            canceled: false,
-        }
+        self.done = Wall(now.wall.0.saturating_add(micros));
+        self.canceled = false;
     }
 
     fn state_at(&self, now: Instant) -> MessageState {

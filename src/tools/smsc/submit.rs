@@ -3,7 +3,6 @@
 
 use super::deliver::{Delivery, Number, Text};
 use super::ids::{self, Place};
-use super::operations::Remembered;
 use super::settings::Settings;
 use super::{Smsc, nack};
 use crate::ids::LinkId;
@@ -150,7 +149,12 @@ impl Smsc {
         self.stats.account(account).accepted.add(1);
         self.keep(pdu);
         let plan = self.plan(message.registered_delivery);
-        let mut delivery = Delivery {
+        let addresses = [message.source.digits, message.destination.digits];
+        self.remember(now, answer.number, addresses, plan.state);
+        if !plan.wanted {
+            return self.respond(now, answer, Duration::ZERO, out);
+        }
+        let delivery = Delivery {
             number: Number::Message(answer.number),
             account,
             link: answer.link,
@@ -161,13 +165,8 @@ impl Smsc {
             destination: Text::new(message.destination.digits),
             destination_type: (message.destination.ton, message.destination.npi),
             submitted: now.wall,
-            head: Text::default(),
+            head: Text::printable(segment::body(message.esm_class, message.text)),
         };
-        self.remember(now, &delivery);
-        if !plan.wanted {
-            return self.respond(now, answer, Duration::ZERO, out);
-        }
-        delivery.head = Text::printable(segment::body(message.esm_class, message.text));
         if plan.early {
             self.stats.receipts_early.add(1);
             self.each_receipt(message, delivery, plan.twice, |smsc, one| smsc.dispatch(now, one, out));
@@ -302,13 +301,12 @@ impl Smsc {
         self.kept.push_back(octets);
     }
 
-    fn remember(&mut self, now: Now, delivery: &Delivery) {
-        let Number::Message(number) = delivery.number else { return };
+    fn remember(&mut self, now: Now, number: u64, addresses: [&[u8]; 2], state: MessageState) {
         let wait = self.settings.delay + self.settings.receipt_delay;
         let count = self.remembered.len() as u64;
         let place = number.checked_rem(count).and_then(|place| self.remembered.get_mut(place as usize));
         if let Some(place) = place {
-            *place = Remembered::new(number, delivery, now, wait);
+            place.set(number, addresses, state, now, wait);
         }
     }
 
