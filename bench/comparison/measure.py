@@ -202,24 +202,28 @@ def one_row(options, row, said):
             results[variant.name].append(one_run(options, row, variant))
             said(row, number, results[variant.name][-1])
     found = {name: medians(runs) for name, runs in results.items()}
-    floors = {}
+    told = floors(options, row, set_ups, found)
     for variant in set_ups:
-        if variant.program == "direct":
-            continue
-        # io_uring's receives and sends are no system calls: its batches are taken to be those of epoll.
-        if variant.io in ("", "epoll") and not variant.idle and variant.shards == 1:
-            floors[variant.name] = one_run(options, row, variant, count_calls=True)
-    told = "counted with perf"
-    for variant in set_ups:
-        if variant.program == "direct":
-            continue
-        calls = floors.get(variant.name) or floors.get("epoll" if variant.program == "bindery" else "")
-        if calls is None:
-            calls, told = floor.as_windows_allow(row, 4 if row.receipts else 2), "not counted: whole windows are assumed"
-        found[variant.name]["calls"] = calls
-        found[variant.name]["floor"] = floor.of_message(options.floor, calls)
-        if variant.base in results:
+        if variant.program != "direct" and variant.base in results:
             found[variant.name]["cpu_ratio"] = ratio(results, variant.name, variant.base, "cpu")
     judged = [one for variant in set_ups for one in judge(row, variant, results, found)]
     return {"row": row.name, "title": row.title, "rounds": results, "medians": found, "targets": judged,
             "batches": told}
+
+
+def floors(options, row, set_ups, found):
+    """Gives each set-up its floor; how the batches were found."""
+    set_ups = [variant for variant in set_ups if variant.program != "direct"]
+    counted = {variant.name: one_run(options, row, variant, count_calls=True) for variant in set_ups
+               if variant.io in ("", "epoll") and not variant.idle}
+    told = "counted with perf"
+    for variant in set_ups:
+        # io_uring's receives and sends are no system calls: its batches are taken to be those of epoll. What is idle
+        # moves nothing.
+        alike = variant.name.replace("io_uring", "epoll").replace("glommio", "epoll").removesuffix("+idle")
+        calls = counted.get(alike)
+        if calls is None:
+            calls, told = floor.as_windows_allow(row, 4 if row.receipts else 2), "not counted: whole windows are assumed"
+        found[variant.name]["calls"] = calls
+        found[variant.name]["floor"] = floor.of_message(options.floor, calls)
+    return told

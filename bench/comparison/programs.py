@@ -247,7 +247,7 @@ class Load(Child):
                 break
             if line.startswith(b"{"):
                 objects.append(json.loads(line))
-                if "event" in objects[-1]:
+                if objects[-1].get("event") in ("measuring", "measured"):
                     self.on_event(self.pid)
         code = self.process.wait()
         reports = [one for one in objects if "answered" in one and "event" not in one]
