@@ -60,7 +60,7 @@ fn request() -> Box<dyn Work> {
     session.accept_bind(NOW, BindKind::Transceiver, 0x34, BATCH, TIMERS);
     let work = move || {
         for pdu in &pdus {
-            let heard = session.receive(NOW, black_box(pdu), &mut pool, &mut out, &counters);
+            let heard = session.receive(NOW, black_box(pdu), &mut pool, || &mut out, &counters);
             assert_eq!(heard, Heard::Request);
             session.begin();
             session.answered();
@@ -87,7 +87,7 @@ impl Responses {
         session.bind(NOW, BindKind::Transceiver, 0x34, |sequence| {
             write_header_only(&mut answer, CommandId::BIND_TRANSCEIVER_RESP, CommandStatus::OK, sequence);
         });
-        let bound = Pdu::whole(&answer).map(|pdu| session.receive(NOW, &pdu, &mut pool, &mut out, &counters));
+        let bound = Pdu::whole(&answer).map(|pdu| session.receive(NOW, &pdu, &mut pool, || &mut out, &counters));
         assert_eq!(bound, Some(Heard::Bound(BindKind::Transceiver)));
         warmed(Self { session, pool, counters, sent: Vec::new(), responses: Vec::new(), out }, 10)
     }
@@ -119,7 +119,7 @@ impl Work for Responses {
             return sent.extend(numbers.flatten());
         }
         for pdu in crate::pdus::each(responses) {
-            black_box(session.receive(NOW, &pdu, pool, out, counters));
+            black_box(session.receive(NOW, &pdu, pool, || &mut *out, counters));
         }
     }
 }

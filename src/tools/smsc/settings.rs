@@ -159,6 +159,12 @@ pub struct Settings {
     /// Never answer this share of the submits; they count as never seen
     #[arg(long, default_value = "0%")]
     pub drop: Share,
+    /// Answer this share of the messages that are accepted later than the others
+    #[arg(long, default_value = "0%")]
+    pub late: Share,
+    /// So much later
+    #[arg(long, default_value = "10s", value_parser = units::duration)]
+    pub late_by: Duration,
     /// Send a receipt for this share of the messages that ask for one
     #[arg(long, default_value = "100%")]
     pub receipts: Share,

@@ -131,6 +131,8 @@ pub struct Stats {
     pub responses: Statuses,
     /// Submits that were never answered on purpose.
     pub dropped: Counter,
+    /// Accepted messages whose answer was held back on purpose.
+    pub late: Counter,
     /// Receipts given to a link, each attempt.
     pub receipts_sent: Counter,
     /// Of these, sent before the response.
@@ -174,6 +176,7 @@ impl Default for Stats {
             submits: counter(),
             responses: Statuses::default(),
             dropped: counter(),
+            late: counter(),
             receipts_sent: counter(),
             receipts_early: counter(),
             receipts_duplicated: counter(),
@@ -212,7 +215,7 @@ impl Stats {
         self.accounts.iter().filter(|account| !account.name().is_empty())
     }
 
-    fn numbers(&self) -> [(&'static str, u64); 18] {
+    fn numbers(&self) -> [(&'static str, u64); 19] {
         [
             ("sockets", self.sockets.now.get()),
             ("sockets_max", self.sockets.max.get()),
@@ -221,6 +224,7 @@ impl Stats {
             ("binds_refused", self.binds_refused.get()),
             ("submits", self.submits.get()),
             ("dropped", self.dropped.get()),
+            ("late", self.late.get()),
             ("receipts_sent", self.receipts_sent.get()),
             ("receipts_early", self.receipts_early.get()),
             ("receipts_duplicated", self.receipts_duplicated.get()),

@@ -148,11 +148,12 @@ impl Smsc {
         self.next_number += 1;
         self.stats.account(account).accepted.add(1);
         self.keep(pdu);
+        let late = self.lateness();
         let plan = self.plan(message.registered_delivery);
         let addresses = [message.source.digits, message.destination.digits];
         self.remember(now, answer.number, addresses, plan.state);
         if !plan.wanted {
-            return self.respond(now, answer, Duration::ZERO, out);
+            return self.respond(now, answer, late, out);
         }
         let delivery = Delivery {
             number: Number::Message(answer.number),
@@ -171,10 +172,10 @@ impl Smsc {
             self.stats.receipts_early.add(1);
             self.each_receipt(message, delivery, plan.twice, |smsc, one| smsc.dispatch(now, one, out));
             let later = Duration::from_micros(1000 + self.prng.below(4000));
-            return self.respond(now, answer, later, out);
+            return self.respond(now, answer, late + later, out);
         }
-        self.respond(now, answer, Duration::ZERO, out);
-        let wait = self.receipt_wait();
+        self.respond(now, answer, late, out);
+        let wait = late + self.receipt_wait();
         self.each_receipt(message, delivery, plan.twice, |smsc, one| {
             if wait.is_zero() {
                 smsc.dispatch(now, one, out);
@@ -182,6 +183,15 @@ impl Smsc {
                 smsc.due.push(now.mono.after(wait), one);
             }
         });
+    }
+
+    /// How much later than the others this message is answered.
+    fn lateness(&mut self) -> Duration {
+        if !self.settings.late.hits(&mut self.prng) {
+            return Duration::ZERO;
+        }
+        self.stats.late.add(1);
+        self.settings.late_by
     }
 
     /// Calls `give` for the receipt of every destination.

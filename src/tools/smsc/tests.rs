@@ -247,6 +247,39 @@ fn errors_and_drops_come_by_their_share_and_by_the_seed() {
 }
 
 #[test]
+fn a_share_is_answered_late_and_no_message_twice_or_never() {
+    let late_by = Duration::from_secs(3);
+    let mut bench = Bench::new(Settings { late: share("20%"), late_by, ..Settings::default() });
+    let link = bench.bind();
+    let at_once: usize = (1..=1000).map(|n| bench.submit(link, n, 0).len()).sum();
+    let late = bench.smsc.stats().late.get() as usize;
+    assert!((150..250).contains(&late), "{late}");
+    assert_eq!(at_once + late, 1000);
+    assert!(bench.pass(late_by - Duration::from_millis(1)).is_empty());
+    let answers = ids_of(&bench.pass(Duration::from_millis(1)));
+    assert_eq!(answers.len(), late);
+    assert!(
+        answers.iter().all(|(command, status, _)| *command == CommandId::SUBMIT_SM_RESP && status.is_ok())
+    );
+}
+
+#[test]
+fn the_receipt_of_a_late_message_follows_its_response() {
+    let settings = Settings {
+        late: Share::ALL,
+        late_by: Duration::from_secs(3),
+        delay: Duration::from_millis(5),
+        ..Settings::default()
+    };
+    let mut bench = Bench::new(settings);
+    let link = bench.bind();
+    assert!(bench.submit(link, 1, 1).is_empty());
+    let commands: Vec<_> =
+        ids_of(&bench.pass(Duration::from_secs(4))).iter().map(|(command, ..)| *command).collect();
+    assert_eq!(commands, [CommandId::SUBMIT_SM_RESP, CommandId::DELIVER_SM]);
+}
+
+#[test]
 fn a_receipt_follows_its_response_with_the_addresses_swapped() {
     let settings = Settings { name: Some("alpha".into()), ..Settings::default() };
     let mut bench = Bench::new(settings);
