@@ -143,18 +143,21 @@ impl Template {
         }
         let Some(place) = octets.get_mut(pdu.destination.clone()) else { return Written { check: 0, asked } };
         digits::fill(place, destination);
-        Written { check: check(place), asked }
+        Written { check: check_of(destination, place.len()), asked }
     }
 }
 
 /// 14 bits that say which destination this is, to see that a receipt is about the right message.
 pub(super) fn check(digits: &[u8]) -> u16 {
-    let (words, rest) = digits.as_chunks::<8>();
-    let tail = rest.iter().fold(digits.len() as u64, |tail, &digit| tail << 8 | u64::from(digit));
-    let mix = words.iter().fold(tail, |mix, word| {
-        mix.wrapping_mul(0xD6E8_FEB8_6659_FD93).rotate_left(29) ^ u64::from_le_bytes(*word)
+    let number = digits.iter().fold(0_u64, |number, &digit| {
+        number.wrapping_mul(10).wrapping_add(u64::from(digit).wrapping_sub(u64::from(b'0')))
     });
-    (mix.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 50) as u16
+    check_of(number, digits.len())
+}
+
+/// The same from the number behind them: what was just written need not be read again.
+fn check_of(number: u64, digits: usize) -> u16 {
+    ((number ^ (digits as u64) << 58).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 50) as u16
 }
 
 /// The octets of a text of this kind before its number is written, the user data header in front.

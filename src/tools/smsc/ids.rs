@@ -92,6 +92,20 @@ pub fn write(form: IdForm, place: Place, number: u64, seed: u64) -> IdText {
     }
 }
 
+/// Appends the id of the message `number`.
+#[inline]
+pub fn append(out: &mut Vec<u8>, form: IdForm, place: Place, number: u64, seed: u64) {
+    if form != IdForm::Dec {
+        return out.extend_from_slice(write(form, place, number, seed).as_bytes());
+    }
+    // The usual form is written where it stays.
+    let start = out.len();
+    out.resize(start + digits::count(number), 0);
+    if let Some(place) = out.get_mut(start..) {
+        digits::fill(place, number);
+    }
+}
+
 /// The number whose id in a response is `id`.
 #[must_use]
 pub fn read(form: IdForm, id: &[u8], seed: u64) -> Option<u64> {
@@ -143,7 +157,11 @@ mod tests {
         ];
         for form in all {
             for number in [1, 255, 1_000_000_001, 0xFFFF_FFFF_FFFF] {
-                assert_eq!(read(form, write(form, Place::Response, number, 7).as_bytes(), 7), Some(number));
+                let id = write(form, Place::Response, number, 7);
+                assert_eq!(read(form, id.as_bytes(), 7), Some(number));
+                let mut appended = b"x".to_vec();
+                append(&mut appended, form, Place::Response, number, 7);
+                assert_eq!(appended, [b"x", id.as_bytes()].concat());
             }
             for wrong in [&b""[..], b"+1", b" 1", b"\xFF", b"xyz"] {
                 assert_eq!(read(form, wrong, 7), None);

@@ -11,7 +11,7 @@ use crate::smpp::broadcast::BroadcastSm;
 use crate::smpp::command::CommandId;
 use crate::smpp::cursor::PduError;
 use crate::smpp::data::DataSm;
-use crate::smpp::frame::{Pdu, write_header, write_header_only};
+use crate::smpp::frame::{Pdu, write_header_only, write_pdu};
 use crate::smpp::message_state::MessageState;
 use crate::smpp::multi::{Destination, Destinations, SubmitMulti};
 use crate::smpp::segment;
@@ -341,15 +341,15 @@ impl Smsc {
         self.stats.responses.add(answer.status);
         let buffer = out.to(link);
         if answer.status.is_ok() {
-            let id = ids::write(self.settings.id_form, Place::Response, answer.number, self.settings.seed);
+            let Settings { id_form, seed, .. } = self.settings;
             let tail: &[u8] = if answer.tlvs { &self.name_tlv } else { &[] };
             // submit_multi_resp: no destination was refused.
             let end: &[u8] = if answer.command == CommandId::SUBMIT_MULTI_RESP { &[0, 0] } else { &[0] };
-            let length = 16 + id.as_bytes().len() + end.len() + tail.len();
-            write_header(buffer, length as u32, answer.command, answer.status, answer.sequence);
-            buffer.extend_from_slice(id.as_bytes());
-            buffer.extend_from_slice(end);
-            buffer.extend_from_slice(tail);
+            write_pdu(buffer, answer.command, answer.status, answer.sequence, |out| {
+                ids::append(out, id_form, Place::Response, answer.number, seed);
+                out.extend_from_slice(end);
+                out.extend_from_slice(tail);
+            });
         } else {
             write_header_only(buffer, answer.command, answer.status, answer.sequence);
         }
