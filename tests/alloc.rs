@@ -164,7 +164,8 @@ impl World {
     fn turn(&mut self) -> bool {
         let mut more = false;
         for shard in 0..self.shards.len() {
-            let out = &mut self.shards[shard].1;
+            let (core, out) = &mut self.shards[shard];
+            core.end_turn(self.now, out);
             while let Some((link, buffer)) = out.take_dirty() {
                 self.heard[link.index()].extend_from_slice(&buffer);
                 out.flushed(link, buffer.len());

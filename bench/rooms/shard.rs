@@ -211,7 +211,8 @@ impl World {
     fn turn(&mut self) -> bool {
         let mut more = false;
         for shard in 0..self.shards.len() {
-            let out = &mut self.shards[shard].1;
+            let (core, out) = &mut self.shards[shard];
+            core.end_turn(self.now, out);
             while let Some((link, buffer)) = out.take_dirty() {
                 out.flushed(link, buffer.len());
                 self.heard.push((shard, link, buffer));

@@ -415,6 +415,7 @@ impl<C: Core, M: Mover> Turns<C, M> {
     fn finish_turn(&mut self) {
         loop {
             self.heard = false;
+            self.core.end_turn(self.now, &mut self.out);
             self.send_dirty();
             self.depart();
             self.deliver_mail();

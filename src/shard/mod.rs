@@ -341,6 +341,9 @@ impl Core for Shard {
         while let Some((link, to)) = self.leaving.pop() {
             self.leave(now, link, to, out);
         }
+    }
+
+    fn end_turn(&mut self, now: Now, out: &mut Outbox) {
         self.publish(now.mono, out);
         self.update_gauges();
     }

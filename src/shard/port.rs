@@ -16,6 +16,8 @@ use core::net::{IpAddr, SocketAddr};
 pub trait Core {
     /// Takes one input and gives all its outputs.
     fn handle(&mut self, now: Now, input: Input<'_>, out: &mut Outbox);
+    /// The inputs of a turn are over: what is done once a turn is done now.
+    fn end_turn(&mut self, _now: Now, _out: &mut Outbox) {}
     /// When `Input::Time` is wanted, if nothing else comes first.
     fn deadline(&self) -> Option<Instant>;
 }

@@ -457,6 +457,7 @@ impl<P> Net<P> {
     fn feed(&mut self, node: usize, input: Input<'_>) {
         let Node { core, out, .. } = &mut self.nodes[node];
         core.handle(self.now, input, out);
+        core.end_turn(self.now, out);
         self.turn(node);
     }
 

@@ -216,6 +216,7 @@ impl Rig {
 
     fn handle_at(&mut self, shard: usize, input: Input<'_>) {
         self.shards[shard].handle(self.now, input, &mut self.outs[shard]);
+        self.shards[shard].end_turn(self.now, &mut self.outs[shard]);
     }
 
     fn handle(&mut self, link: LinkId, input: Input<'_>) {
