@@ -35,8 +35,7 @@ impl Shard {
         out: &mut Outbox,
     ) -> Result<(), (CommandStatus, Reason)> {
         let multi = SubmitMulti::parse(pdu).map_err(|error| (error.status, Reason::Malformed))?;
-        let destinations = u32::try_from(multi.destinations.iter().count()).unwrap_or(u32::MAX);
-        self.throttle(now.mono, esme, destinations.max(1))?;
+        self.throttle(now.mono, esme, u32::from(multi.destinations.count().max(1)))?;
         let (groups, unroutable) = self.group(esme, &multi);
         let awaits = receipts_asked(multi.content.registered_delivery);
         match groups.as_slice() {
