@@ -70,6 +70,8 @@ reasons! {
         Draining = "draining",
         /// Over the window.
         Window = "window",
+        /// Over the rate of its policy.
+        Rate = "rate",
         /// Bytes held for other messages are at their limit.
         Retained = "retained",
         /// The destination is empty or no number.

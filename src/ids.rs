@@ -40,6 +40,10 @@ id!(
     RouteId
 );
 id!(
+    /// A policy, in the order of the configuration.
+    PolicyId
+);
+id!(
     /// A listening socket.
     ListenerId
 );

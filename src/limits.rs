@@ -31,6 +31,8 @@ pub const ESMES_MAX: usize = 200_000;
 pub const CARRIERS_MAX: usize = 1024;
 /// Pools.
 pub const POOLS_MAX: usize = 4096;
+/// Policies.
+pub const POLICIES_MAX: usize = 4096;
 /// MT routes, and as many MO routes.
 pub const ROUTES_MAX: usize = 100_000;
 /// Patterns in the conditions of all routes.

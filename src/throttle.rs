@@ -59,6 +59,20 @@ impl Throttle {
         true
     }
 
+    /// As `take`; a full bucket also gives more than it holds. What it lacks is owed, and nothing passes before it is
+    /// paid.
+    pub fn take_or_owe(&mut self, now: Instant, units: u32) -> bool {
+        if self.take(now, units) {
+            return true;
+        }
+        let clock = self.now_scaled(now);
+        if self.free_at > clock || units <= self.most() {
+            return false;
+        }
+        self.free_at = clock.saturating_add(self.cost.saturating_mul(u64::from(units)));
+        true
+    }
+
     /// Gives back `units` that were taken and not used.
     pub fn give_back(&mut self, units: u32) {
         self.free_at = self.free_at.saturating_sub(self.cost.saturating_mul(u64::from(units)));
@@ -143,6 +157,19 @@ mod tests {
         assert!(throttle.take(at(0), 2));
         throttle.give_back(2);
         assert_eq!(throttle.available(at(0)), 2);
+    }
+
+    #[test]
+    fn only_a_full_bucket_gives_more_than_it_holds_and_the_long_run_rate_stays_exact() {
+        let mut throttle = Throttle::new(at(0), RATE, 10);
+        assert!(throttle.take(at(0), 1));
+        assert!(!throttle.take_or_owe(at(9), 11), "nearly full");
+        assert!(throttle.take_or_owe(at(10), 30));
+        assert_eq!(throttle.ready_at(at(10)), at(220), "20 are owed, and one more has to come");
+        assert!(!throttle.take_or_owe(at(219), 1));
+        assert!(throttle.take_or_owe(at(220), 1));
+        let passed = (0..60_000u64).filter(|&ms| throttle.take_or_owe(at(220 + ms), 30)).count();
+        assert!((199..=201).contains(&passed), "{passed} of 30 in a minute at 100/s");
     }
 
     #[test]

@@ -3,14 +3,14 @@
 
 use super::document::{Document, Named};
 use super::files::{Files, secret};
-use super::names::Names;
 use super::refusals::{STATUS_ALLOWED, nearest_status};
 use super::report::{Notes, Place, Source};
+use super::routes::Directory;
 use super::table::{Fallback, Table, is_ascii_within};
 use super::{INACTIVITY_MAX, TIMER_MAX, TIMER_MIN, keys, units};
 use crate::esme::settings::{AddressBlock, MessageIdSource, ReceiptsTo, WindowOver};
 use crate::esme::{Settings, Shared};
-use crate::ids::PoolId;
+use crate::ids::{PolicyId, PoolId};
 use crate::limits::{ESMES_MAX, SESSIONS_MAX, SYSTEM_ID_MAX, WINDOW_MAX};
 use crate::smpp::status::CommandStatus;
 use crate::time::Duration;
@@ -25,20 +25,20 @@ pub(super) const NOBODY: &str = "";
 /// Reads every account and the defaults.
 pub(super) fn read(
     document: &Document<'_>,
-    pools: &Names<'_>,
+    directory: &Directory<'_>,
     sources: &[Source],
     files: &mut Files<'_>,
     notes: &mut Notes,
 ) -> Vec<Shared> {
     if let Some(defaults) = document.defaults_esme {
-        read_one(&nobody(defaults), pools, sources, files, notes);
+        read_one(&nobody(defaults), directory, sources, files, notes);
     }
     if let Some(over) = document.esmes.get(ESMES_MAX) {
         let message = format!("found {} accounts", document.esmes.len());
         notes.error(over.place, "esme".to_owned(), message).allowed(format!("at most {ESMES_MAX}"));
         return Vec::new();
     }
-    let read = |esme| read_one(esme, pools, sources, files, notes).into();
+    let read = |esme| read_one(esme, directory, sources, files, notes).into();
     let esmes: Vec<Shared> = document.esmes.iter().map(read).collect();
     check_system_ids(document, &esmes, notes);
     esmes
@@ -54,7 +54,7 @@ pub(super) fn nobody(defaults: Fallback<'_>) -> Named<'_> {
 
 fn read_one(
     esme: &Named<'_>,
-    pools: &Names<'_>,
+    directory: &Directory<'_>,
     sources: &[Source],
     files: &mut Files<'_>,
     notes: &mut Notes,
@@ -83,7 +83,11 @@ fn read_one(
         attempts_max: table.count(notes, "attempts_max", 1..=ATTEMPTS_MAX, 3),
         message_id: table.choice(notes, "message_id", &ids, &[]).unwrap_or(MessageIdSource::Auto),
         unknown_status: read_unknown_status(table, notes),
-        pool: table.get("pool").and_then(|item| pools.resolve(&item, notes)).map(PoolId::new),
+        pool: table.get("pool").and_then(|item| directory.pools.resolve(&item, notes)).map(PoolId::new),
+        policy: table
+            .get("policy")
+            .and_then(|item| directory.policies.resolve(&item, notes))
+            .map(PolicyId::new),
         enquire_link_interval: table.duration(
             notes,
             "enquire_link_interval",

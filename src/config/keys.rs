@@ -11,18 +11,11 @@ pub(super) struct Keys {
 }
 
 pub(super) const ROOT: Keys = Keys {
-    now: &["include", "defaults", "node", "listener", "esme", "carrier", "pool", "route", "mo_route", "http"],
-    later: &[
-        "class",
-        "policy",
-        "customer",
-        "server_group",
-        "receipt_rule",
-        "journal",
-        "privacy",
-        "cdr",
-        "smtp",
+    now: &[
+        "include", "defaults", "node", "listener", "esme", "carrier", "pool", "policy", "route", "mo_route",
+        "http",
     ],
+    later: &["class", "customer", "server_group", "receipt_rule", "journal", "privacy", "cdr", "smtp"],
 };
 
 pub(super) const DEFAULTS: Keys = Keys { now: &["esme", "carrier"], later: &[] };
@@ -57,23 +50,14 @@ pub(super) const ESME: Keys = Keys {
         "message_id",
         "unknown_status",
         "pool",
+        "policy",
         "enquire_link_interval",
         "inactivity_timeout",
         "response_timeout",
         "receipts",
         "system_id_reply",
     ],
-    later: &[
-        "tls_subject",
-        "policy",
-        "class",
-        "receipt",
-        "waiting",
-        "durability",
-        "numbers",
-        "billing",
-        "webhook",
-    ],
+    later: &["tls_subject", "class", "receipt", "waiting", "durability", "numbers", "billing", "webhook"],
 };
 
 pub(super) const CARRIER: Keys = Keys {
@@ -116,6 +100,25 @@ pub(super) const POOL: Keys =
 pub(super) const EJECT: Keys = Keys { now: &["errors", "over", "for"], later: &[] };
 
 pub(super) const MEMBER: Keys = Keys { now: &["carrier", "pool", "weight", "tier"], later: &[] };
+
+pub(super) const POLICY: Keys = Keys {
+    now: &["rate", "burst"],
+    later: &[
+        "allow_to",
+        "deny_to",
+        "allow_source",
+        "force_source",
+        "per_recipient",
+        "duplicate_window",
+        "hours",
+        "timezone",
+        "outside_hours",
+        "quota",
+        "deny_text",
+        "max_parts",
+        "velocity",
+    ],
+};
 
 pub(super) const ROUTE: Keys = Keys { now: &["name", "when", "pool"], later: &["set", "percent"] };
 

@@ -14,6 +14,7 @@ mod keys;
 mod names;
 mod node;
 mod patterns;
+mod policies;
 mod refusals;
 mod relations;
 mod report;
@@ -30,7 +31,7 @@ pub use report::{Other, Problem, Report, Severity};
 use crate::ids::ShardId;
 use crate::limits::SHARDS_MAX;
 use crate::time::Duration;
-use crate::{carrier, esme, route};
+use crate::{carrier, esme, policy, route};
 use document::Document;
 use names::Names;
 use patterns::Patterns;
@@ -126,6 +127,8 @@ pub struct Config {
     pub carrier_homes: Vec<Option<ShardId>>,
     /// `PoolId` is the index.
     pub pools: Vec<route::settings::PoolSettings>,
+    /// `PolicyId` is the index.
+    pub policies: Vec<policy::Settings>,
     /// `RouteId` is the index; the first match wins.
     pub routes: Vec<route::settings::RouteSettings>,
     /// The first match wins.
@@ -174,9 +177,10 @@ fn read(texts: &files::Texts, files: &mut Files<'_>, notes: &mut Notes) -> Confi
         esmes: Names::new("esme", &document.esmes),
         carriers: Names::new("carrier", &document.carriers),
         pools: Names::new("pool", &document.pools),
+        policies: Names::new("policy", &document.policies),
     };
     let node = node::read_node(document.node.as_ref(), notes);
-    let esmes = accounts::read(&document, &directory.pools, &texts.sources, files, notes);
+    let esmes = accounts::read(&document, &directory, &texts.sources, files, notes);
     let carriers = carriers::read(&document, &texts.sources, files, notes);
     let mut patterns = Patterns::new(&texts.sources, files);
     let routes = routes::read_routes(&document, &directory, &mut patterns, notes);
@@ -189,6 +193,7 @@ fn read(texts: &files::Texts, files: &mut Files<'_>, notes: &mut Notes) -> Confi
         esmes,
         carriers,
         pools: routes::read_pools(&document, &directory, notes),
+        policies: policies::read(&document, notes),
         routes,
         mo_routes: routes::read_mo_routes(&document, &directory, &mut patterns, notes),
         http: http::read(&document, &texts.sources, notes),

@@ -20,6 +20,7 @@ pub(super) struct Directory<'a> {
     pub(super) esmes: Names<'a>,
     pub(super) carriers: Names<'a>,
     pub(super) pools: Names<'a>,
+    pub(super) policies: Names<'a>,
 }
 
 /// Reads every pool.

@@ -132,6 +132,7 @@ pub(crate) mod tests {
             message_id: MessageIdSource::Auto,
             unknown_status: CommandStatus::SUBMIT_FAILED,
             pool: None,
+            policy: None,
             enquire_link_interval: Duration::from_secs(30),
             inactivity_timeout: Duration::from_secs(300),
             response_timeout: Duration::from_secs(30),

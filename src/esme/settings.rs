@@ -89,6 +89,8 @@ pub struct Settings {
     pub unknown_status: CommandStatus,
     /// The pool when no route matches, by its index.
     pub pool: Option<crate::ids::PoolId>,
+    /// What it is held to.
+    pub policy: Option<crate::ids::PolicyId>,
     /// Silence before we send enquire_link.
     pub enquire_link_interval: Duration,
     /// Silence of any kind of PDU but enquire_link before we unbind.

@@ -1,7 +1,8 @@
 //! The parts of one long message go one way, whichever bind of the account they came by.
 //!
-//! Owns: where each long message goes, which of its parts were sent and which ended; bounded in number and time. Takes:
-//! the choice for a first part, what became of each part. Gives: the carrier that the others must follow. Never: a
+//! Owns: where each long message goes, which of its parts were sent and which ended, how many were paid for before they
+//! came; bounded in number and time. Takes: the choice for a first part, what became of each part. Gives: the carrier that
+//! the others must follow, what a part costs its account. Never: a
 //! message on two carriers: it may move only while none of its parts is with one; after that the rest follow, or all
 //! of them fail.
 //!
@@ -93,6 +94,8 @@ struct Entry {
     key: Key,
     carrier: CarrierId,
     failed: bool,
+    /// Parts that may still come at no cost.
+    reserved: u8,
     sent: PartSet,
     ended: PartSet,
     until: Instant,
@@ -185,6 +188,27 @@ impl Affinity {
         true
     }
 
+    /// What the part that comes now costs its account: all parts of a message that is not known, nothing while some are
+    /// reserved, and one after that, for a part that comes again.
+    pub fn cost(&mut self, now: Instant, key: Key) -> u32 {
+        match self.live(now, key) {
+            None => u32::from(key.total),
+            Some(entry) if entry.reserved > 0 => {
+                entry.reserved -= 1;
+                0
+            }
+            Some(_) => 1,
+        }
+    }
+
+    /// So many more parts of a message that was placed have been paid for.
+    pub fn reserve(&mut self, now: Instant, key: Key, parts: u8) {
+        debug_assert!(parts < key.total, "the first has come");
+        if let Some(entry) = self.live(now, key) {
+            entry.reserved = parts;
+        }
+    }
+
     /// The carrier has the part: the message is bound to it for good.
     pub fn accepted(&mut self, now: Instant, key: Key, number: u8) {
         self.end(now, key, number);
@@ -254,6 +278,7 @@ impl Affinity {
             key,
             carrier,
             failed: false,
+            reserved: 0,
             sent: PartSet::default(),
             ended: PartSet::default(),
             until: now.after(AFFINITY_TTL),

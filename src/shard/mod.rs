@@ -6,7 +6,7 @@
 //! `links` cuts streams into PDUs; `esmes` and `carriers` let sessions begin and end; `mt` takes a submit from an ESME
 //! to a carrier (`queue` while it waits, `failover` when it is refused or lost) and `answers` its answer back; where the
 //! two are at home on different shards `post` carries letters, `away` stands for the carrier and `guests` for the ESME.
-//! `multi` does the same for many destinations, `operations` for query, cancel and replace; `mo` takes receipts and MO
+//! `throttle` asks an account's policy first. `multi` does the same for many destinations, `operations` for query, cancel and replace; `mo` takes receipts and MO
 //! from a carrier to an ESME and the answer back. `status` tells how all of it is, `tally` counts it by status and
 //! state. `plan` is what all shards of a node read.
 
@@ -35,6 +35,7 @@ pub mod status;
 mod tally;
 #[cfg(test)]
 mod tests;
+mod throttle;
 mod timers;
 
 use crate::carrier::Carrier;
@@ -44,6 +45,7 @@ use crate::esme::Account;
 use crate::ids::{CarrierId, EsmeId, LinkId, PoolId, ShardId};
 use crate::ledger::{FormLearner, Ledger, Parked};
 use crate::limits::TIMERS_PER_TURN;
+use crate::policy::Allowance;
 use crate::prng::Prng;
 use crate::route::table::carriers_of;
 use crate::route::{Affinity, Balance, RouteTable};
@@ -62,6 +64,7 @@ use post::Post;
 use smallvec::SmallVec;
 use std::collections::HashMap;
 use std::sync::Arc;
+use throttle::allowances;
 use timers::{Timer, TimerQueue};
 
 /// Which of a node's shards this is, and what it shares with the others.
@@ -90,6 +93,8 @@ pub struct Shard {
     accounts: Vec<Account<DeliveryKey>>,
     system_ids: Arc<HashMap<Vec<u8>, EsmeId>>,
     quanta: Vec<Quanta>,
+    /// By `EsmeId`; `None` without a policy, or at home elsewhere.
+    allowances: Vec<Option<Allowance>>,
     carriers: Vec<Carrier<MessageKey>>,
     /// Per carrier: no message of its queue is overdue before this.
     expiry: Vec<Instant>,
@@ -170,6 +175,7 @@ impl Shard {
             accounts: accounts.collect(),
             system_ids: Arc::clone(&plan.system_ids),
             quanta: vec![Quanta::default(); config.esmes.len()],
+            allowances: allowances(&config, &position),
             carriers,
             expiry: vec![Instant::from_nanos(u64::MAX); config.carriers.len()],
             forms: config.carriers.iter().map(|carrier| FormLearner::new(carrier.message_id_form)).collect(),

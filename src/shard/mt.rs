@@ -180,13 +180,37 @@ impl Shard {
         if destination.is_empty() && pdu.command_id() != CommandId::BROADCAST_SM {
             return Err((CommandStatus::INVALID_DESTINATION, Reason::Destination));
         }
+        let Some((key, number)) = self.part_key(esme, &body) else {
+            self.throttle(now.mono, esme, 1)?;
+            return self.submit(now, (id, esme), pdu, &body, None, out);
+        };
+        let others = self.throttle_part(now.mono, esme, key)?;
+        let taken = self.submit(now, (id, esme), pdu, &body, Some((key, number)), out);
+        if others > 0 {
+            self.settle_parts(now.mono, esme, key, others, taken.is_ok());
+        }
+        taken
+    }
+
+    /// Routes a submit that its account may send.
+    #[inline]
+    fn submit(
+        &mut self,
+        now: Now,
+        (id, esme): (LinkId, EsmeId),
+        pdu: &Pdu<'_>,
+        body: &Body<'_>,
+        part: Option<(PartsKey, u8)>,
+        out: &mut Outbox,
+    ) -> Result<(), (CommandStatus, Reason)> {
+        let destination = body.destination();
         let pool = self.pool_for(esme, body.source(), destination)?;
         let mut message = self.message(now, id, esme, pdu, Kind::Submit);
         message.pool = Some(pool);
         message.destination = Destinations::One(AddressTail::of(destination));
         message.awaited = u16::from(receipts_asked(body.registered_delivery()));
-        message.part = self.part_key(esme, &body);
-        self.dispatch(now, message, pdu, &body, out).map(|_| ())
+        message.part = part;
+        self.dispatch(now, message, pdu, body, out).map(|_| ())
     }
 
     /// The long message that a submit is a part of.

@@ -35,6 +35,7 @@ impl Shard {
         out: &mut Outbox,
     ) -> Result<(), (CommandStatus, Reason)> {
         let multi = SubmitMulti::parse(pdu).map_err(|error| (error.status, Reason::Malformed))?;
+        self.throttle(now.mono, esme, u32::from(multi.destinations.count().max(1)))?;
         let (groups, unroutable) = self.group(esme, &multi);
         let awaits = receipts_asked(multi.content.registered_delivery);
         match groups.as_slice() {

@@ -21,7 +21,7 @@ pub(crate) const ROOMS: [(&str, &[&str]); 23] = [
     ("purse", SESSIONS),
     ("journal", SESSIONS),
     ("ledger", &["limits", "time", "ids", "smpp"]),
-    ("config", &["limits", "time", "prng", "ids", "throttle", "smpp", "esme", "carrier", "route"]),
+    ("config", &["limits", "time", "prng", "ids", "throttle", "smpp", "esme", "carrier", "route", "policy"]),
     ("shard", CORE),
     ("io", &["limits", "time", "prng", "ids", "counters", "shard"]),
     ("tools", OUTSIDE),

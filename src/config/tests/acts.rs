@@ -41,6 +41,9 @@ const CHANGES: &[(&str, &str)] = &[
     ("inactivity_timeout = \"5m\"", "inactivity_timeout = \"7d\""),
     ("response_timeout = \"30s\"", "response_timeout = \"31s\""),
     ("receipts = \"any\"", "receipts = \"submitting\""),
+    ("policy = \"standard\"", "#"),
+    ("rate = \"100/s\"", "rate = \"100/m\""),
+    ("burst = 100", "burst = 1_000_000"),
     ("tcp_user_timeout = \"20s\"", "tcp_user_timeout = \"21s\""),
     ("\"smsc1.alpha.example:2775\", ", ""),
     ("address_use = \"spread\"", "address_use = \"in_order\""),
@@ -146,6 +149,7 @@ const TABLES: &[(&str, &Keys)] = &[
     ("[pool.x]", &keys::POOL),
     ("[pool.x.eject]", &keys::EJECT),
     ("[[pool.x.members]]", &keys::MEMBER),
+    ("[policy.x]", &keys::POLICY),
     ("[[route]]", &keys::ROUTE),
     ("[[route]]\n[route.when]", &keys::WHEN),
     ("[[mo_route]]", &keys::MO_ROUTE),
@@ -164,7 +168,7 @@ fn values(text: &str) -> BTreeMap<String, Vec<String>> {
             ("defaults", DeValue::Table(kinds)) => {
                 kinds.iter().for_each(|(kind, table)| collect(kind.get_ref(), table.get_ref(), &mut values));
             }
-            ("esme" | "carrier" | "pool", DeValue::Table(named)) => {
+            ("esme" | "carrier" | "pool" | "policy", DeValue::Table(named)) => {
                 named.iter().for_each(|(_, table)| collect(kind, table.get_ref(), &mut values));
             }
             (_, value) => collect(kind, value, &mut values),
@@ -191,7 +195,7 @@ fn collect(path: &str, value: &DeValue<'_>, values: &mut BTreeMap<String, Vec<St
 
 /// Every key that acts, as `values` names it.
 fn acting() -> BTreeSet<String> {
-    let kinds: [(&str, &Keys); 15] = [
+    let kinds: [(&str, &Keys); 16] = [
         ("node", &keys::NODE),
         ("listener", &keys::LISTENER),
         ("esme", &keys::ESME),
@@ -201,6 +205,7 @@ fn acting() -> BTreeSet<String> {
         ("pool", &keys::POOL),
         ("pool.eject", &keys::EJECT),
         ("pool.members", &keys::MEMBER),
+        ("policy", &keys::POLICY),
         ("route", &keys::ROUTE),
         ("route.when", &keys::WHEN),
         ("mo_route", &keys::MO_ROUTE),

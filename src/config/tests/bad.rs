@@ -154,6 +154,34 @@ fn an_unknown_pool_names_the_nearest_and_those_there_are() {
 }
 
 #[test]
+fn an_unknown_policy_names_the_nearest() {
+    let policy = "[policy.standard]\nrate = \"1/s\"\n";
+    let esme = "[esme.b]\npassword = \"x\"\npool = \"main\"\npolicy = \"standrad\"\n";
+    let report = load_text(&with(&format!("{policy}{esme}"))).unwrap_err();
+    assert_eq!(lines(&report), ["21:10 esme.b.policy: there is no policy \"standrad\""]);
+    let problem = &report.problems()[0];
+    assert_eq!(
+        (problem.allowed.as_str(), problem.help.as_str()),
+        ("`standard`", "did you mean \"standard\"?")
+    );
+}
+
+#[test]
+fn a_policy_takes_no_rate_or_burst_that_cannot_be() {
+    let text = "[policy.a]\nrate = 100\nburst = 0\n[policy.b]\nburst = 5\n[policy.c]\nrate = \"1/s\"\nburst = 1_000_001\nquota = {}\n";
+    assert_eq!(
+        found(&with(text)),
+        [
+            "17:8 policy.a.rate: found the integer 100",
+            "18:9 policy.a.burst: found the integer 0",
+            "20:9 policy.b.burst: there is no rate that it belongs to",
+            "23:9 policy.c.burst: found the integer 1000001",
+            "24:1 policy.c.quota: not supported yet",
+        ]
+    );
+}
+
+#[test]
 fn a_table_of_two_files_names_both_places() {
     let main = format!("include = [\"a.toml\"]\n{SMALL}");
     let files =

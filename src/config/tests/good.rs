@@ -67,6 +67,21 @@ fn a_carrier_is_at_home_where_it_is_said_to_be() {
     assert_eq!(config(&text).carrier_homes, [Some(ShardId(1))]);
 }
 
+#[test]
+fn an_account_is_held_to_the_policy_that_it_names_or_that_is_everybodys() {
+    let policies = "[policy.a]\nrate = \"3/h\"\n[policy.b]\nrate = \"5/s\"\nburst = 7\n[policy.c]\n";
+    let more =
+        "[defaults.esme]\npolicy = \"b\"\n[esme.x]\npassword = \"p\"\npool = \"main\"\npolicy = \"a\"\n";
+    let all = config(&format!("{SMALL}{policies}{more}"));
+    let named = all.esmes.iter().map(|esme| esme.policy.map(|policy| policy.index()));
+    assert_eq!(named.collect::<Vec<_>>(), [Some(1), Some(0)]);
+    let read = all.policies.iter().map(|policy| (policy.name.as_str(), policy.rate, policy.burst));
+    let hourly = Rate { units: 3, per: 3600 * SECOND };
+    let wanted = [("a", Some(hourly), 100), ("b", Some(Rate { units: 5, per: SECOND }), 7), ("c", None, 100)];
+    assert_eq!(read.collect::<Vec<_>>(), wanted);
+    assert_eq!(config(SMALL).esmes[0].policy, None);
+}
+
 const SHIPPED: [(&str, &str); 4] = [
     ("bindery.toml", include_str!("../../../config/bindery.toml")),
     ("one-carrier.toml", include_str!("../../../config/examples/one-carrier.toml")),

@@ -28,6 +28,27 @@ fn table() -> (Affinity, Key) {
 }
 
 #[test]
+fn the_first_part_costs_all_of_them_and_each_reserved_one_nothing() {
+    let (mut affinity, key) = table();
+    assert_eq!([affinity.cost(at(0), key), affinity.cost(at(0), key)], [3, 3], "not placed yet");
+    assert!(affinity.sent(at(0), key, 1, A));
+    affinity.reserve(at(0), key, 2);
+    let costs = [at(0), at(1), at(2), at(3)].map(|now| affinity.cost(now, key));
+    assert_eq!(costs, [0, 0, 1, 1], "what comes again is paid for by itself");
+    let late = at(0).after(AFFINITY_TTL);
+    assert_eq!(affinity.cost(late, key), 3, "it is a message of its own by now");
+}
+
+#[test]
+fn the_next_message_of_a_key_is_paid_for_anew() {
+    let (mut affinity, key) = table();
+    assert!(affinity.sent(at(0), key, 1, A));
+    affinity.reserve(at(0), key, 2);
+    (1..=3).for_each(|number| affinity.accepted(at(1), key, number));
+    assert_eq!(affinity.cost(at(1), key), 3);
+}
+
+#[test]
 fn every_part_of_the_key_counts() {
     let affinity = Affinity::with_max(1, 8);
     let octet = part(Reference::Octet(7), 3);

@@ -274,7 +274,7 @@ fn a_receipt_of_a_message_that_was_accepted_too_late_finds_its_account() {
 }
 
 /// A part of a long message, in an 8-bit concatenation header.
-fn part(sequence: u32, reference: u8, total: u8, number: u8) -> Vec<u8> {
+pub(super) fn part(sequence: u32, reference: u8, total: u8, number: u8) -> Vec<u8> {
     let whole = submit("38267000001", sequence);
     let pdu = crate::smpp::frame::Pdu::whole(&whole).unwrap();
     let mut sm = Sm::parse_submit(&pdu).unwrap();

@@ -9,6 +9,7 @@ mod idle;
 mod operations;
 mod outcomes;
 mod pdus;
+mod rates;
 mod receipts;
 mod rig;
 mod shares;
