@@ -337,23 +337,41 @@ const UNSORTED_ID: usize = 23;
 const _: () = assert!(size_of::<Unsorted>() <= 88);
 
 impl Unsorted {
-    /// `None` for what does not fit its plain form.
+    const EMPTY: Self = Self {
+        at: Instant::ZERO,
+        carrier: CarrierId(0),
+        esme: EsmeId(0),
+        link: LinkId { slot: 0, generation: 0 },
+        mark: 0,
+        given: Given::Carrier,
+        destination: AddressTail::ANY,
+        id_length: 0,
+        id: [0; UNSORTED_ID],
+    };
+
+    /// True for what has this plain form.
+    fn fits(new: &NewEntry<'_>) -> bool {
+        new.awaited == 0 && new.id.len() <= UNSORTED_ID && matches!(new.destination, Destinations::One(_))
+    }
+
+    /// Becomes this message. Field by field, where it stays: built elsewhere and moved, each write would be waited for.
     #[inline]
-    fn of(now: Instant, new: &NewEntry<'_>) -> Option<Self> {
-        let Destinations::One(destination) = *new.destination else { return None };
-        let mut id = [0; UNSORTED_ID];
-        id.get_mut(..new.id.len())?.copy_from_slice(new.id);
-        Some(Self {
-            at: now,
-            carrier: new.carrier,
-            esme: new.esme,
-            link: new.link,
-            mark: new.mark,
-            given: new.given,
-            destination,
-            id_length: new.id.len() as u8,
-            id,
-        })
+    fn fill(&mut self, now: Instant, new: &NewEntry<'_>) {
+        debug_assert!(Self::fits(new));
+        self.at = now;
+        self.carrier = new.carrier;
+        self.esme = new.esme;
+        self.link = new.link;
+        self.mark = new.mark;
+        self.given = new.given;
+        self.destination = match new.destination {
+            Destinations::One(tail) => *tail,
+            Destinations::Several(_) => AddressTail::ANY,
+        };
+        self.id_length = new.id.len() as u8;
+        if let Some(id) = self.id.get_mut(..new.id.len()) {
+            id.copy_from_slice(new.id);
+        }
     }
 }
 
@@ -395,17 +413,18 @@ impl Ledger {
     #[inline]
     pub fn keep(&mut self, now: Instant, new: &NewEntry<'_>) {
         self.unlooked = self.unlooked.saturating_add(1);
-        let unsorted = new.awaited == 0 && self.unlooked > LEDGER_UNSORTED_MAX;
-        match Unsorted::of(now, new).filter(|_| unsorted) {
-            Some(plain) => {
-                if self.unsorted.len() >= LEDGER_UNSORTED_MAX {
-                    self.unsorted.pop_front();
-                }
-                self.unsorted.push_back(plain);
-            }
-            None => {
-                self.insert(now, new);
-            }
+        if self.unlooked <= LEDGER_UNSORTED_MAX || !Unsorted::fits(new) {
+            self.insert(now, new);
+            return;
+        }
+        if self.unsorted.len() < LEDGER_UNSORTED_MAX {
+            self.unsorted.push_back(Unsorted::EMPTY);
+        } else {
+            // The place of the oldest; a full queue of this size moves nothing.
+            self.unsorted.rotate_left(1);
+        }
+        if let Some(last) = self.unsorted.back_mut() {
+            last.fill(now, new);
         }
     }
 

@@ -30,10 +30,14 @@ pub enum Time {
 /// `ESME_RINVCMDLEN` a PDU that ends inside it.
 #[inline]
 pub fn parse_field<'a>(cursor: &mut Cursor<'a>, status: CommandStatus) -> Result<&'a [u8], PduError> {
-    if cursor.rest().first() == Some(&0) {
+    if let Some((0, _)) = cursor.rest().split_first() {
         cursor.take(1);
         return Ok(&[]);
     }
+    parse_time(cursor, status)
+}
+
+fn parse_time<'a>(cursor: &mut Cursor<'a>, status: CommandStatus) -> Result<&'a [u8], PduError> {
     let before = cursor.clone();
     let text = cursor.c_octets(17, status, "a time is neither empty nor 16 characters")?;
     if Time::parse(text).is_none() {
