@@ -183,3 +183,135 @@ fn a_data_sm_is_a_receipt_too() {
     assert_eq!(out, receipt(b"id:0099 stat:EXPIRED", b"0099\0"));
     assert_eq!(Receipt::parse_data(&DataSm { esm_class: 0, ..data }), None);
 }
+
+/// The keys of a text by the letter of the rules: each colon in turn, and whether a key ends before it that begins the
+/// part or follows a blank. Keys with their values, and where these begin.
+fn read_plainly(text: &[u8]) -> Vec<(&'static str, &[u8], usize)> {
+    const NAMES: [&str; 10] =
+        ["id", "sub", "dlvrd", "submit date", "done date", "submitdate", "donedate", "stat", "err", "text"];
+    let next_key = |from: usize| {
+        (from..text.len()).filter(|&at| text[at] == b':').find_map(|colon| {
+            NAMES.into_iter().find_map(|name| {
+                let start = colon.checked_sub(name.len()).filter(|start| *start >= from)?;
+                let alone = start == from || text[start - 1].is_ascii_whitespace();
+                let same = text[start..colon].eq_ignore_ascii_case(name.as_bytes());
+                (alone && same).then_some((name, start, colon + 1))
+            })
+        })
+    };
+    let (mut read, mut next) = (Vec::new(), next_key(0));
+    while let Some((name, _, start)) = next {
+        if name == "text" {
+            read.push((name, &text[start..], start));
+            break;
+        }
+        next = next_key(start);
+        let value = &text[start..next.map_or(text.len(), |(_, begin, _)| begin)];
+        let lead = value.iter().take_while(|octet| octet.is_ascii_whitespace()).count();
+        let word = value[lead..].split(u8::is_ascii_whitespace).next().unwrap();
+        read.push((name, word, start + lead));
+    }
+    read
+}
+
+#[test]
+fn a_text_made_of_anything_is_read_by_the_letter_of_the_rules() {
+    const PIECES: [&str; 44] = [
+        "id:",
+        "ID:",
+        "sub:",
+        "dlvrd:",
+        "submit date:",
+        "Submit Date:",
+        "done date:",
+        "submitdate:",
+        "doneDATE:",
+        "stat:",
+        "STAT:",
+        "err:",
+        "text:",
+        "submit",
+        "date",
+        "iD",
+        "sUb",
+        "stat",
+        ":",
+        ":",
+        ":",
+        " ",
+        " ",
+        " ",
+        " ",
+        "\t",
+        "\r\n",
+        "\x0b",
+        "\x0c",
+        "\0",
+        "\x1a",
+        "0",
+        "0000000000",
+        "2606301200",
+        "DELIVRD",
+        "submit ",
+        "x",
+        "-",
+        "\u{e9}",
+        "id:77 sub:001 ",
+        "abcdefghij",
+        "@",
+        "?",
+        "000",
+    ];
+    const USUAL: &str =
+        "id:77 sub:001 dlvrd:001 submit date:2606301200 done date:0000000000 stat:DELIVRD err:000 text:hello";
+    let mut prng = crate::prng::Prng::new(11);
+    let mut keys = 0;
+    for step in 0..30_000 {
+        let count = prng.below(14);
+        let text: String = (0..count).map(|_| PIECES[prng.below(44) as usize]).collect();
+        let mut text = text.into_bytes();
+        if step % 3 == 0 {
+            // Or the usual one, with a few octets of it changed or one piece put into it.
+            let at = prng.below(USUAL.len() as u64 + 1) as usize;
+            let changed = at..(at + prng.below(3) as usize).min(USUAL.len());
+            text = USUAL.as_bytes().to_vec();
+            text.splice(changed, PIECES[prng.below(44) as usize].bytes());
+        }
+        let text = trim_nuls(&text);
+        let plain = read_plainly(text);
+        keys += plain.len();
+        let first = |names: &[&str], is_value: fn(&[u8]) -> bool| {
+            plain.iter().find(|(name, value, _)| names.contains(name) && is_value(value)).map(|found| found.1)
+        };
+        let filled = |value: &[u8]| !value.is_empty();
+        let dated = |value: &[u8]| value.iter().any(|digit| *digit != b'0');
+        let expected = ReceiptText {
+            id: first(&["id"], filled),
+            sub: first(&["sub"], filled),
+            dlvrd: first(&["dlvrd"], filled),
+            submit_date: first(&["submit date", "submitdate"], dated),
+            done_date: first(&["done date", "donedate"], dated),
+            stat: first(&["stat"], filled),
+            err: first(&["err"], |_| true),
+            text: first(&["text"], |_| true),
+        };
+        assert_eq!(ReceiptText::scan(text), expected, "step {step}: {}", text.escape_ascii());
+        let id = plain.iter().find(|(name, value, _)| *name == "id" && !value.is_empty());
+        let range = id.map(|(_, value, start)| *start..start + value.len());
+        assert_eq!(id_range(text), range, "step {step}: {}", text.escape_ascii());
+    }
+    assert!(keys > 30_000);
+}
+
+#[test]
+fn an_octet_that_differs_from_a_letter_or_a_colon_in_one_bit_makes_no_key() {
+    let key: &[u8] = b"submit date:";
+    for at in 0..key.len() {
+        for bit in 0..8 {
+            let mut text = [key, b"2606301200 "].concat();
+            text[at] ^= 1 << bit;
+            let read = ReceiptText::scan(&text).submit_date;
+            assert_eq!(read.is_some(), bit == 5 && key[at].is_ascii_lowercase(), "{}", text.escape_ascii());
+        }
+    }
+}
