@@ -1,6 +1,7 @@
 use super::super::frame::Pdu;
 use super::super::segment::ESM_UDHI;
 use super::*;
+use crate::prng::Prng;
 
 const TEXT: &[u8] =
     b"id:77 sub:001 dlvrd:001 submit date:2606301200 done date:2606301201 stat:DELIVRD err:000 text:id:77";
@@ -214,72 +215,38 @@ fn read_plainly(text: &[u8]) -> Vec<(&'static str, &[u8], usize)> {
     read
 }
 
+/// What texts are made of.
+const PIECES: &str = "id:|ID:|sub:|dlvrd:|submit date:|Submit Date:|done date:|submitdate:|doneDATE:|stat:|STAT:|err:|\
+    text:|submit|date|iD|sUb|stat|:|:|:| | | | |\t|\r\n|\x0b|\x0c|\0|\x1a|0|0000000000|2606301200|DELIVRD|submit |x|-|\u{e9}|\
+    id:77 sub:001 |abcdefghij|@|?|000";
+
+const USUAL_TEXT: &[u8] =
+    b"id:77 sub:001 dlvrd:001 submit date:2606301200 done date:0000000000 stat:DELIVRD err:000 text:hello";
+
+/// A text of any pieces, or the usual one with one piece in it, maybe in the place of an octet or two.
+fn any_text(prng: &mut Prng) -> Vec<u8> {
+    let pieces: Vec<&str> = PIECES.split('|').collect();
+    let mut piece = |prng: &mut Prng| pieces[prng.below(pieces.len() as u64) as usize];
+    if prng.chance(1, 3) {
+        let at = prng.below(USUAL_TEXT.len() as u64 + 1) as usize;
+        let end = (at + prng.below(3) as usize).min(USUAL_TEXT.len());
+        let mut text = USUAL_TEXT.to_vec();
+        text.splice(at..end, piece(prng).bytes());
+        return text;
+    }
+    (0..prng.below(14)).flat_map(|_| piece(prng).bytes()).collect()
+}
+
 #[test]
 fn a_text_made_of_anything_is_read_by_the_letter_of_the_rules() {
-    const PIECES: [&str; 44] = [
-        "id:",
-        "ID:",
-        "sub:",
-        "dlvrd:",
-        "submit date:",
-        "Submit Date:",
-        "done date:",
-        "submitdate:",
-        "doneDATE:",
-        "stat:",
-        "STAT:",
-        "err:",
-        "text:",
-        "submit",
-        "date",
-        "iD",
-        "sUb",
-        "stat",
-        ":",
-        ":",
-        ":",
-        " ",
-        " ",
-        " ",
-        " ",
-        "\t",
-        "\r\n",
-        "\x0b",
-        "\x0c",
-        "\0",
-        "\x1a",
-        "0",
-        "0000000000",
-        "2606301200",
-        "DELIVRD",
-        "submit ",
-        "x",
-        "-",
-        "\u{e9}",
-        "id:77 sub:001 ",
-        "abcdefghij",
-        "@",
-        "?",
-        "000",
-    ];
-    const USUAL: &str =
-        "id:77 sub:001 dlvrd:001 submit date:2606301200 done date:0000000000 stat:DELIVRD err:000 text:hello";
-    let mut prng = crate::prng::Prng::new(11);
-    let mut keys = 0;
+    let mut prng = Prng::new(11);
+    let (mut keys, mut usual) = (0, 0);
     for step in 0..30_000 {
-        let count = prng.below(14);
-        let text: String = (0..count).map(|_| PIECES[prng.below(44) as usize]).collect();
-        let mut text = text.into_bytes();
-        if step % 3 == 0 {
-            // Or the usual one, with a few octets of it changed or one piece put into it.
-            let at = prng.below(USUAL.len() as u64 + 1) as usize;
-            let changed = at..(at + prng.below(3) as usize).min(USUAL.len());
-            text = USUAL.as_bytes().to_vec();
-            text.splice(changed, PIECES[prng.below(44) as usize].bytes());
-        }
+        let text = any_text(&mut prng);
         let text = trim_nuls(&text);
         let plain = read_plainly(text);
         keys += plain.len();
+        usual += u32::from(scan_usual(text).is_some());
         let first = |names: &[&str], is_value: fn(&[u8]) -> bool| {
             plain.iter().find(|(name, value, _)| names.contains(name) && is_value(value)).map(|found| found.1)
         };
@@ -300,7 +267,7 @@ fn a_text_made_of_anything_is_read_by_the_letter_of_the_rules() {
         let range = id.map(|(_, value, start)| *start..start + value.len());
         assert_eq!(id_range(text), range, "step {step}: {}", text.escape_ascii());
     }
-    assert!(keys > 30_000);
+    assert!(keys > 90_000 && (500..10_000).contains(&usual), "{keys} keys, {usual} usual texts");
 }
 
 #[test]
