@@ -3,11 +3,10 @@
 //! Owns: the forms that all matches so far agree with. Takes: matches. Gives: the form, once 20 matches agree. Never:
 //! takes a match on the id alone before that: the destination must agree and no other message may fit (design 13).
 
-use super::{AddressTail, EntryKey, Ledger};
+use super::{AddressTail, Entry, EntryKey, Ledger};
 use crate::ids::CarrierId;
 use crate::limits::ID_FORM_MATCHES;
 use crate::smpp::id_form::{IdForm, IdForms, matches, receipt_key, receipt_keys};
-use smallvec::SmallVec;
 
 /// What is known of one carrier's ids.
 #[derive(Debug, Clone)]
@@ -37,11 +36,11 @@ impl FormLearner {
         if self.set {
             return;
         }
-        let these = IdForms::of(response_id, receipt_id);
-        let common = self.forms.and(these);
+        let common = self.forms.of_these(response_id, receipt_id);
         if common.is_empty() {
             // The carrier writes otherwise than it did: learn anew.
-            *self = Self { forms: these, agreed: 1, locked: None, set: false };
+            let forms = IdForms::of(response_id, receipt_id);
+            *self = Self { forms, agreed: 1, locked: None, set: false };
             return;
         }
         self.forms = common;
@@ -78,20 +77,18 @@ impl FormLearner {
         let one_base = matches!(form, IdForm::AsIs | IdForm::Dec | IdForm::Hex);
         let form = if one_base && !self.set { IdForm::Hex } else { form };
         let key = receipt_key(form, receipt_id);
-        let mut found: SmallVec<[(EntryKey, bool, bool); 4]> = SmallVec::new();
-        for (at, entry) in ledger.with_key(carrier, key) {
-            if matches(form, &entry.id, receipt_id) {
-                let exact = entry.id.as_slice() == receipt_id;
-                found.push((at, exact, entry.agrees(destination)));
-            }
-        }
-        if let [(at, ..)] = found.as_slice() {
-            return Some(*at);
+        let fits = |(_, entry): &(EntryKey, &Entry)| matches(form, &entry.id, receipt_id);
+        let mut fitting = ledger.with_key(carrier, key).filter(fits);
+        let (only, _) = fitting.next()?;
+        if fitting.next().is_none() {
+            return Some(only);
         }
         let best = |exact_too: bool| {
-            let mut fit = found.iter().filter(|(_, exact, agrees)| *agrees && (*exact || !exact_too));
-            let (at, ..) = fit.next()?;
-            fit.next().is_none().then_some(*at)
+            let mut fit = ledger.with_key(carrier, key).filter(fits).filter(|(_, entry)| {
+                entry.agrees(destination) && (!exact_too || entry.id.as_slice() == receipt_id)
+            });
+            let (at, _) = fit.next()?;
+            fit.next().is_none().then_some(at)
         };
         best(true).or_else(|| best(false))
     }

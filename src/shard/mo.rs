@@ -22,39 +22,54 @@ use crate::smpp::sm::Sm;
 use crate::smpp::status::CommandStatus;
 use crate::time::{Instant, Now};
 
-/// A deliver_sm or data_sm of a carrier, read.
+/// What a carrier delivers, read once.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Delivered<'a> {
+pub(super) struct Delivered<'a> {
+    pub(super) pdu: Pdu<'a>,
+    pub(super) body: Body<'a>,
+}
+
+/// Its fields.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Body<'a> {
     Sm(Sm<'a>),
     Data(DataSm<'a>),
 }
 
 impl<'a> Delivered<'a> {
     pub(super) fn parse(pdu: &Pdu<'a>) -> Result<Self, PduError> {
-        if pdu.command_id() == CommandId::DATA_SM {
-            return DataSm::parse(pdu).map(Self::Data);
-        }
-        Sm::parse_deliver(pdu).map(Self::Sm)
+        let body = if pdu.command_id() == CommandId::DATA_SM {
+            Body::Data(DataSm::parse(pdu)?)
+        } else {
+            Body::Sm(Sm::parse_deliver(pdu)?)
+        };
+        Ok(Self { pdu: *pdu, body })
+    }
+
+    /// What is in a copy that was kept; `None` when none was.
+    pub(super) fn kept(frame: &'a [u8]) -> Option<Self> {
+        Self::parse(&Pdu::whole(frame)?).ok()
     }
 
     pub(super) const fn source(&self) -> &'a [u8] {
-        match self {
-            Self::Sm(sm) => sm.source.digits,
-            Self::Data(data) => data.source.digits,
+        match &self.body {
+            Body::Sm(sm) => sm.source.digits,
+            Body::Data(data) => data.source.digits,
         }
     }
 
-    pub(super) const fn destination(&self) -> &'a [u8] {
-        match self {
-            Self::Sm(sm) => sm.destination.digits,
-            Self::Data(data) => data.destination.digits,
+    const fn destination(&self) -> &'a [u8] {
+        match &self.body {
+            Body::Sm(sm) => sm.destination.digits,
+            Body::Data(data) => data.destination.digits,
         }
     }
 
+    #[inline]
     pub(super) fn receipt(&self, peer_is_33: bool) -> Option<Receipt<'a>> {
-        match self {
-            Self::Sm(sm) => Receipt::parse(sm, peer_is_33),
-            Self::Data(data) => Receipt::parse_data(data),
+        match &self.body {
+            Body::Sm(sm) => Receipt::parse(sm, peer_is_33),
+            Body::Data(data) => Receipt::parse_data(data),
         }
     }
 }
@@ -88,8 +103,8 @@ impl Shard {
         slot.session.begin();
         let v33 = self.carriers.get(carrier.index()).is_some_and(super::mt::is_v33);
         match delivered.receipt(v33) {
-            Some(receipt) => self.on_receipt(now, id, carrier, &receipt, &delivered, pdu, out),
-            None => self.on_mo(now, id, carrier, None, pdu, out),
+            Some(receipt) => self.on_receipt(now, id, carrier, &receipt, &delivered, out),
+            None => self.on_mo(now, id, carrier, None, &delivered, out),
         }
         Flow::Next
     }
@@ -111,17 +126,17 @@ impl Shard {
         id: LinkId,
         carrier: CarrierId,
         former: Option<(EsmeId, CommandStatus)>,
-        pdu: &Pdu<'_>,
+        delivered: &Delivered<'_>,
         out: &mut Outbox,
     ) {
-        let destination = Delivered::parse(pdu).map_or(&[] as &[u8], |delivered| delivered.destination());
-        let targets = self.mo_targets(carrier, destination).unwrap_or_default();
+        let pdu = &delivered.pdu;
+        let targets = self.mo_targets(carrier, delivered.destination()).unwrap_or_default();
         let done = former.and_then(|(former, _)| targets.iter().position(|target| *target == former));
         let targets = targets.get(done.map_or(0, |done| done + 1)..).unwrap_or_default().to_vec();
         let mut status = former.map_or(CommandStatus::RECEIVER_TEMPORARY, |(_, status)| status);
         for esme in targets {
             let delivery = delivery_of(id, carrier, esme, pdu);
-            match self.give(now, delivery, pdu, out) {
+            match self.give(now, delivery, delivered, out) {
                 Ok(()) => return,
                 Err(why) => status = why,
             }
@@ -138,19 +153,19 @@ impl Shard {
         &mut self,
         now: Now,
         mut delivery: Delivery,
-        pdu: &Pdu<'_>,
+        delivered: &Delivered<'_>,
         out: &mut Outbox,
     ) -> Result<(), CommandStatus> {
         const LATER: CommandStatus = CommandStatus::RECEIVER_TEMPORARY;
-        let (esme, carrier, state) = (delivery.esme, delivery.carrier, delivery.state);
-        let home = self.position.homes.of_esme(esme);
+        let home = self.position.homes.of_esme(delivery.esme);
         if home == self.position.shard {
-            return self.offer(now, delivery, pdu, out);
+            return self.offer(now, delivery, delivered, out);
         }
+        let (esme, carrier, state) = (delivery.esme, delivery.carrier, delivery.state);
         if !self.has_credit(home) {
             return Err(LATER);
         }
-        let frame = self.retained.copy(pdu.bytes()).ok_or(LATER)?;
+        let frame = self.retained.copy(delivered.pdu.bytes()).ok_or(LATER)?;
         let frame = self.retained.hand_out(frame);
         let entry = delivery.entry.and_then(|entry| self.ledger.get(entry));
         let submitted = entry.map(|entry| entry.link);
@@ -171,18 +186,18 @@ impl Shard {
     ) {
         let Deliver { tag, carrier, esme, submitted, known_as, state, frame } = deliver;
         let frame = self.retained.take_in(frame);
-        let Some(pdu) = Pdu::whole(&frame) else {
-            debug_assert!(false, "shards send whole PDUs");
+        let Some(delivered) = Delivered::kept(&frame) else {
+            debug_assert!(false, "shards send whole PDUs that were read");
             return self.retained.release(frame);
         };
-        let mut delivery = delivery_of(LinkId::default(), carrier, esme, &pdu);
+        let mut delivery = delivery_of(LinkId::default(), carrier, esme, &delivered.pdu);
         delivery.origin = Origin::Shard(from, tag);
         delivery.is_receipt = submitted.is_some();
         delivery.known_as = known_as;
         delivery.state = state;
         // Its response was appended before this came: shards' letters keep their order.
         delivery.written = submitted.map(|link| (link, out.position(link)));
-        match self.offer(now, delivery, &pdu, out) {
+        match self.offer(now, delivery, &delivered, out) {
             Ok(()) => self.retained.release(frame),
             Err(status) => {
                 let frame = self.retained.hand_out(frame);
@@ -202,16 +217,16 @@ impl Shard {
     ) {
         let frame = self.retained.take_in(frame);
         let key: DeliveryKey = key_of_tag(tag);
-        let pdu = Pdu::whole(&frame);
+        let delivered = Delivered::kept(&frame);
         let Some(delivery) = self.deliveries.get(key) else { return self.retained.release(frame) };
-        match (delivery.origin, pdu) {
-            (Origin::Link(link, _), Some(pdu)) if !delivery.is_receipt && self.link(link).is_some() => {
+        match (delivery.origin, delivered) {
+            (Origin::Link(link, _), Some(delivered)) if !delivery.is_receipt && self.link(link).is_some() => {
                 let (carrier, esme) = (delivery.carrier, delivery.esme);
                 self.deliveries.remove(key);
-                self.on_mo(now, link, carrier, Some((esme, status)), &pdu, out);
+                self.on_mo(now, link, carrier, Some((esme, status)), &delivered, out);
             }
             _ => {
-                if delivery.is_receipt && pdu.is_none() {
+                if delivery.is_receipt && delivered.is_none() {
                     self.count_receipt(delivery.carrier, Match::Matched, Some(delivery.state));
                 }
                 self.fail_delivery(now, key, status, out);

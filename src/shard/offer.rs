@@ -7,7 +7,7 @@ use super::Shard;
 use super::links::live;
 use super::mail::{Mail, Tag};
 use super::message::{Delivery, DeliveryKey, Origin, key_of, key_of_tag, owner_of};
-use super::mo::{Delivered, answer_carrier};
+use super::mo::{Body, Delivered, answer_carrier};
 use super::port::Outbox;
 use super::timers::Timer;
 use crate::counters::{Ignored, Match};
@@ -32,7 +32,7 @@ impl Shard {
         &mut self,
         now: Now,
         mut delivery: Delivery,
-        pdu: &Pdu<'_>,
+        delivered: &Delivered<'_>,
         out: &mut Outbox,
     ) -> Result<(), CommandStatus> {
         const LATER: CommandStatus = CommandStatus::RECEIVER_TEMPORARY;
@@ -42,18 +42,19 @@ impl Shard {
         if receivers == 0 {
             return Err(LATER);
         }
-        if !fits_v33(pdu) && !self.receives_long(esme) {
-            return Err(CommandStatus::INVALID_MESSAGE_LENGTH);
-        }
-        let idle = self.accounts.get(esme.index()).is_some_and(|account| account.waiting.is_empty());
-        if idle && let Some(link) = self.receiver(esme, written, LinkId::default(), pdu, out) {
+        let pdu = &delivered.pdu;
+        let idle = account.waiting.is_empty();
+        if idle && let Some(link) = self.receiver(esme, written, LinkId::default(), delivered, out) {
             if receivers > 1 {
                 // A second session may have to be tried. Without room for the copy there is no second try.
                 delivery.frame = self.retained.copy(pdu.bytes()).unwrap_or_default();
             }
             let key = self.deliveries.insert(delivery);
-            self.deliver(now, key, link, pdu, out);
+            self.deliver(now, key, link, delivered, out);
             return Ok(());
+        }
+        if !fits_v33(&delivered.body) && !self.receives_long(esme) {
+            return Err(CommandStatus::INVALID_MESSAGE_LENGTH);
         }
         if self.accounts.get(esme.index()).is_some_and(|account| account.waiting.len() >= WAITING_MAX) {
             return Err(LATER);
@@ -89,10 +90,9 @@ impl Shard {
         esme: EsmeId,
         written: Option<(LinkId, u64)>,
         not: LinkId,
-        pdu: &Pdu<'_>,
+        delivered: &Delivered<'_>,
         out: &Outbox,
     ) -> Option<LinkId> {
-        let fits = fits_v33(pdu);
         let Self { accounts, links, .. } = self;
         let account = accounts.get_mut(esme.index())?;
         let usable = |link: LinkId| {
@@ -102,7 +102,9 @@ impl Shard {
                 && after
                 && !out.is_full(link)
                 && slot.is_some_and(|slot| {
-                    slot.session.may_send() && !slot.closing && (fits || !slot.session.is_v33())
+                    slot.session.may_send()
+                        && !slot.closing
+                        && (!slot.session.is_v33() || fits_v33(&delivered.body))
                 })
         };
         if account.settings.receipts == ReceiptsTo::Submitting
@@ -114,7 +116,14 @@ impl Shard {
         account.next_receiver(usable)
     }
 
-    fn deliver(&mut self, now: Now, key: DeliveryKey, link: LinkId, pdu: &Pdu<'_>, out: &mut Outbox) {
+    fn deliver(
+        &mut self,
+        now: Now,
+        key: DeliveryKey,
+        link: LinkId,
+        delivered: &Delivered<'_>,
+        out: &mut Outbox,
+    ) {
         let Self { links, windows, deliveries, .. } = self;
         let (Some(delivery), Some(Some(slot))) = (deliveries.get_mut(key), links.get_mut(link.index()))
         else {
@@ -122,10 +131,10 @@ impl Shard {
         };
         delivery.link = link;
         let v33 = slot.session.is_v33();
-        let command = if v33 { CommandId::DELIVER_SM } else { pdu.command_id() };
+        let command = if v33 { CommandId::DELIVER_SM } else { delivered.pdu.command_id() };
         let was_empty = slot.session.window().used() == 0;
         let Some(sequence) = slot.session.send(now.mono, command, owner_of(key), windows) else { return };
-        write_delivery(pdu, delivery.known_as.as_deref(), v33, sequence, out.to(link));
+        write_delivery(delivered, delivery.known_as.as_deref(), v33, sequence, out.to(link));
         if was_empty {
             self.arm(link);
         }
@@ -239,10 +248,12 @@ impl Shard {
         let Some(delivery) = self.deliveries.get_mut(key) else { return };
         let (esme, written, former) = (delivery.esme, delivery.written, delivery.link);
         let frame = core::mem::take(&mut delivery.frame);
-        let pdu = Pdu::whole(&frame);
-        let next = pdu.and_then(|pdu| Some((pdu, self.receiver(esme, written, former, &pdu, out)?)));
-        if let Some((pdu, link)) = next {
-            self.deliver(now, key, link, &pdu, out);
+        let next = Delivered::kept(&frame).and_then(|delivered| {
+            let link = self.receiver(esme, written, former, &delivered, out)?;
+            Some((delivered, link))
+        });
+        if let Some((delivered, link)) = next {
+            self.deliver(now, key, link, &delivered, out);
         }
         let moved = next.is_some();
         if let Some(delivery) = self.deliveries.get_mut(key) {
@@ -296,12 +307,14 @@ impl Shard {
                 Origin::Shard(..) => false,
             };
             let over = until <= now.mono || gone;
-            let pdu = Pdu::whole(&frame).filter(|_| !over);
-            let next =
-                pdu.and_then(|pdu| Some((pdu, self.receiver(esme, written, LinkId::default(), &pdu, out)?)));
-            if let Some((pdu, link)) = next {
+            let waits = if over { None } else { Delivered::kept(&frame) };
+            let next = waits.and_then(|delivered| {
+                let link = self.receiver(esme, written, LinkId::default(), &delivered, out)?;
+                Some((delivered, link))
+            });
+            if let Some((delivered, link)) = next {
                 self.drop_first_waiting(esme);
-                self.deliver(now, key, link, &pdu, out);
+                self.deliver(now, key, link, &delivered, out);
             }
             let sent = next.is_some();
             if let Some(delivery) = self.deliveries.get_mut(key) {
@@ -348,42 +361,41 @@ fn is_ok(response: &Pdu<'_>) -> bool {
 }
 
 /// Whether a 3.3 peer can be given it.
-fn fits_v33(pdu: &Pdu<'_>) -> bool {
-    match Delivered::parse(pdu) {
-        Ok(Delivered::Sm(sm)) => sm.content.tlvs.bytes().is_empty() || convert::fits_v33(&sm).is_ok(),
-        Ok(Delivered::Data(data)) => {
-            convert::sm_from_data(&data).is_ok_and(|sm| convert::fits_v33(&sm).is_ok())
-        }
-        Err(_) => false,
+fn fits_v33(body: &Body<'_>) -> bool {
+    match body {
+        Body::Sm(sm) => sm.content.tlvs.bytes().is_empty() || convert::fits_v33(sm).is_ok(),
+        Body::Data(data) => convert::sm_from_data(data).is_ok_and(|sm| convert::fits_v33(&sm).is_ok()),
     }
 }
 
 /// Appends a delivery as this ESME takes it: with the id that it was given, without TLVs for a 3.3 peer.
-fn write_delivery(pdu: &Pdu<'_>, own: Option<&[u8]>, v33: bool, sequence: u32, to: &mut Vec<u8>) {
-    let Some(own) = own else { return write_as_is(pdu, v33, sequence, to) };
-    let command = pdu.command_id();
-    let mut rewritten = Vec::new();
-    let target = if v33 { &mut rewritten } else { &mut *to };
-    match Delivered::parse(pdu) {
-        Ok(Delivered::Sm(sm)) => receipt::rewrite_id(&sm, own, command, sequence, target),
-        Ok(Delivered::Data(data)) => receipt::rewrite_data_id(&data, own, sequence, target),
-        Err(_) => copy_with_sequence(target, pdu, sequence),
+fn write_delivery(delivered: &Delivered<'_>, own: Option<&[u8]>, v33: bool, sequence: u32, to: &mut Vec<u8>) {
+    let Some(own) = own else { return write_as_is(delivered, v33, sequence, to) };
+    if !v33 {
+        return write_with_id(delivered, own, sequence, to);
     }
-    if v33 && let Some(pdu) = Pdu::whole(&rewritten) {
-        write_as_is(&pdu, v33, sequence, to);
+    let mut rewritten = Vec::new();
+    write_with_id(delivered, own, sequence, &mut rewritten);
+    if let Some(delivered) = Delivered::kept(&rewritten) {
+        write_as_is(&delivered, v33, sequence, to);
     }
 }
 
-fn write_as_is(pdu: &Pdu<'_>, v33: bool, sequence: u32, to: &mut Vec<u8>) {
-    let converted = match Delivered::parse(pdu) {
-        Ok(Delivered::Sm(sm)) if v33 && !sm.content.tlvs.bytes().is_empty() => {
-            convert::write_v33(&sm, CommandId::DELIVER_SM, sequence, to)
+fn write_with_id(delivered: &Delivered<'_>, own: &[u8], sequence: u32, to: &mut Vec<u8>) {
+    match &delivered.body {
+        Body::Sm(sm) => receipt::rewrite_id(sm, own, delivered.pdu.command_id(), sequence, to),
+        Body::Data(data) => receipt::rewrite_data_id(data, own, sequence, to),
+    }
+}
+
+fn write_as_is(delivered: &Delivered<'_>, v33: bool, sequence: u32, to: &mut Vec<u8>) {
+    let converted = match &delivered.body {
+        Body::Sm(sm) if v33 && !sm.content.tlvs.bytes().is_empty() => {
+            convert::write_v33(sm, CommandId::DELIVER_SM, sequence, to)
         }
-        Ok(Delivered::Data(data)) if v33 => {
-            convert::write_v33_from_data(&data, CommandId::DELIVER_SM, sequence, to)
-        }
-        Ok(_) | Err(_) => {
-            copy_with_sequence(to, pdu, sequence);
+        Body::Data(data) if v33 => convert::write_v33_from_data(data, CommandId::DELIVER_SM, sequence, to),
+        Body::Sm(_) | Body::Data(_) => {
+            copy_with_sequence(to, &delivered.pdu, sequence);
             Ok(())
         }
     };

@@ -20,7 +20,6 @@ use crate::smpp::status::CommandStatus;
 use crate::time::Now;
 
 impl Shard {
-    #[expect(clippy::too_many_arguments, reason = "one call")]
     pub(super) fn on_receipt(
         &mut self,
         now: Now,
@@ -28,15 +27,11 @@ impl Shard {
         carrier: CarrierId,
         receipt: &Receipt<'_>,
         delivered: &Delivered<'_>,
-        pdu: &Pdu<'_>,
         out: &mut Outbox,
     ) {
         match self.find_message(carrier, receipt, delivered) {
-            Some(entry) => {
-                let tail = AddressTail::of(delivered.source());
-                self.give_receipt(now, link, carrier, entry, (receipt, tail), pdu, out);
-            }
-            None => self.park(now, link, carrier, receipt, pdu, out),
+            Some(entry) => self.give_receipt(now, (link, carrier), entry, receipt, delivered, out),
+            None => self.park(now, link, carrier, receipt, &delivered.pdu, out),
         }
     }
 
@@ -61,18 +56,17 @@ impl Shard {
         None
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one call")]
     fn give_receipt(
         &mut self,
         now: Now,
-        link: LinkId,
-        carrier: CarrierId,
+        (link, carrier): (LinkId, CarrierId),
         key: EntryKey,
-        (receipt, tail): (&Receipt<'_>, AddressTail),
-        pdu: &Pdu<'_>,
+        receipt: &Receipt<'_>,
+        delivered: &Delivered<'_>,
         out: &mut Outbox,
     ) {
         let Some(entry) = self.ledger.get_mut(key) else { return };
+        let (tail, pdu) = (AddressTail::of(delivered.source()), &delivered.pdu);
         let is_final = !receipt.intermediate;
         let esme = entry.esme;
         let destination = match entry.begin(tail, is_final) {
@@ -106,7 +100,7 @@ impl Shard {
         delivery.destination = destination;
         delivery.state = receipt.state.unwrap_or(MessageState::Unknown);
         let here = self.is_own(esme);
-        let Err(status) = self.give(now, delivery, pdu, out) else {
+        let Err(status) = self.give(now, delivery, delivered, out) else {
             if here {
                 self.count_receipt(carrier, Match::Matched, receipt.state);
             }
@@ -152,10 +146,9 @@ impl Shard {
         let v33 = self.carriers.get(carrier.index()).is_some_and(super::mt::is_v33);
         for at in self.parked.for_message(carrier, response_key(id)) {
             let Some((link, frame)) = self.parked.lend(at) else { continue };
-            let pdu = Pdu::whole(&frame);
-            let delivered = pdu.and_then(|pdu| Delivered::parse(&pdu).ok());
+            let delivered = Delivered::kept(&frame);
             let receipt = delivered.and_then(|delivered| delivered.receipt(v33));
-            let (Some(pdu), Some(delivered), Some(receipt)) = (pdu, delivered, receipt) else { continue };
+            let (Some(delivered), Some(receipt)) = (delivered, receipt) else { continue };
             let Some(entry) = self.find_message(carrier, &receipt, &delivered) else {
                 self.parked.put_back(at, frame);
                 continue;
@@ -164,8 +157,7 @@ impl Shard {
             if let Some(slot) = self.link_mut(link) {
                 slot.parked -= 1;
             }
-            let tail = AddressTail::of(delivered.source());
-            self.give_receipt(now, link, carrier, entry, (&receipt, tail), &pdu, out);
+            self.give_receipt(now, (link, carrier), entry, &receipt, &delivered, out);
             self.retained.release(frame);
         }
         self.count_parked(carrier);
@@ -177,12 +169,11 @@ impl Shard {
                 slot.parked -= 1;
             }
             let v33 = self.carriers.get(held.carrier.index()).is_some_and(super::mt::is_v33);
-            let pdu = Pdu::whole(&held.pdu);
-            let delivered = pdu.and_then(|pdu| Delivered::parse(&pdu).ok());
+            let delivered = Delivered::kept(&held.pdu);
             let receipt = delivered.and_then(|delivered| delivered.receipt(v33));
             let state = receipt.and_then(|receipt| receipt.state);
             self.count_receipt(held.carrier, Match::Orphan, state);
-            if let Some(pdu) = pdu {
+            if let Some(Delivered { pdu, .. }) = delivered {
                 self.refuse_delivery(now, held.link, pdu.command_id(), pdu.sequence_number(), out);
             }
             self.count_parked(held.carrier);

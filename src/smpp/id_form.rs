@@ -60,14 +60,15 @@ impl IdForms {
     /// The forms under which a receipt's id is that of a response.
     #[must_use]
     pub fn of(response_id: &[u8], receipt_id: &[u8]) -> Self {
-        let bits = IdForm::ALL.into_iter().filter(|&form| matches(form, response_id, receipt_id));
-        Self(bits.fold(0, |set, form| set | form.bit()))
+        Self::ALL.of_these(response_id, receipt_id)
     }
 
-    /// The forms that are in both.
+    /// Those of these forms under which a receipt's id is that of a response; no other is tried.
     #[must_use]
-    pub const fn and(self, other: Self) -> Self {
-        Self(self.0 & other.0)
+    pub fn of_these(self, response_id: &[u8], receipt_id: &[u8]) -> Self {
+        let agrees = |form: IdForm| self.contains(form) && matches(form, response_id, receipt_id);
+        let bits = IdForm::ALL.into_iter().filter(|&form| agrees(form));
+        Self(bits.fold(0, |set, form| set | form.bit()))
     }
 
     /// True when the form is in the set.
@@ -369,7 +370,9 @@ mod tests {
         let first = IdForms::of(b"0012345678", b"0012345678");
         let second = IdForms::of(b"0012345679", b"12345679");
         assert_eq!(first.strictest(), Some(IdForm::AsIs));
-        assert_eq!(first.and(second).strictest(), Some(IdForm::Dec));
+        assert_eq!(second.strictest(), Some(IdForm::Dec));
+        assert_eq!(first.of_these(b"0012345679", b"12345679"), second);
+        assert!(second.of_these(b"499602D2", b"1234567890").is_empty());
         assert_eq!(IdForms::of(b"499602D2", b"1234567890").strictest(), Some(IdForm::RespHexReceiptDec));
         assert!(IdForms::of(b"1", b"2").is_empty() && IdForms::ALL.contains(IdForm::RespDecReceiptHex));
     }

@@ -58,54 +58,220 @@ enum Key {
     Text,
 }
 
-/// The keys that end in this letter.
-const fn keys_ending_in(letter: u8) -> &'static [(&'static [u8], Key)] {
-    match letter.to_ascii_lowercase() {
-        b'b' => &[(b"sub", Key::Sub)],
-        b'd' => &[(b"id", Key::Id), (b"dlvrd", Key::Dlvrd)],
-        b'e' => &[
-            (b"submit date", Key::SubmitDate),
-            (b"done date", Key::DoneDate),
-            (b"submitdate", Key::SubmitDate),
-            (b"donedate", Key::DoneDate),
-        ],
-        b'r' => &[(b"err", Key::Err)],
-        b't' => &[(b"stat", Key::Stat), (b"text", Key::Text)],
-        _ => &[],
+/// Octets that are compared at once.
+type Lane = [u8; 8];
+
+/// The bits of a lower-case letter that it has in both cases.
+const LETTER_BITS: u8 = 0xDF;
+
+/// A key and its colon in lanes, with the bits of each octet that count: those of letters do in either case.
+struct Name {
+    octets: [u64; 2],
+    bits: [u64; 2],
+    length: usize,
+}
+
+impl Name {
+    const fn new(name: &[u8]) -> Self {
+        let (mut octets, mut bits, mut at) = ([0; 2], [0; 2], 0);
+        while at < name.len() {
+            let (lane, shift) = (at / size_of::<Lane>(), at % size_of::<Lane>() * 8);
+            let counts = if name[at].is_ascii_lowercase() { LETTER_BITS } else { 0xFF };
+            octets[lane] |= (name[at] as u64) << shift;
+            bits[lane] |= (counts as u64) << shift;
+            at += 1;
+        }
+        Self { octets, bits, length: name.len() }
+    }
+
+    /// What follows the key and its colon, when `text`, whose first lane is `first`, begins with them.
+    #[inline(always)]
+    fn before<'a>(&self, first: u64, text: &'a [u8]) -> Option<&'a [u8]> {
+        let ([one, two], [one_bits, two_bits]) = (self.octets, self.bits);
+        if (first ^ one) & one_bits != 0 {
+            return None;
+        }
+        if two_bits != 0 && (lane(text.get(size_of::<Lane>()..)?) ^ two) & two_bits != 0 {
+            return None;
+        }
+        text.get(self.length..)
     }
 }
 
-/// The key that ends `head` and begins it or follows a blank, and where it begins.
-fn key_before_colon(head: &[u8]) -> Option<(Key, usize)> {
-    keys_ending_in(*head.last()?).iter().find_map(|&(name, key)| {
-        let start = head.len().checked_sub(name.len())?;
-        let (before, tail) = head.split_at_checked(start)?;
-        let alone = before.last().is_none_or(u8::is_ascii_whitespace);
-        (alone && tail.eq_ignore_ascii_case(name)).then_some((key, start))
+/// The first octets of `text`, filled up with NUL, which stands in no key.
+#[inline(always)]
+fn lane(text: &[u8]) -> u64 {
+    text.first_chunk().map_or_else(|| short_lane(text), |octets: &Lane| u64::from_le_bytes(*octets))
+}
+
+/// Fewer octets than a lane has. Two reads that overlap agree where they do.
+#[inline(always)]
+fn short_lane(text: &[u8]) -> u64 {
+    if let (Some(&first), Some(&last)) = (text.first_chunk::<4>(), text.last_chunk::<4>()) {
+        let shift = (text.len() - 4) * 8;
+        return u64::from(u32::from_le_bytes(first)) | u64::from(u32::from_le_bytes(last)) << shift;
+    }
+    text.iter().rev().fold(0, |lane, &octet| lane << 8 | u64::from(octet))
+}
+
+/// The key that `text` begins with, and what follows its colon.
+#[inline(always)]
+fn key_before(text: &[u8]) -> Option<(Key, &[u8])> {
+    macro_rules! named {
+        ($($name:literal $key:ident),+) => {{
+            let first = lane(text);
+            $(if let Some(rest) = const { Name::new($name) }.before(first, text) {
+                return Some((Key::$key, rest));
+            })+
+            None
+        }};
+    }
+    match text.first()?.to_ascii_lowercase() {
+        b'i' => named!(b"id:" Id),
+        b's' => named!(b"sub:" Sub, b"stat:" Stat, b"submit date:" SubmitDate, b"submitdate:" SubmitDate),
+        b'd' => named!(b"done date:" DoneDate, b"dlvrd:" Dlvrd, b"donedate:" DoneDate),
+        b'e' => named!(b"err:" Err),
+        b't' => named!(b"text:" Text),
+        _ => None,
+    }
+}
+
+/// The octets of `text` before its first blank, and those behind that blank.
+#[inline(always)]
+fn split_word(text: &[u8]) -> (&[u8], &[u8]) {
+    const EACH: u64 = u64::MAX / 0xFF;
+    const BLANK_MAX: u64 = b' ' as u64;
+    for (at, word) in text.as_chunks::<{ size_of::<Lane>() }>().0.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        // The lowest octet whose high bit is set here is the first up to the space; a borrow can only spoil later ones.
+        let low = word.wrapping_sub(EACH * (BLANK_MAX + 1)) & !word & (EACH << 7);
+        if low == 0 {
+            continue;
+        }
+        let from = at * size_of::<Lane>() + low.trailing_zeros() as usize / 8;
+        return match text.split_at_checked(from) {
+            Some((word, [b' ', rest @ ..])) => (word, rest),
+            Some(_) | None => split_word_plainly(text, from),
+        };
+    }
+    split_word_plainly(text, text.len() / size_of::<Lane>() * size_of::<Lane>())
+}
+
+/// The same, when no blank stands before `from`.
+fn split_word_plainly(text: &[u8], from: usize) -> (&[u8], &[u8]) {
+    let blank = text.iter().skip(from).position(u8::is_ascii_whitespace);
+    let (word, rest) = text.split_at(blank.map_or(text.len(), |blank| from + blank));
+    (word, rest.get(1..).unwrap_or_default())
+}
+
+/// The word that `text` begins with and what follows its blank; `None` when a blank or a key stands there.
+#[inline(always)]
+fn plain_word(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let first = text.first()?;
+    if !first.is_ascii_digit() && (first.is_ascii_whitespace() || begins_with_key(text)) {
+        return None;
+    }
+    Some(split_word(text))
+}
+
+#[inline(never)]
+fn begins_with_key(text: &[u8]) -> bool {
+    key_before(text).is_some()
+}
+
+/// What follows the id in the layout of appendix B, with values of their usual lengths: `0` stands for 0x30 to 0x3F and
+/// `@` for 0x40 to 0x7F, so no value holds a blank, and none is the beginning of a key.
+const USUAL: &[u8; 88] =
+    b"sub:000 dlvrd:000 submit date:0000000000 done date:0000000000 stat:@@@@@@@ err:000 text:";
+
+/// The bits of each octet of `USUAL` that count.
+const USUAL_BITS: [u8; USUAL.len()] = {
+    let (mut bits, mut at) = ([0xFF; USUAL.len()], 0);
+    while at < USUAL.len() {
+        bits[at] = match USUAL[at] {
+            b'0' => 0xF0,
+            b'@' => 0xC0,
+            b'a'..=b'z' => LETTER_BITS,
+            _ => 0xFF,
+        };
+        at += 1;
+    }
+    bits
+};
+
+/// The fields of a text in the layout that nearly every carrier writes, compared as a whole; `None` for all others.
+#[inline(always)]
+fn scan_usual(text: &[u8]) -> Option<ReceiptText<'_>> {
+    let (id, behind) = id_at_front(text)?;
+    let (usual, text) = behind.split_first_chunk::<{ USUAL.len() }>()?;
+    let wrong = usual.iter().zip(USUAL).zip(USUAL_BITS);
+    if wrong.fold(0, |wrong, ((octet, usual), bits)| wrong | (octet ^ usual) & bits) != 0 {
+        return None;
+    }
+    Some(ReceiptText {
+        id: Some(id),
+        sub: usual.get(4..7),
+        dlvrd: usual.get(14..17),
+        submit_date: usual.get(30..40).filter(|date| is_date(date)),
+        done_date: usual.get(51..61).filter(|date| is_date(date)),
+        stat: usual.get(67..74),
+        err: usual.get(79..82),
+        text: Some(text),
     })
 }
 
-/// A key, where it begins and where its value begins.
-type Found = (Key, usize, usize);
-
-/// The first known key at or after `from`.
-fn next_key(text: &[u8], from: usize) -> Option<Found> {
-    let mut at = from;
-    loop {
-        let colon = at + text.get(at..)?.iter().position(|&octet| octet == b':')?;
-        if let Some((key, start)) = text.get(from..colon).and_then(key_before_colon) {
-            return Some((key, from + start, colon + 1));
-        }
-        at = colon + 1;
-    }
+/// The id, when it is what the text begins with, and what follows its blank.
+#[inline(always)]
+fn id_at_front(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    plain_word(const { Name::new(b"id:") }.before(lane(text), text)?)
 }
 
-/// `range` of `text` without the blanks before its first word, and up to the end of that word.
-fn word(text: &[u8], range: Range<usize>) -> Range<usize> {
-    let value = text.get(range.clone()).unwrap_or_default();
-    let lead = value.iter().take_while(|octet| octet.is_ascii_whitespace()).count();
-    let length = value.iter().skip(lead).take_while(|octet| !octet.is_ascii_whitespace()).count();
-    range.start + lead..range.start + lead + length
+/// False for zeros alone, or nothing.
+#[inline(always)]
+fn is_date(digits: &[u8]) -> bool {
+    digits.iter().any(|&digit| digit != b'0')
+}
+
+/// Walks the fields of a text that ends in no NUL. A key stands at the front or behind a blank, in any case; its value
+/// is the word behind it, or nothing before the next key; that of `text` is all that follows.
+struct Fields<'a> {
+    /// What was not read: a key may begin here.
+    rest: &'a [u8],
+}
+
+impl<'a> Iterator for Fields<'a> {
+    /// A key, its value and the octets from there to the end of the text.
+    type Item = (Key, &'a [u8], usize);
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let Some((key, mut value)) = key_before(self.rest) else {
+                if self.rest.is_empty() {
+                    return None;
+                }
+                self.rest = split_word(self.rest).1;
+                continue;
+            };
+            if matches!(key, Key::Text) {
+                self.rest = &[];
+                return Some((key, value, value.len()));
+            }
+            while let [octet, rest @ ..] = value
+                && octet.is_ascii_whitespace()
+            {
+                value = rest;
+            }
+            let left = value.len();
+            if key_before(value).is_some() {
+                self.rest = value;
+                return Some((key, &[], left));
+            }
+            let (word, rest) = split_word(value);
+            self.rest = rest;
+            return Some((key, word, left));
+        }
+    }
 }
 
 impl<'a> ReceiptText<'a> {
@@ -118,49 +284,57 @@ impl<'a> ReceiptText<'a> {
 
     /// Reads whatever fields there are. Keys come in any order and case; of the same key the first counts; a value
     /// ends at its first blank or at the next key; `text` runs to the end.
+    #[inline]
     #[must_use]
     pub fn scan(text: &'a [u8]) -> Self {
-        Self::scan_with_id(text).0
+        let text = trim_nuls(text);
+        scan_usual(text).unwrap_or_else(|| Self::scan_any(text))
     }
 
-    /// The fields, and where in `text` the id stands.
-    fn scan_with_id(text: &'a [u8]) -> (Self, Option<Range<usize>>) {
-        let text = trim_nuls(text);
+    /// The same, in whatever order the fields are.
+    fn scan_any(text: &'a [u8]) -> Self {
         let mut fields = Self::default();
-        let mut id_range = None;
-        let mut next = next_key(text, 0);
-        while let Some((key, _, start)) = next {
-            if matches!(key, Key::Text) {
-                fields.text = fields.text.or(text.get(start..));
-                break;
-            }
-            next = next_key(text, start);
-            let range = word(text, start..next.map_or(text.len(), |(_, begin, _)| begin));
-            let value = text.get(range.clone()).unwrap_or_default();
+        for (key, value, _) in (Fields { rest: text }) {
             let filled = Some(value).filter(|value| !value.is_empty());
-            let date = filled.filter(|digits| digits.iter().any(|&digit| digit != b'0'));
+            let date = filled.filter(|date| is_date(date));
             match key {
-                Key::Id if fields.id.is_none() && filled.is_some() => {
-                    fields.id = filled;
-                    id_range = Some(range);
-                }
+                Key::Id => fields.id = fields.id.or(filled),
                 Key::Sub => fields.sub = fields.sub.or(filled),
                 Key::Dlvrd => fields.dlvrd = fields.dlvrd.or(filled),
                 Key::SubmitDate => fields.submit_date = fields.submit_date.or(date),
                 Key::DoneDate => fields.done_date = fields.done_date.or(date),
                 Key::Stat => fields.stat = fields.stat.or(filled),
                 Key::Err => fields.err = fields.err.or(Some(value)),
-                Key::Id | Key::Text => {}
+                Key::Text => fields.text = Some(value),
             }
         }
-        (fields, id_range)
+        fields
     }
 
     /// The state that `stat` means.
+    #[inline]
     #[must_use]
     pub fn state(&self) -> Option<MessageState> {
-        self.stat.and_then(MessageState::from_stat)
+        let stat = self.stat?;
+        // Nearly every receipt says this word, and it is the one that needs no search.
+        if stat == MessageState::Delivered.stat().as_bytes() {
+            return Some(MessageState::Delivered);
+        }
+        MessageState::from_stat(stat)
     }
+}
+
+/// Where in `text` the id stands.
+#[inline]
+fn id_range(text: &[u8]) -> Option<Range<usize>> {
+    let text = trim_nuls(text);
+    if let Some((id, _)) = id_at_front(text) {
+        return Some(b"id:".len()..b"id:".len() + id.len());
+    }
+    let is_id = |(key, value, _): &(Key, &[u8], usize)| matches!(key, Key::Id) && !value.is_empty();
+    let (_, id, left) = Fields { rest: text }.find(is_id)?;
+    let start = text.len() - left;
+    Some(start..start + id.len())
 }
 
 fn trim_nuls(mut octets: &[u8]) -> &[u8] {
@@ -314,9 +488,7 @@ fn write_text_with_id(esm_class: u8, text: &[u8], new: &NewId<'_>, out: &mut Vec
     let start = out.len();
     let body = body(esm_class, text);
     let header = text.len() - body.len();
-    let (fields, Some(id)) = ReceiptText::scan_with_id(body) else {
-        return out.extend_from_slice(text);
-    };
+    let Some(id) = id_range(body) else { return out.extend_from_slice(text) };
     let (before, after) = (text.get(..header + id.start), text.get(header + id.end..));
     if header + id.start + new.id.len() <= new.room {
         out.extend_from_slice(before.unwrap_or_default());
@@ -325,6 +497,7 @@ fn write_text_with_id(esm_class: u8, text: &[u8], new: &NewId<'_>, out: &mut Vec
     } else {
         // The id stands so far behind that it would be cut, and half an id is another message's: it goes first.
         out.extend_from_slice(text.get(..header).unwrap_or_default());
+        let fields = ReceiptText::scan(body);
         write_composed(out, &ReceiptText { id: Some(new.id), ..fields }, fields.state(), None);
     }
     out.truncate(start + new.room);
@@ -336,7 +509,23 @@ pub(crate) fn write_with_short_message(
     out: &mut Vec<u8>,
     text: impl FnOnce(&mut Vec<u8>),
 ) {
-    Content { short_message: &[], ..*content }.write_mandatory(out);
+    if content.schedule_delivery_time.is_empty() && content.validity_period.is_empty() {
+        // Nearly always: the fields are as many octets.
+        out.extend_from_slice(&[
+            content.esm_class,
+            content.protocol_id,
+            content.priority_flag,
+            0,
+            0,
+            content.registered_delivery,
+            content.replace_if_present_flag,
+            content.data_coding,
+            content.sm_default_msg_id,
+            0,
+        ]);
+    } else {
+        Content { short_message: &[], ..*content }.write_mandatory(out);
+    }
     let start = out.len();
     text(out);
     let length = out.len() - start;

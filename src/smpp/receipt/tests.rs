@@ -1,6 +1,7 @@
 use super::super::frame::Pdu;
 use super::super::segment::ESM_UDHI;
 use super::*;
+use crate::prng::Prng;
 
 const TEXT: &[u8] =
     b"id:77 sub:001 dlvrd:001 submit date:2606301200 done date:2606301201 stat:DELIVRD err:000 text:id:77";
@@ -182,4 +183,102 @@ fn a_data_sm_is_a_receipt_too() {
     rewrite_data_id(&data, b"0099", 7, &mut out);
     assert_eq!(out, receipt(b"id:0099 stat:EXPIRED", b"0099\0"));
     assert_eq!(Receipt::parse_data(&DataSm { esm_class: 0, ..data }), None);
+}
+
+/// The keys of a text by the letter of the rules: each colon in turn, and whether a key ends before it that begins the
+/// part or follows a blank. Keys with their values, and where these begin.
+fn read_plainly(text: &[u8]) -> Vec<(&'static str, &[u8], usize)> {
+    const NAMES: [&str; 10] =
+        ["id", "sub", "dlvrd", "submit date", "done date", "submitdate", "donedate", "stat", "err", "text"];
+    let next_key = |from: usize| {
+        (from..text.len()).filter(|&at| text[at] == b':').find_map(|colon| {
+            NAMES.into_iter().find_map(|name| {
+                let start = colon.checked_sub(name.len()).filter(|start| *start >= from)?;
+                let alone = start == from || text[start - 1].is_ascii_whitespace();
+                let same = text[start..colon].eq_ignore_ascii_case(name.as_bytes());
+                (alone && same).then_some((name, start, colon + 1))
+            })
+        })
+    };
+    let (mut read, mut next) = (Vec::new(), next_key(0));
+    while let Some((name, _, start)) = next {
+        if name == "text" {
+            read.push((name, &text[start..], start));
+            break;
+        }
+        next = next_key(start);
+        let value = &text[start..next.map_or(text.len(), |(_, begin, _)| begin)];
+        let lead = value.iter().take_while(|octet| octet.is_ascii_whitespace()).count();
+        let word = value[lead..].split(u8::is_ascii_whitespace).next().unwrap();
+        read.push((name, word, start + lead));
+    }
+    read
+}
+
+/// What texts are made of.
+const PIECES: &str = "id:|ID:|sub:|dlvrd:|submit date:|Submit Date:|done date:|submitdate:|doneDATE:|stat:|STAT:|err:|\
+    text:|submit|date|iD|sUb|stat|:|:|:| | | | |\t|\r\n|\x0b|\x0c|\0|\x1a|0|0000000000|2606301200|DELIVRD|submit |x|-|\u{e9}|\
+    id:77 sub:001 |abcdefghij|@|?|000";
+
+const USUAL_TEXT: &[u8] =
+    b"id:77 sub:001 dlvrd:001 submit date:2606301200 done date:0000000000 stat:DELIVRD err:000 text:hello";
+
+/// A text of any pieces, or the usual one with one piece in it, maybe in the place of an octet or two.
+fn any_text(prng: &mut Prng) -> Vec<u8> {
+    let pieces: Vec<&str> = PIECES.split('|').collect();
+    let mut piece = |prng: &mut Prng| pieces[prng.below(pieces.len() as u64) as usize];
+    if prng.chance(1, 3) {
+        let at = prng.below(USUAL_TEXT.len() as u64 + 1) as usize;
+        let end = (at + prng.below(3) as usize).min(USUAL_TEXT.len());
+        let mut text = USUAL_TEXT.to_vec();
+        text.splice(at..end, piece(prng).bytes());
+        return text;
+    }
+    (0..prng.below(14)).flat_map(|_| piece(prng).bytes()).collect()
+}
+
+#[test]
+fn a_text_made_of_anything_is_read_by_the_letter_of_the_rules() {
+    let mut prng = Prng::new(11);
+    let (mut keys, mut usual) = (0, 0);
+    for step in 0..30_000 {
+        let text = any_text(&mut prng);
+        let text = trim_nuls(&text);
+        let plain = read_plainly(text);
+        keys += plain.len();
+        usual += u32::from(scan_usual(text).is_some());
+        let first = |names: &[&str], is_value: fn(&[u8]) -> bool| {
+            plain.iter().find(|(name, value, _)| names.contains(name) && is_value(value)).map(|found| found.1)
+        };
+        let filled = |value: &[u8]| !value.is_empty();
+        let dated = |value: &[u8]| value.iter().any(|digit| *digit != b'0');
+        let expected = ReceiptText {
+            id: first(&["id"], filled),
+            sub: first(&["sub"], filled),
+            dlvrd: first(&["dlvrd"], filled),
+            submit_date: first(&["submit date", "submitdate"], dated),
+            done_date: first(&["done date", "donedate"], dated),
+            stat: first(&["stat"], filled),
+            err: first(&["err"], |_| true),
+            text: first(&["text"], |_| true),
+        };
+        assert_eq!(ReceiptText::scan(text), expected, "step {step}: {}", text.escape_ascii());
+        let id = plain.iter().find(|(name, value, _)| *name == "id" && !value.is_empty());
+        let range = id.map(|(_, value, start)| *start..start + value.len());
+        assert_eq!(id_range(text), range, "step {step}: {}", text.escape_ascii());
+    }
+    assert!(keys > 90_000 && (500..10_000).contains(&usual), "{keys} keys, {usual} usual texts");
+}
+
+#[test]
+fn an_octet_that_differs_from_a_letter_or_a_colon_in_one_bit_makes_no_key() {
+    let key: &[u8] = b"submit date:";
+    for at in 0..key.len() {
+        for bit in 0..8 {
+            let mut text = [key, b"2606301200 "].concat();
+            text[at] ^= 1 << bit;
+            let read = ReceiptText::scan(&text).submit_date;
+            assert_eq!(read.is_some(), bit == 5 && key[at].is_ascii_lowercase(), "{}", text.escape_ascii());
+        }
+    }
 }
