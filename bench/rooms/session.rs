@@ -87,7 +87,8 @@ impl Responses {
         session.bind(NOW, BindKind::Transceiver, 0x34, |sequence| {
             write_header_only(&mut answer, CommandId::BIND_TRANSCEIVER_RESP, CommandStatus::OK, sequence);
         });
-        let bound = Pdu::whole(&answer).map(|pdu| session.receive(NOW, &pdu, &mut pool, || &mut out, &counters));
+        let bound =
+            Pdu::whole(&answer).map(|pdu| session.receive(NOW, &pdu, &mut pool, || &mut out, &counters));
         assert_eq!(bound, Some(Heard::Bound(BindKind::Transceiver)));
         warmed(Self { session, pool, counters, sent: Vec::new(), responses: Vec::new(), out }, 10)
     }
