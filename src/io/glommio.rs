@@ -18,7 +18,7 @@ use ::glommio::{LocalExecutor, LocalExecutorBuilder, Placement, yield_if_needed}
 use rustix::event::{EventfdFlags, eventfd};
 use std::io::{Error, ErrorKind};
 use std::net::TcpListener;
-use std::os::fd::{AsFd, FromRawFd, IntoRawFd};
+use std::os::fd::{AsFd, FromRawFd, IntoRawFd, OwnedFd};
 
 /// As the configuration says it.
 pub(super) const NAME: &str = "glommio";
@@ -57,10 +57,9 @@ pub(super) fn run<C: Core>(
 /// The loop of `turns::run`, whose sleeps are the executor's.
 async fn host<C: Core>(mut turns: Turns<C, Uring>) -> std::io::Result<C> {
     // The executor waits for a descriptor that would block, and fails on one that must not.
-    let wake = eventfd(0, EventfdFlags::CLOEXEC)?;
-    turns.mover().wake_by(wake.as_fd())?;
+    let bell = eventfd(0, EventfdFlags::CLOEXEC)?;
     // SAFETY: the descriptor is ours and open, and the file is its only owner from now on.
-    let wake = unsafe { BufferedFile::from_raw_fd(wake.into_raw_fd()) };
+    let heard = unsafe { BufferedFile::from_raw_fd(bell.try_clone()?.into_raw_fd()) };
     turns.begin();
     while !turns.is_over() {
         let mut next = Some(turns.rest());
@@ -68,26 +67,33 @@ async fn host<C: Core>(mut turns: Turns<C, Uring>) -> std::io::Result<C> {
             let found = if wait.timeout.is_some_and(|span| span.is_zero()) {
                 turns.mover().wait(wait.timeout)?
             } else {
-                sleep(turns.mover(), &wake, wait.timeout).await?
+                sleep(turns.mover(), &bell, &heard, wait.timeout).await?
             };
             next = turns.waited(&wait, found);
         }
         turns.turn();
         yield_if_needed().await;
     }
-    wake.close().await?;
+    heard.close().await?;
     Ok(turns.into_core())
 }
 
-/// Waits as the driver's own `wait` does, in the executor.
-async fn sleep(mover: &mut Uring, wake: &BufferedFile, timeout: Option<Duration>) -> std::io::Result<bool> {
-    let found = mover.doze(timeout)?;
-    if !found && let Err(error) = wake.read_at(0, 8).await.map_err(Error::from)
+/// Waits as the driver's own `wait` does, in the executor, which hears the bell that the ring sounds.
+async fn sleep(
+    mover: &mut Uring,
+    bell: &OwnedFd,
+    heard: &BufferedFile,
+    timeout: Option<Duration>,
+) -> std::io::Result<bool> {
+    if mover.doze(bell.as_fd(), timeout)? {
+        return Ok(true);
+    }
+    if let Err(error) = heard.read_at(0, 8).await.map_err(Error::from)
         // A signal; the loop looks and sleeps again.
         && error.kind() != ErrorKind::Interrupted
     {
         return Err(error);
     }
-    mover.awake();
-    if found { Ok(true) } else { mover.wait(Some(Duration::ZERO)) }
+    mover.awake()?;
+    mover.wait(Some(Duration::ZERO))
 }

@@ -138,24 +138,18 @@ impl Uring {
         Ok(())
     }
 
-    /// An eventfd for who sleeps elsewhere: it tells of completions after `doze`, until `awake`.
+    /// Hands over what is queued before a sleep elsewhere; true when that must not be, since there is something already.
+    /// Otherwise `fd`, an eventfd, is written to when something comes, and no later than after `timeout`.
     #[cfg(feature = "glommio")]
-    pub(super) fn wake_by(&mut self, fd: BorrowedFd<'_>) -> std::io::Result<()> {
-        self.ring.wake_by(fd)
-    }
-
-    /// Hands over what is queued before a sleep elsewhere; true when that must not be, since there is something already. One
-    /// completion comes no later than after `timeout`.
-    #[cfg(feature = "glommio")]
-    pub(super) fn doze(&mut self, timeout: Option<Duration>) -> std::io::Result<bool> {
+    pub(super) fn doze(&mut self, fd: BorrowedFd<'_>, timeout: Option<Duration>) -> std::io::Result<bool> {
         self.turn += 1;
-        self.ring.doze(timeout)
+        self.ring.doze(fd, timeout)
     }
 
     /// The sleep has ended.
     #[cfg(feature = "glommio")]
-    pub(super) fn awake(&mut self) {
-        self.ring.awake();
+    pub(super) fn awake(&mut self) -> std::io::Result<()> {
+        self.ring.awake()
     }
 
     fn woken(&mut self, done: Completion) -> Step {

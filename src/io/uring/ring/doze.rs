@@ -28,25 +28,29 @@ impl Alarm {
 }
 
 impl Ring {
-    /// Writes to `fd` when there are completions, between `doze` and `awake` only.
-    pub(in super::super) fn wake_by(&mut self, fd: BorrowedFd<'_>) -> std::io::Result<()> {
-        self.awake();
-        self.ring.submitter().register_eventfd(fd.as_raw_fd())
-    }
-
     /// Submits everything and takes what there is; true when there is something, or a request that the kernel does not
-    /// take yet: then nobody may sleep. Whoever sleeps is told within `timeout`.
-    pub(in super::super) fn doze(&mut self, timeout: Option<Duration>) -> std::io::Result<bool> {
+    /// take yet: then nobody may sleep. Until `awake`, `fd` is written to when something comes, within `timeout` at the latest.
+    pub(in super::super) fn doze(
+        &mut self,
+        fd: BorrowedFd<'_>,
+        timeout: Option<Duration>,
+    ) -> std::io::Result<bool> {
         if let Some(span) = timeout {
             self.set_alarm(span);
         }
-        // The eventfd also tells of completions that came while it was disabled, when another one follows: those go first.
-        let found = self.wait(Some(Duration::ZERO))?;
-        self.ring.completion().enable_eventfd();
-        // A completion that the second look does not see finds the eventfd enabled.
+        if self.wait(Some(Duration::ZERO))? {
+            return Ok(true);
+        }
+        // Anew each time: see the test that writes to an eventfd.
+        self.ring.submitter().register_eventfd(fd.as_raw_fd())?;
+        // A completion that this look does not see finds the eventfd registered.
         fence(Ordering::SeqCst);
-        let found = found || self.wait(Some(Duration::ZERO))?;
-        Ok(found || !self.backlog.is_empty() || !self.ring.submission().is_empty())
+        let found = self.wait(Some(Duration::ZERO))?;
+        let awake = found || !self.backlog.is_empty() || !self.ring.submission().is_empty();
+        if awake {
+            self.awake()?;
+        }
+        Ok(awake)
     }
 
     /// There is one alarm at most; it is put off or drawn near. When it rings before it hears of that, the failure and the
@@ -63,9 +67,9 @@ impl Ring {
         self.push(&entry, Kind::Alarm, LinkId::default());
     }
 
-    /// The eventfd is left alone until the next `doze`.
-    pub(in super::super) fn awake(&mut self) {
-        self.ring.completion().disable_eventfd();
+    /// After a `doze` that let one sleep: the eventfd is left alone until the next.
+    pub(in super::super) fn awake(&mut self) -> std::io::Result<()> {
+        self.ring.submitter().unregister_eventfd()
     }
 }
 
@@ -80,9 +84,8 @@ mod tests {
     /// A ring with an eventfd, or none where the system forbids rings; then the test says so.
     fn ring() -> Option<(Ring, OwnedFd)> {
         let ring = Ring::open();
-        let mut ring = ring.map_err(|error| eprintln!("no io_uring here: {error}; nothing is tried")).ok()?;
+        let ring = ring.map_err(|error| eprintln!("no io_uring here: {error}; nothing is tried")).ok()?;
         let wake = eventfd(0, EventfdFlags::CLOEXEC).unwrap();
-        ring.wake_by(wake.as_fd()).unwrap();
         Some((ring, wake))
     }
 
@@ -101,12 +104,12 @@ mod tests {
         let Some((mut ring, wake)) = ring() else { return };
         let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
         ring.watch(ours.as_fd(), Kind::Stop);
-        assert!(!ring.doze(Some(LONG)).unwrap());
+        assert!(!ring.doze(wake.as_fd(), Some(LONG)).unwrap());
         assert!(!woken(&wake, true));
         rustix::io::write(&theirs, b"a").unwrap();
         assert!(woken(&wake, false));
         clear(&wake);
-        ring.awake();
+        ring.awake().unwrap();
         assert!(ring.wait(Some(Duration::ZERO)).unwrap());
         assert_eq!(ring.next().unwrap().kind, Kind::Stop);
         rustix::io::write(&theirs, b"b").unwrap();
@@ -115,28 +118,46 @@ mod tests {
         assert!(!woken(&wake, true), "nobody dozes");
         // What happens before the doze is found by it.
         rustix::io::write(&theirs, b"c").unwrap();
-        assert!(ring.doze(None).unwrap());
+        assert!(ring.doze(wake.as_fd(), None).unwrap());
+    }
+
+    /// Linux 6.18 tells a registered eventfd once, and never again, of a poll that an eventfd has ended.
+    #[test]
+    fn who_dozes_is_woken_by_an_eventfd_as_often_as_it_is_written() {
+        let Some((mut ring, wake)) = ring() else { return };
+        let asked = eventfd(0, EventfdFlags::CLOEXEC).unwrap();
+        ring.watch(asked.as_fd(), Kind::Stop);
+        for round in 0..5 {
+            assert!(!ring.doze(wake.as_fd(), Some(LONG)).unwrap(), "round {round}");
+            rustix::io::write(&asked, &1u64.to_ne_bytes()).unwrap();
+            assert!(woken(&wake, false), "round {round}");
+            clear(&wake);
+            ring.awake().unwrap();
+            assert!(ring.wait(Some(Duration::ZERO)).unwrap());
+            assert_eq!(ring.next().unwrap().kind, Kind::Stop);
+            clear(&asked);
+        }
     }
 
     #[test]
     fn an_alarm_rings_when_nothing_else_comes_and_is_put_off_when_something_does() {
         let Some((mut ring, wake)) = ring() else { return };
         for round in 0..3 {
-            assert!(!ring.doze(Some(Duration::from_millis(1))).unwrap());
+            assert!(!ring.doze(wake.as_fd(), Some(Duration::from_millis(1))).unwrap());
             assert!(woken(&wake, false));
             clear(&wake);
-            ring.awake();
+            ring.awake().unwrap();
             assert!(ring.wait(Some(Duration::ZERO)).unwrap(), "round {round}");
             assert_eq!(ring.next().unwrap().kind, Kind::Alarm);
         }
         let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
         ring.watch(ours.as_fd(), Kind::Stop);
         for round in 0..3 {
-            assert!(!ring.doze(Some(LONG)).unwrap(), "round {round}");
+            assert!(!ring.doze(wake.as_fd(), Some(LONG)).unwrap(), "round {round}");
             rustix::io::write(&theirs, b"a").unwrap();
             assert!(woken(&wake, false));
             clear(&wake);
-            ring.awake();
+            ring.awake().unwrap();
             assert!(ring.wait(Some(Duration::ZERO)).unwrap());
             assert_eq!(ring.next().unwrap().kind, Kind::Stop);
             assert!(!ring.wait(Some(Duration::ZERO)).unwrap());
@@ -144,10 +165,10 @@ mod tests {
         }
         // And drawn near, as often as it is wanted.
         for round in 0..3 {
-            assert!(!ring.doze(Some(Duration::from_millis(1))).unwrap(), "round {round}");
+            assert!(!ring.doze(wake.as_fd(), Some(Duration::from_millis(1))).unwrap(), "round {round}");
             assert!(woken(&wake, false));
             clear(&wake);
-            ring.awake();
+            ring.awake().unwrap();
             assert!(ring.wait(Some(Duration::ZERO)).unwrap());
             assert_eq!(ring.next().unwrap().kind, Kind::Alarm);
         }
