@@ -167,6 +167,7 @@ const fn wanted(io: Io) -> Driver {
         Io::Auto => Driver::Auto,
         Io::Uring => Driver::Uring,
         Io::Epoll => Driver::Epoll,
+        Io::Glommio => Driver::Glommio,
     }
 }
 

@@ -24,7 +24,7 @@ fn load(text: &str) -> Config {
 fn start(way: &str, driver: Driver) -> (Node, TcpListener) {
     let carrier = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = carrier.local_addr().unwrap();
-    let io = if driver == Driver::Uring { "io_uring" } else { "epoll" };
+    let io = driver.name();
     let text = format!(
         "[node]\nshards = 1\nio = \"{io}\"\n[[listener]]\naddress = \"127.0.0.1:0\"\n\
          [esme.a]\npassword = \"a\"\npool = \"main\"\n\

@@ -48,6 +48,8 @@ pub enum Io {
     Uring,
     /// epoll.
     Epoll,
+    /// io_uring in a glommio executor, or no start; only when built with the feature `glommio`.
+    Glommio,
 }
 
 /// How many shards a node has.

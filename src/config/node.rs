@@ -33,12 +33,31 @@ pub(super) fn read_node(table: Option<&Table<'_>>, notes: &mut Notes) -> Node {
         node.name = name.to_owned();
     }
     node.shards = read_shards(table, notes).unwrap_or(node.shards);
-    let drivers = [("auto", Io::Auto), ("io_uring", Io::Uring), ("epoll", Io::Epoll)];
-    node.io = table.choice(notes, "io", &drivers, &["glommio"]).unwrap_or(node.io);
+    node.io = read_io(table, notes).unwrap_or(node.io);
     node.spin = table.duration(notes, "spin", Duration::ZERO..=SPIN_MAX, node.spin);
     node.drain_deadline =
         table.duration(notes, "drain_deadline", Duration::ZERO..=DRAIN_MAX, node.drain_deadline);
     node
+}
+
+fn read_io(table: &Table<'_>, notes: &mut Notes) -> Option<Io> {
+    let drivers =
+        [("auto", Io::Auto), ("io_uring", Io::Uring), ("epoll", Io::Epoll), ("glommio", Io::Glommio)];
+    #[cfg(not(feature = "glommio"))]
+    let [drivers @ .., (unbuilt, _)] = drivers;
+    #[cfg(not(feature = "glommio"))]
+    if let Some(item) = table.get("io")
+        && item.value.as_str() == Some(unbuilt)
+    {
+        let allowed = drivers.map(|(word, _)| format!("\"{word}\"")).join(", ");
+        let message = format!("\"{unbuilt}\" works only when built with the feature {unbuilt}");
+        notes
+            .error(item.place, item.path(), message)
+            .allowed(allowed)
+            .help("build it with `cargo build --release --features glommio`");
+        return None;
+    }
+    table.choice(notes, "io", &drivers, &[])
 }
 
 fn read_shards(table: &Table<'_>, notes: &mut Notes) -> Option<Shards> {

@@ -5,6 +5,8 @@
 
 mod clock;
 mod epoll;
+#[cfg(feature = "glommio")]
+mod glommio;
 mod lanes;
 
 mod link;
@@ -28,6 +30,7 @@ use mover::Mover;
 use resolve::Resolver;
 use std::io::{Error, ErrorKind};
 use std::net::{SocketAddr, TcpListener};
+use turns::Turns;
 use uring::Uring;
 
 /// The kernel frees the memory of rings a while after they are closed: until then a program started again may be
@@ -44,33 +47,41 @@ pub enum Driver {
     Uring,
     /// epoll.
     Epoll,
+    /// io_uring in a glommio executor, or nothing; only when built with the feature `glommio`.
+    Glommio,
 }
 
 impl Driver {
     /// Whether it can be had at all here; `Auto` always can.
     ///
     /// # Errors
-    /// `Unsupported` when io_uring was asked for and does not work here.
+    /// `Unsupported` when io_uring or glommio was asked for and does not work here.
     pub fn check(self) -> std::io::Result<()> {
-        match self {
-            Self::Uring => probe(1).map_err(|error| no_uring(&error)),
-            Self::Auto | Self::Epoll => Ok(()),
-        }
+        self.settle(1).map(drop)
     }
 
     /// What so many loops can run over at once: links go from one to another, so all of them have the same. With it
     /// comes what the log should hear when that is not the best.
     ///
     /// # Errors
-    /// `Unsupported` when io_uring was asked for and does not work here.
+    /// `Unsupported` when io_uring or glommio was asked for and does not work here.
     pub fn settle(self, loops: usize) -> std::io::Result<(Self, Option<Event>)> {
+        let rings = move || Uring::probe(loops, || Ok(()));
         match self {
-            Self::Epoll => Ok((Self::Epoll, None)),
-            Self::Uring => probe(loops).map(|()| (self, None)).map_err(|error| no_uring(&error)),
-            Self::Auto => Ok(match probe(loops) {
+            Self::Epoll => Ok((self, None)),
+            Self::Uring => {
+                probe(rings).map(|()| (self, None)).map_err(|error| no_driver(Uring::NAME, &error))
+            }
+            Self::Auto => Ok(match probe(rings) {
                 Ok(()) => (Self::Uring, None),
                 Err(error) => (Self::Epoll, Some(fallback(&error))),
             }),
+            #[cfg(feature = "glommio")]
+            Self::Glommio => probe(move || glommio::probe(loops))
+                .map(|()| (self, None))
+                .map_err(|error| no_driver(glommio::NAME, &error)),
+            #[cfg(not(feature = "glommio"))]
+            Self::Glommio => Err(not_built()),
         }
     }
 
@@ -81,19 +92,26 @@ impl Driver {
             Self::Auto => "auto",
             Self::Uring => Uring::NAME,
             Self::Epoll => Epoll::NAME,
+            Self::Glommio => "glommio",
         }
     }
 
-    /// Those that work here. Says on stderr when io_uring does not.
+    /// Those that were built and work here. Says on stderr which do not work.
     #[must_use]
     pub fn available() -> Vec<Self> {
-        match Self::Uring.check() {
-            Ok(()) => vec![Self::Epoll, Self::Uring],
+        let built: &[Self] = if cfg!(feature = "glommio") {
+            &[Self::Epoll, Self::Uring, Self::Glommio]
+        } else {
+            &[Self::Epoll, Self::Uring]
+        };
+        let works = |driver: &Self| match driver.check() {
+            Ok(()) => true,
             Err(error) => {
-                eprintln!("{error}: only epoll is tried");
-                vec![Self::Epoll]
+                eprintln!("{error}: {} is not tried", driver.name());
+                false
             }
-        }
+        };
+        built.iter().copied().filter(works).collect()
     }
 }
 
@@ -134,14 +152,21 @@ pub fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
 /// may be interrupted (EINTR) by the kernel's clearing up.
 ///
 /// # Errors
-/// The driver cannot be set up (`Unsupported` when io_uring was asked for and does not work here), or waiting fails.
+/// The driver cannot be set up (`Unsupported` when io_uring or glommio was asked for and does not work here), or waiting
+/// fails.
 pub fn run<C: Core>(core: C, mut options: Options) -> std::io::Result<C> {
     let resolver = Resolver::new()?;
     let listeners = std::mem::take(&mut options.listeners);
+    if options.driver == Driver::Glommio {
+        #[cfg(feature = "glommio")]
+        return glommio::run(core, &listeners, resolver, options);
+        #[cfg(not(feature = "glommio"))]
+        return Err(not_built());
+    }
     if options.driver != Driver::Epoll {
         match asked_again(|| Uring::open(&listeners, &options.stop, &resolver)) {
             Ok(mover) => return run_over(core, mover, resolver, options),
-            Err(error) if options.driver == Driver::Uring => return Err(no_uring(&error)),
+            Err(error) if options.driver == Driver::Uring => return Err(no_driver(Uring::NAME, &error)),
             Err(error) => {
                 (options.log)(&fallback(&error));
             }
@@ -157,9 +182,14 @@ fn run_over<C: Core, M: Mover>(
     resolver: Resolver,
     mut options: Options,
 ) -> std::io::Result<C> {
-    let fields = vec![("driver", M::NAME.to_owned())];
+    say(M::NAME, &mut options);
+    turns::run(Turns::new(core, mover, resolver, options))
+}
+
+/// The log hears which driver runs.
+fn say(driver: &str, options: &mut Options) {
+    let fields = vec![("driver", driver.to_owned())];
     (options.log)(&Event { level: Level::Info, name: "io", fields });
-    turns::run(core, mover, resolver, options)
 }
 
 fn fallback(error: &Error) -> Event {
@@ -167,17 +197,20 @@ fn fallback(error: &Error) -> Event {
     Event { level: Level::Warn, name: "io_fallback", fields }
 }
 
-/// Whether so many rings can be had. On a thread of its own: a while after a ring is closed, the kernel interrupts a system
-/// call of the thread that had it.
-fn probe(rings: usize) -> std::io::Result<()> {
-    let probing = std::thread::Builder::new()
-        .name("probe".into())
-        .spawn(move || asked_again(|| Uring::probe(rings)))?;
+/// Whether what a driver needs can be had. On a thread of its own: a while after a ring is closed, the kernel interrupts a
+/// system call of the thread that had it.
+fn probe(ask: impl Fn() -> std::io::Result<()> + Send + 'static) -> std::io::Result<()> {
+    let probing = std::thread::Builder::new().name("probe".into()).spawn(move || asked_again(ask))?;
     probing.join().map_err(|_| Error::other("the probe panicked"))?
 }
 
-fn no_uring(error: &Error) -> Error {
-    Error::new(ErrorKind::Unsupported, format!("io_uring does not work here: {error}"))
+fn no_driver(name: &str, error: &Error) -> Error {
+    Error::new(ErrorKind::Unsupported, format!("{name} does not work here: {error}"))
+}
+
+#[cfg(not(feature = "glommio"))]
+fn not_built() -> Error {
+    Error::new(ErrorKind::Unsupported, "glommio: only when built with the feature glommio")
 }
 
 /// Asks for a ring for a second while the memory for it is missing.

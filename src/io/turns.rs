@@ -52,60 +52,96 @@ pub(super) struct Turns<C, M: Mover> {
     departing: Vec<LinkId>,
     posts: Vec<(ShardId, Post)>,
     mails: Vec<(ShardId, Mail)>,
+    spin: Spin,
     exit: bool,
 }
 
-/// Runs `core` over `mover` until it says `Exit` or the stop handle says so.
-pub(super) fn run<C: Core, M: Mover>(
-    core: C,
-    mover: M,
-    resolver: Resolver,
-    options: Options,
-) -> std::io::Result<C> {
-    let clock = options.lanes.as_ref().map_or_else(Clock::start, Lanes::clock);
-    let mut turns = Turns {
-        core,
-        mover,
-        links: Links::new(),
-        out: Outbox::new(),
-        now: clock.now(),
-        clock,
-        options,
-        resolver,
-        passing: Vec::new(),
-        timers: BinaryHeap::new(),
-        actions: Vec::new(),
-        fresh: Vec::new(),
-        doing: Vec::new(),
-        heard: false,
-        worked: false,
-        departing: Vec::new(),
-        posts: Vec::new(),
-        mails: Vec::new(),
-        exit: false,
-    };
-    turns.run()?;
+/// One wait of the driver, and what the loop goes by after it.
+pub(super) struct Wait {
+    /// The longest; zero: it only looks; `None`: until something happens.
+    pub(super) timeout: Option<Duration>,
+    begun: Instant,
+    deadline: Option<Instant>,
+    /// Work is there whatever the driver finds.
+    ready: bool,
+    at_once: bool,
+}
+
+/// Runs a core until it says `Exit` or the stop handle says so; its waits block the thread.
+pub(super) fn run<C: Core, M: Mover>(mut turns: Turns<C, M>) -> std::io::Result<C> {
+    turns.begin();
+    while !turns.is_over() {
+        let mut next = Some(turns.rest());
+        while let Some(wait) = next {
+            let found = turns.mover.wait(wait.timeout)?;
+            next = turns.waited(&wait, found);
+        }
+        turns.turn();
+    }
     Ok(turns.core)
 }
 
 impl<C: Core, M: Mover> Turns<C, M> {
-    fn run(&mut self) -> std::io::Result<()> {
-        let mut spin = Spin::new(self.options.spin);
+    pub(super) fn new(core: C, mover: M, resolver: Resolver, options: Options) -> Self {
+        let clock = options.lanes.as_ref().map_or_else(Clock::start, Lanes::clock);
+        Self {
+            core,
+            mover,
+            links: Links::new(),
+            out: Outbox::new(),
+            now: clock.now(),
+            clock,
+            spin: Spin::new(options.spin),
+            options,
+            resolver,
+            passing: Vec::new(),
+            timers: BinaryHeap::new(),
+            actions: Vec::new(),
+            fresh: Vec::new(),
+            doing: Vec::new(),
+            heard: false,
+            worked: false,
+            departing: Vec::new(),
+            posts: Vec::new(),
+            mails: Vec::new(),
+            exit: false,
+        }
+    }
+
+    /// The first thing that the core hears.
+    pub(super) fn begin(&mut self) {
         self.input(Input::Time);
         self.finish_turn();
-        while !self.exit && !self.options.stop.must_exit() {
-            self.wait(&mut spin)?;
-            self.now = self.clock.now();
-            self.take_happened();
-            self.read_ready();
-            self.take_posts();
-            self.fire_timers();
-            if self.core.deadline().is_some_and(|deadline| deadline <= self.now.mono) {
-                self.input(Input::Time);
-            }
-            self.finish_turn();
+    }
+
+    /// Its driver, to wait with.
+    #[cfg(feature = "glommio")]
+    pub(super) const fn mover(&mut self) -> &mut M {
+        &mut self.mover
+    }
+
+    /// The core, when there is no further turn.
+    #[cfg(feature = "glommio")]
+    pub(super) fn into_core(self) -> C {
+        self.core
+    }
+
+    /// True when there is no further turn.
+    pub(super) fn is_over(&self) -> bool {
+        self.exit || self.options.stop.must_exit()
+    }
+
+    /// One turn: everything that the waits before it have found.
+    pub(super) fn turn(&mut self) {
+        self.now = self.clock.now();
+        self.take_happened();
+        self.read_ready();
+        self.take_posts();
+        self.fire_timers();
+        if self.core.deadline().is_some_and(|deadline| deadline <= self.now.mono) {
+            self.input(Input::Time);
         }
-        Ok(())
+        self.finish_turn();
     }
 
     fn input(&mut self, input: Input<'_>) {
@@ -139,36 +175,43 @@ impl<C: Core, M: Mover> Turns<C, M> {
         }
     }
 
-    fn wait(&mut self, spin: &mut Spin) -> std::io::Result<()> {
-        let mut before = self.clock.mono();
-        let turn = before.since(self.now.mono);
+    /// The first wait after a turn.
+    pub(super) fn rest(&mut self) -> Wait {
+        let begun = self.clock.mono();
+        let turn = begun.since(self.now.mono);
         self.count_busy(turn);
         if std::mem::take(&mut self.worked)
             && let Some(lanes) = &self.options.lanes
         {
             lanes.turned(turn);
         }
-        loop {
-            let deadline = self.next_deadline();
-            let ready = self.links.any_ready() || self.has_posts();
-            let at_once = ready || spin.wants_to_look() || !self.doze();
-            let until = |at: Instant| at.since(before);
-            let timeout = if at_once { Some(Duration::ZERO) } else { deadline.map(until) };
-            let found = self.mover.wait(timeout)?;
-            if !at_once && let Some(lanes) = &self.options.lanes {
-                lanes.awake();
-            }
-            let found = found || self.has_posts();
-            let mono = self.clock.mono();
-            spin.looked(mono, found);
-            if found && at_once {
-                self.count_busy(mono.since(before));
-            }
-            if found || ready || deadline.is_some_and(|at| at <= mono) {
-                return Ok(());
-            }
-            before = mono;
+        self.next_wait(begun)
+    }
+
+    fn next_wait(&self, begun: Instant) -> Wait {
+        let deadline = self.next_deadline();
+        let ready = self.links.any_ready() || self.has_posts();
+        let at_once = ready || self.spin.wants_to_look() || !self.doze();
+        let until = |at: Instant| at.since(begun);
+        let timeout = if at_once { Some(Duration::ZERO) } else { deadline.map(until) };
+        Wait { timeout, begun, deadline, ready, at_once }
+    }
+
+    /// Takes what a wait came to; gives the next one, or none when a turn is due.
+    pub(super) fn waited(&mut self, wait: &Wait, found: bool) -> Option<Wait> {
+        if !wait.at_once
+            && let Some(lanes) = &self.options.lanes
+        {
+            lanes.awake();
         }
+        let found = found || self.has_posts();
+        let mono = self.clock.mono();
+        self.spin.looked(mono, found);
+        if found && wait.at_once {
+            self.count_busy(mono.since(wait.begun));
+        }
+        let due = found || wait.ready || wait.deadline.is_some_and(|at| at <= mono);
+        (!due).then(|| self.next_wait(mono))
     }
 
     /// True when another shard has sent something, or has made room for what waits.

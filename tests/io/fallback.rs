@@ -40,6 +40,22 @@ fn the_driver_is_named_in_one_line() {
         assert_eq!(log_of(Driver::Uring).unwrap(), ["io driver=io_uring"]);
         assert_eq!(log_of(Driver::Auto).unwrap(), ["io driver=io_uring"]);
     }
+    if Driver::available().contains(&Driver::Glommio) {
+        assert_eq!(log_of(Driver::Glommio).unwrap(), ["io driver=glommio"]);
+    }
+}
+
+#[test]
+fn glommio_is_tried_where_io_uring_works_if_it_was_built_and_refused_otherwise() {
+    let available = Driver::available();
+    let built = cfg!(feature = "glommio");
+    assert_eq!(available.contains(&Driver::Glommio), built && available.contains(&Driver::Uring));
+    if !built {
+        for refused in [Driver::Glommio.check().unwrap_err(), log_of(Driver::Glommio).unwrap_err()] {
+            assert_eq!(refused.kind(), ErrorKind::Unsupported);
+            assert_eq!(refused.to_string(), "glommio: only when built with the feature glommio");
+        }
+    }
 }
 
 /// From now on `io_uring_setup` fails with EPERM on this thread, as under the filters of containers.
@@ -78,6 +94,11 @@ fn where_io_uring_is_forbidden_the_best_is_epoll_and_the_log_says_why() {
         assert_eq!(refused.kind(), ErrorKind::Unsupported);
         assert!(refused.to_string().starts_with("io_uring does not work here: Operation not permitted"));
         assert_eq!(Driver::Uring.check().unwrap_err().kind(), ErrorKind::Unsupported);
+        #[cfg(feature = "glommio")]
+        for refused in [Driver::Glommio.check().unwrap_err(), log_of(Driver::Glommio).unwrap_err()] {
+            assert_eq!(refused.kind(), ErrorKind::Unsupported);
+            assert!(refused.to_string().starts_with("glommio does not work here: Operation not permitted"));
+        }
         assert_eq!(Driver::available(), [Driver::Epoll]);
     });
     forbidden.join().unwrap();

@@ -15,6 +15,8 @@ const CHANGES: &[(&str, &str)] = &[
     ("shards = \"auto\"", "shards = \"0-3,6\""),
     ("io = \"auto\"", "io = \"epoll\""),
     ("io = \"auto\"", "io = \"io_uring\""),
+    #[cfg(feature = "glommio")]
+    ("io = \"auto\"", "io = \"glommio\""),
     ("spin = \"100us\"", "spin = \"0\""),
     ("drain_deadline = \"30s\"", "drain_deadline = \"1m\""),
     ("address = \"0.0.0.0:2775\"", "address = \"[::]:2775\""),
@@ -100,7 +102,6 @@ const CHANGES: &[(&str, &str)] = &[
 
 /// Keys with one allowed value so far: every other is refused as not built yet.
 const FIXED: &[(&str, &str)] = &[
-    ("io = \"auto\"", "io = \"glommio\""),
     ("proxy_protocol = false", "proxy_protocol = true"),
     ("require_tls = false", "require_tls = true"),
     ("mode = \"relay\"", "mode = \"store\""),

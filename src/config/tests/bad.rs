@@ -95,7 +95,7 @@ error: node.io: found \"epol\"
 18 | io = \"epol\"
    |      ^^^^^^
    |
-   = note: allowed: \"auto\", \"io_uring\", \"epoll\"
+   = note: allowed: DRIVERS
    = help: did you mean \"epoll\"?
 
 error: node.shards: found \"0-\"
@@ -106,7 +106,25 @@ error: node.shards: found \"0-\"
    |
    = note: allowed: \"auto\", a count from 1 to 64, or a list of CPUs such as \"0-3,6\"
 ";
+    let drivers = if cfg!(feature = "glommio") { ", \"glommio\"" } else { "" };
+    let want = want.replace("DRIVERS", &format!("\"auto\", \"io_uring\", \"epoll\"{drivers}"));
     assert_eq!(drawn(&text), want);
+}
+
+#[test]
+#[cfg(not(feature = "glommio"))]
+fn a_driver_that_was_not_built_says_how_to_have_it() {
+    let want = "\
+error: node.io: \"glommio\" works only when built with the feature glommio
+  --> main.toml:17:6
+   |
+17 | io = \"glommio\"
+   |      ^^^^^^^^^
+   |
+   = note: allowed: \"auto\", \"io_uring\", \"epoll\"
+   = help: build it with `cargo build --release --features glommio`
+";
+    assert_eq!(drawn(&with("[node]\nio = \"glommio\"\n")), want);
 }
 
 #[test]

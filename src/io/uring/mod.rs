@@ -18,6 +18,8 @@ use crate::time::Duration;
 use ring::{Completion, Kind, Ring};
 use rustix::io::Errno;
 use std::net::{TcpListener, TcpStream};
+#[cfg(feature = "glommio")]
+use std::os::fd::BorrowedFd;
 use std::os::fd::{AsFd, OwnedFd};
 
 const _: () = assert!(pool::BUFFER <= READ_BUFFER, "one buffer fits in the budget of a turn");
@@ -99,9 +101,12 @@ fn left(id: LinkId, line: &Line) -> Step {
 }
 
 impl Uring {
-    /// Shows that so many rings work here at once, or why not.
-    pub(super) fn probe(rings: usize) -> std::io::Result<()> {
-        (0..rings).map(|_| Ring::open()).collect::<std::io::Result<Vec<Ring>>>().map(drop)
+    /// Shows that so many rings work here at once, and `beside` while they are there; or why not.
+    pub(super) fn probe<T>(rings: usize, beside: impl FnOnce() -> std::io::Result<T>) -> std::io::Result<()> {
+        let rings = (0..rings).map(|_| Ring::open()).collect::<std::io::Result<Vec<Ring>>>()?;
+        let beside = beside().map(drop);
+        drop(rings);
+        beside
     }
 
     pub(super) fn open(
@@ -131,6 +136,20 @@ impl Uring {
             self.ring.watch(fd.as_fd(), *kind);
         }
         Ok(())
+    }
+
+    /// Hands over what is queued before a sleep elsewhere; true when that must not be, since there is something already.
+    /// Otherwise `fd`, an eventfd, is written to when something comes, and no later than after `timeout`.
+    #[cfg(feature = "glommio")]
+    pub(super) fn doze(&mut self, fd: BorrowedFd<'_>, timeout: Option<Duration>) -> std::io::Result<bool> {
+        self.turn += 1;
+        self.ring.doze(fd, timeout)
+    }
+
+    /// The sleep has ended.
+    #[cfg(feature = "glommio")]
+    pub(super) fn awake(&mut self) -> std::io::Result<()> {
+        self.ring.awake()
     }
 
     fn woken(&mut self, done: Completion) -> Step {
@@ -264,7 +283,7 @@ impl Uring {
                 Step::Nothing
             }
             Kind::Stop | Kind::Resolved => self.woken(done),
-            Kind::Other => Step::Nothing,
+            Kind::Other | Kind::Alarm => Step::Nothing,
         }
     }
 }

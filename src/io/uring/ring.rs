@@ -3,6 +3,9 @@
 //! still touch.
 #![allow(unsafe_code, reason = "requests name memory that the kernel touches later")]
 
+#[cfg(feature = "glommio")]
+mod doze;
+
 use super::pool::{GROUP, Pool};
 use crate::ids::LinkId;
 use crate::time::Duration;
@@ -40,9 +43,11 @@ pub(super) enum Kind {
     AcceptAgain,
     Stop,
     Resolved,
+    /// The end of a sleep elsewhere. It counts as no request: it touches no memory, and may be under way for long.
+    Alarm,
 }
 
-const KINDS: [Kind; 8] = [
+const KINDS: [Kind; 9] = [
     Kind::Other,
     Kind::Receive,
     Kind::Send,
@@ -51,6 +56,7 @@ const KINDS: [Kind; 8] = [
     Kind::AcceptAgain,
     Kind::Stop,
     Kind::Resolved,
+    Kind::Alarm,
 ];
 
 /// Kind (4 bits), generation (28), slot (32).
@@ -87,6 +93,8 @@ pub(super) struct Ring {
     /// Requests whose last completion has not been seen.
     under_way: usize,
     batch: VecDeque<cqueue::Entry>,
+    #[cfg(feature = "glommio")]
+    alarm: Box<doze::Alarm>,
 }
 
 impl Ring {
@@ -105,7 +113,16 @@ impl Ring {
         pool.register(&ring.submitter())?;
         let (flights, backlog) = (Vec::new(), VecDeque::new());
         let batch = VecDeque::with_capacity(COMPLETIONS as usize);
-        let mut ring = Self { ring, pool, flights, backlog, under_way: 0, batch };
+        let mut ring = Self {
+            ring,
+            pool,
+            flights,
+            backlog,
+            under_way: 0,
+            batch,
+            #[cfg(feature = "glommio")]
+            alarm: Box::default(),
+        };
         ring.push(&opcode::Nop::new().build(), Kind::Other, LinkId::default());
         ring.wait(Some(Duration::from_secs(1)))?;
         match ring.next() {
@@ -115,10 +132,12 @@ impl Ring {
         }
     }
 
-    /// Every pointer of an entry points into what the ring owns: `flights`, `pool` or a constant.
+    /// Every pointer of an entry points into what the ring owns: `flights`, `pool`, the alarm or a constant.
     fn push(&mut self, entry: &Entry, kind: Kind, id: LinkId) {
         let entry = entry.clone().user_data(data_of(kind, id));
-        self.under_way += 1;
+        if kind != Kind::Alarm {
+            self.under_way += 1;
+        }
         if self.backlog.is_empty() && self.try_push(&entry) {
             return;
         }
@@ -130,7 +149,8 @@ impl Ring {
 
     fn try_push(&mut self, entry: &Entry) -> bool {
         // SAFETY: descriptors in an entry may be stale without harm to memory. Its buffer, if it has one, is in
-        // `flights` or `pool`: it does not move, and is not freed before the request's last completion.
+        // `flights` or `pool`: it does not move, and is not freed before the request's last completion. The time of an
+        // alarm does not move either, and is read as the entry is submitted.
         unsafe { self.ring.submission().push(entry) }.is_ok()
     }
 
@@ -260,14 +280,18 @@ impl Ring {
         let entry = self.batch.pop_front()?;
         let data = entry.user_data();
         let more = cqueue::more(entry.flags());
-        if !more {
+        let kind = KINDS.get((data >> 60) as usize).copied().unwrap_or(Kind::Other);
+        if !more && kind != Kind::Alarm {
             assert!(self.under_way > 0, "every last completion has its request");
             self.under_way -= 1;
         }
-        let kind = KINDS.get((data >> 60) as usize).copied().unwrap_or(Kind::Other);
         let id = LinkId { slot: data as u32, generation: (data >> 32) as u32 & 0x0FFF_FFFF };
         let result = u32::try_from(entry.result());
         let result = result.map_err(|_| Errno::from_raw_os_error(entry.result().wrapping_neg()));
+        #[cfg(feature = "glommio")]
+        if kind == Kind::Alarm {
+            self.alarm.told(result);
+        }
         Some(Completion { kind, id, result, more, buffer: cqueue::buffer_select(entry.flags()) })
     }
 
