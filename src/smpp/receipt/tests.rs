@@ -226,7 +226,7 @@ const USUAL_TEXT: &[u8] =
 /// A text of any pieces, or the usual one with one piece in it, maybe in the place of an octet or two.
 fn any_text(prng: &mut Prng) -> Vec<u8> {
     let pieces: Vec<&str> = PIECES.split('|').collect();
-    let mut piece = |prng: &mut Prng| pieces[prng.below(pieces.len() as u64) as usize];
+    let piece = |prng: &mut Prng| pieces[prng.below(pieces.len() as u64) as usize];
     if prng.chance(1, 3) {
         let at = prng.below(USUAL_TEXT.len() as u64 + 1) as usize;
         let end = (at + prng.below(3) as usize).min(USUAL_TEXT.len());
