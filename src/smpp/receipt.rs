@@ -72,6 +72,7 @@ struct Name {
 }
 
 impl Name {
+    #[expect(clippy::indexing_slicing, reason = "evaluated at compile time")]
     const fn new(name: &[u8]) -> Self {
         let (mut octets, mut bits, mut at) = ([0; 2], [0; 2], 0);
         while at < name.len() {
@@ -185,6 +186,7 @@ const USUAL: &[u8; 88] =
     b"sub:000 dlvrd:000 submit date:0000000000 done date:0000000000 stat:@@@@@@@ err:000 text:";
 
 /// The bits of each octet of `USUAL` that count.
+#[expect(clippy::indexing_slicing, reason = "evaluated at compile time")]
 const USUAL_BITS: [u8; USUAL.len()] = {
     let (mut bits, mut at) = ([0xFF; USUAL.len()], 0);
     while at < USUAL.len() {
