@@ -50,14 +50,17 @@ pub(super) fn run<C: Core>(
     let mover = asked_again(|| Uring::open(listeners, &options.stop, &resolver));
     let mover = mover.map_err(|error| no_driver(NAME, &error))?;
     let executor = asked_again(executor).map_err(|error| no_driver(NAME, &error))?;
+    // The executor waits for a descriptor that would block, and fails on one that must not.
+    let bell = eventfd(0, EventfdFlags::CLOEXEC)?;
+    // One eventfd that sounds another does so through the kernel's RCU, tens of milliseconds late: whoever wakes us sounds
+    // the bell itself.
+    options.stop.sound(bell.try_clone()?);
     say(NAME, &mut options);
-    executor.run(host(Turns::new(core, mover, resolver, options)))
+    executor.run(host(Turns::new(core, mover, resolver, options), bell))
 }
 
 /// The loop of `turns::run`, whose sleeps are the executor's.
-async fn host<C: Core>(mut turns: Turns<C, Uring>) -> std::io::Result<C> {
-    // The executor waits for a descriptor that would block, and fails on one that must not.
-    let bell = eventfd(0, EventfdFlags::CLOEXEC)?;
+async fn host<C: Core>(mut turns: Turns<C, Uring>, bell: OwnedFd) -> std::io::Result<C> {
     // SAFETY: the descriptor is ours and open, and the file is its only owner from now on.
     let heard = unsafe { BufferedFile::from_raw_fd(bell.try_clone()?.into_raw_fd()) };
     turns.begin();

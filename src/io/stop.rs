@@ -14,6 +14,9 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 #[derive(Debug)]
 struct Shared {
     wake: OwnedFd,
+    /// Written to after `wake`, for a loop that sleeps on it.
+    #[cfg(feature = "glommio")]
+    bell: std::sync::OnceLock<OwnedFd>,
     drain: AtomicBool,
     exit: AtomicBool,
 }
@@ -54,7 +57,13 @@ impl Stop {
     /// No descriptor is left.
     pub fn new() -> std::io::Result<(Self, StopHandle)> {
         let wake = eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?;
-        let shared = Arc::new(Shared { wake, drain: AtomicBool::new(false), exit: AtomicBool::new(false) });
+        let shared = Arc::new(Shared {
+            wake,
+            #[cfg(feature = "glommio")]
+            bell: std::sync::OnceLock::new(),
+            drain: AtomicBool::new(false),
+            exit: AtomicBool::new(false),
+        });
         let (ask, asks) = sync_channel(ASKS_MAX);
         let handle = StopHandle { shared: Arc::clone(&shared), asks: ask };
         Ok((Self { shared, asks, waiting: Vec::new(), tickets: 0 }, handle))
@@ -62,6 +71,14 @@ impl Stop {
 
     pub(super) fn fd(&self) -> BorrowedFd<'_> {
         self.shared.wake.as_fd()
+    }
+
+    /// From now on every wake sounds this eventfd, too.
+    #[cfg(feature = "glommio")]
+    pub(super) fn sound(&self, bell: OwnedFd) {
+        // A loop has one bell; a second one would be another loop's.
+        let first = self.shared.bell.set(bell).is_ok();
+        assert!(first, "a loop has one bell");
     }
 
     pub(super) fn clear(&self) {
@@ -104,6 +121,10 @@ impl StopHandle {
     pub(super) fn wake(&self) {
         // A full counter means that a wake is already pending.
         let _ = rustix::io::write(&self.shared.wake, &1u64.to_ne_bytes());
+        #[cfg(feature = "glommio")]
+        if let Some(bell) = self.shared.bell.get() {
+            let _ = rustix::io::write(bell, &1u64.to_ne_bytes());
+        }
     }
 
     /// Finish what is in flight, then stop.

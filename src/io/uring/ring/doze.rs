@@ -41,7 +41,7 @@ impl Ring {
         if self.wait(Some(Duration::ZERO))? {
             return Ok(true);
         }
-        // Anew each time: see the test that writes to an eventfd.
+        // Anew each time: one that stays, even disabled, tells of what came while nobody slept.
         self.ring.submitter().register_eventfd(fd.as_raw_fd())?;
         // A completion that this look does not see finds the eventfd registered.
         fence(Ordering::SeqCst);
@@ -121,7 +121,6 @@ mod tests {
         assert!(ring.doze(wake.as_fd(), None).unwrap());
     }
 
-    /// Linux 6.18 tells a registered eventfd once, and never again, of a poll that an eventfd has ended.
     #[test]
     fn who_dozes_is_woken_by_an_eventfd_as_often_as_it_is_written() {
         let Some((mut ring, wake)) = ring() else { return };
