@@ -145,7 +145,7 @@ fn a_drain_lets_what_is_queued_go_out() {
         peer.read_to_end(&mut got).unwrap();
         assert!(got == octets(6_000_000, 5), "{driver:?}: {} octets", got.len());
         drop(peer);
-        running.thread.join().unwrap();
+        running.end();
     }
 }
 
@@ -162,7 +162,7 @@ fn an_exit_ends_the_loop_with_everything_under_way() {
         });
         eventually(|| running.echoed() > 8_000_000);
         running.stop.exit();
-        running.thread.join().unwrap();
+        running.end();
         assert_eq!(idle.read(&mut [0; 1]).unwrap_or(0), 0, "{driver:?}");
         writing.join().unwrap();
         let _ = stuck.read_to_end(&mut Vec::new());
@@ -181,6 +181,6 @@ fn what_is_written_in_the_turn_of_the_exit_still_goes_out() {
         let mut peer = running.connect();
         peer.write_all(b"end").unwrap();
         assert_eq!(read_whole(&mut peer, 3), b"bye", "{driver:?}");
-        running.thread.join().unwrap();
+        running.end();
     }
 }

@@ -9,7 +9,7 @@ use std::io::Read;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread::JoinHandle;
 
 /// Longer than any test takes; a hang ends here.
@@ -125,7 +125,9 @@ impl<A: Acts> Core for Script<A> {
 pub(crate) struct Running {
     pub(crate) address: SocketAddr,
     pub(crate) stop: StopHandle,
-    pub(crate) thread: JoinHandle<()>,
+    thread: JoinHandle<()>,
+    /// Goes with the thread.
+    ended: Receiver<()>,
     counts: Counts,
 }
 
@@ -173,8 +175,12 @@ impl Running {
         acts.share(&counts);
         let script =
             Script { acts, deadline: None, links: Vec::new(), draining: false, counts: counts.clone() };
-        let thread = std::thread::spawn(move || io::run(script, options).map(drop).unwrap());
-        Self { address, stop, thread, counts }
+        let (alive, ended) = channel();
+        let thread = std::thread::spawn(move || {
+            let _alive = alive;
+            io::run(script, options).map(drop).unwrap();
+        });
+        Self { address, stop, thread, ended, counts }
     }
 
     pub(crate) fn connect(&self) -> TcpStream {
@@ -196,6 +202,13 @@ impl Running {
     /// Ends the core by its drain and shows what it has panicked about.
     pub(crate) fn drain(self) {
         self.stop.drain();
+        self.end();
+    }
+
+    /// Waits for the loop's end, however it was told.
+    pub(crate) fn end(self) {
+        let over = self.ended.recv_timeout(PATIENCE);
+        assert_eq!(over, Err(RecvTimeoutError::Disconnected), "the loop does not end");
         self.thread.join().unwrap();
     }
 }

@@ -131,6 +131,7 @@ fn output_of_before_the_hand_over_arrives_before_that_of_after() {
             assert_eq!(read_whole(&mut peer, 11), b"afterunread");
             peer.write_all(b"!").unwrap();
             assert_eq!(read_whole(&mut peer, 1), b"!");
+            drop(peer);
             end(running);
         }
     }
@@ -249,7 +250,7 @@ fn no_socket_outlives_the_loops_that_had_it() {
         late.iter_mut().for_each(|peer| drop(peer.write_all(b"a")));
         eventually(|| running[0].links().0 == 40);
         running[0].stop.exit();
-        running.into_iter().for_each(|one| one.thread.join().unwrap());
+        running.into_iter().for_each(Running::end);
         for peer in early.iter_mut().chain(&mut late) {
             // A socket that somebody still had would let this wait until it fails.
             let mut got = Vec::new();
@@ -316,6 +317,7 @@ fn a_loop_that_sleeps_is_woken_by_mail_and_mail_is_in_order() {
             let writer = std::thread::spawn(move || writer.write_all(&writing).unwrap());
             assert!(read_whole(&mut peer, sent.len() - 502) == sent[502..], "{driver:?} {slots} {spin}");
             writer.join().unwrap();
+            drop(peer);
             end(running);
         }
     }

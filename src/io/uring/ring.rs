@@ -11,7 +11,7 @@ use crate::ids::LinkId;
 use crate::time::Duration;
 use io_uring::squeue::Entry;
 use io_uring::types::{CancelBuilder, Fd, SubmitArgs, Timespec};
-use io_uring::{IoUring, cqueue, opcode};
+use io_uring::{EnterFlags, IoUring, cqueue, opcode};
 use rustix::event::PollFlags;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, SocketFlags};
@@ -93,6 +93,8 @@ pub(super) struct Ring {
     /// Requests whose last completion has not been seen.
     under_way: usize,
     batch: VecDeque<cqueue::Entry>,
+    /// The last wait took something.
+    brought: bool,
     #[cfg(feature = "glommio")]
     alarm: Box<doze::Alarm>,
 }
@@ -120,6 +122,7 @@ impl Ring {
             backlog,
             under_way: 0,
             batch,
+            brought: false,
             #[cfg(feature = "glommio")]
             alarm: Box::default(),
         };
@@ -251,19 +254,38 @@ impl Ring {
             || !self.backlog.is_empty()
             || !self.batch.is_empty()
             || !self.ring.completion().is_empty();
+        let entered = if looking { self.look() } else { self.sleep(timeout) };
+        self.take(entered)
+    }
+
+    /// The kernel runs some twenty pieces of deferred work an enter, and of those that are left it says nothing: where
+    /// the last enter brought something, there may be more (Linux 6.18, `__io_run_local_work`).
+    fn look(&mut self) -> std::io::Result<usize> {
+        let submission = self.ring.submission();
+        let waits = submission.len();
+        let needed = waits > 0 || submission.taskrun() || submission.cq_overflow();
+        drop(submission);
+        if !needed && !self.brought {
+            return Ok(0);
+        }
+        // Without the flag an enter runs no deferred work at all.
+        let flags = EnterFlags::GETEVENTS.bits();
+        // SAFETY: no argument is passed, and what is submitted was pushed by `try_push`.
+        unsafe { self.ring.submitter().enter::<()>(waits as u32, 0, flags, None) }
+    }
+
+    /// Waits for a completion. With a timeout of zero it runs all deferred work that there is, or until something comes.
+    fn sleep(&mut self, timeout: Option<Duration>) -> std::io::Result<usize> {
         let span = timeout.map(Timespec::from);
-        let entered = if looking {
-            let submission = self.ring.submission();
-            let needed = !submission.is_empty() || submission.taskrun() || submission.cq_overflow();
-            drop(submission);
-            if needed { self.ring.submit_and_wait(0) } else { Ok(0) }
-        } else {
-            let args = match &span {
-                Some(span) => SubmitArgs::new().timespec(span),
-                None => SubmitArgs::new(),
-            };
-            self.ring.submitter().submit_with_args(1, &args)
+        let args = match &span {
+            Some(span) => SubmitArgs::new().timespec(span),
+            None => SubmitArgs::new(),
         };
+        self.ring.submitter().submit_with_args(1, &args)
+    }
+
+    /// What an enter came to.
+    fn take(&mut self, entered: std::io::Result<usize>) -> std::io::Result<bool> {
         if let Err(error) = entered {
             match Errno::from_io_error(&error) {
                 // Completions must be taken before more can be submitted, or nothing came in time.
@@ -271,7 +293,9 @@ impl Ring {
                 Some(_) | None => return Err(error),
             }
         }
+        let before = self.batch.len();
         self.batch.extend(self.ring.completion());
+        self.brought = self.batch.len() > before;
         Ok(!self.batch.is_empty())
     }
 

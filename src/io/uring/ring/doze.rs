@@ -43,9 +43,11 @@ impl Ring {
         }
         // Anew each time: one that stays, even disabled, tells of what came while nobody slept.
         self.ring.submitter().register_eventfd(fd.as_raw_fd())?;
-        // A completion that this look does not see finds the eventfd registered.
+        // A completion that this look does not see finds the eventfd registered; the eventfd is told of deferred work
+        // only when there was none before, so none may be left.
         fence(Ordering::SeqCst);
-        let found = self.wait(Some(Duration::ZERO))?;
+        let entered = self.sleep(Some(Duration::ZERO));
+        let found = self.take(entered)?;
         let awake = found || !self.backlog.is_empty() || !self.ring.submission().is_empty();
         if awake {
             self.awake()?;
