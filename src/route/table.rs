@@ -2,32 +2,19 @@
 //!
 //! Owns: an immutable table. Takes: account, source, destination. Gives: a pool. Never: changes, allocates.
 //!
-//! Prefixes stand in a trie of digits whose nodes hold nothing but ten pairs of numbers, 80 octets: what a prefix leads to
-//! stands in the node above its last digit, so that 100,000 prefixes of one length need 10,000 nodes and stay in the
-//! cache of a core. A look-up keeps the lowest route whose other conditions hold.
+//! A look-up keeps the lowest route whose other conditions hold among those of every prefix, number and pattern.
 
 use super::hash;
+use super::prefixes::{Digits, Prefixes};
 use super::settings::{Member, Pattern, PoolSettings, RouteSettings};
 use crate::ids::{CarrierId, EsmeId, PoolId, RouteId};
 use hashbrown::HashTable;
+use std::collections::BTreeMap;
 
 const NONE: u32 = u32::MAX;
 
-/// Digits that a key holds: 4 bits each beside 4 for their number. E.164 numbers have at most 15.
-const KEY_DIGITS: usize = 15;
 /// From here on a number stands for a place in `RouteTable::lists`, below for the one route itself.
 const LISTS: u32 = 1 << 31;
-
-/// What follows one more digit.
-#[derive(Debug, Clone, Copy)]
-struct Step {
-    /// The node of the digits so far.
-    child: u32,
-    /// The routes whose prefix they are.
-    routes: u32,
-}
-
-const NOTHING: Step = Step { child: NONE, routes: NONE };
 
 /// The routes for one whole number.
 #[derive(Debug, Clone)]
@@ -46,7 +33,7 @@ struct Conditions {
 /// The routes, ready to be asked.
 #[derive(Debug, Clone)]
 pub struct RouteTable {
-    nodes: Vec<[Step; 10]>,
+    prefixes: Prefixes,
     /// The routes for every number.
     every: u32,
     exact: HashTable<Exact>,
@@ -61,25 +48,6 @@ pub struct RouteTable {
 #[must_use]
 pub fn plain_number(digits: &[u8]) -> &[u8] {
     digits.strip_prefix(b"+").unwrap_or(digits)
-}
-
-const fn key_of(digits: u64, count: usize) -> u64 {
-    digits << 4 | count as u64
-}
-
-/// The digits at the front, at most as many as a key holds, and how many they are.
-#[inline]
-fn digits_of(number: &[u8]) -> (u64, usize) {
-    let (mut packed, mut count) = (0, 0);
-    for octet in number.iter().take(KEY_DIGITS) {
-        let digit = octet.wrapping_sub(b'0');
-        if digit > 9 {
-            break;
-        }
-        packed = packed << 4 | u64::from(digit);
-        count += 1;
-    }
-    (packed, count)
 }
 
 /// One more route beside those that `routes` stands for.
@@ -99,66 +67,53 @@ fn add(routes: &mut u32, lists: &mut Vec<Vec<u32>>, route: u32) {
     }
 }
 
-/// The node behind a digit, made when it is not there.
-fn child(nodes: &mut Vec<[Step; 10]>, at: usize, digit: u8) -> usize {
-    let fresh = nodes.len();
-    let Some(step) = nodes.get_mut(at).and_then(|node| node.get_mut(usize::from(digit))) else { return 0 };
-    if step.child == NONE {
-        step.child = fresh as u32;
-        nodes.push([NOTHING; 10]);
-        return fresh;
-    }
-    step.child as usize
-}
-
 impl RouteTable {
     /// Builds the table from routes in their order.
     #[must_use]
     pub fn new(routes: &[RouteSettings]) -> Self {
         let mut table = Self {
-            nodes: vec![[NOTHING; 10]],
+            prefixes: Prefixes::default(),
             every: NONE,
             exact: HashTable::new(),
             lists: Vec::new(),
             odd: Vec::new(),
             conditions: Vec::new(),
         };
+        let mut prefixes = BTreeMap::new();
         for (index, route) in routes.iter().enumerate() {
             let mut esme = route.esme.clone();
             esme.sort_unstable();
             table.conditions.push(Conditions { source: route.source.clone(), esme, pool: route.pool });
             if route.to.is_empty() {
-                table.insert(&Pattern::Prefix(Vec::new()), index as u32);
+                add(&mut table.every, &mut table.lists, index as u32);
             }
             for pattern in &route.to {
-                table.insert(pattern, index as u32);
+                table.insert(pattern, index as u32, &mut prefixes);
             }
         }
+        table.prefixes = Prefixes::new(&prefixes.into_iter().collect::<Vec<_>>());
         table
     }
 
-    fn insert(&mut self, pattern: &Pattern, route: u32) {
+    fn insert(&mut self, pattern: &Pattern, route: u32, prefixes: &mut BTreeMap<Digits, u32>) {
         let (Pattern::Exact(octets) | Pattern::Prefix(octets)) = pattern;
-        let (digits, count) = digits_of(octets);
-        if count < octets.len() {
+        let digits = Digits::of(octets);
+        if digits.count() < octets.len() {
             self.odd.push((pattern.clone(), route));
             return;
         }
-        if matches!(pattern, Pattern::Exact(_)) {
-            let key = key_of(digits, count);
-            let mut exact = self
-                .exact
-                .entry(hash::mix(key), |exact| exact.key == key, |exact| hash::mix(exact.key))
-                .or_insert(Exact { key, routes: NONE });
-            return add(&mut exact.get_mut().routes, &mut self.lists, route);
-        }
-        let Self { nodes, every, lists, .. } = self;
-        let Some((last, before)) = octets.split_last() else { return add(every, lists, route) };
-        let at = before.iter().fold(0, |at, octet| child(nodes, at, octet - b'0'));
-        let step = nodes.get_mut(at).and_then(|node| node.get_mut(usize::from(last - b'0')));
-        if let Some(step) = step {
-            add(&mut step.routes, lists, route);
-        }
+        let Self { every, exact, lists, .. } = self;
+        let routes = match pattern {
+            Pattern::Prefix(_) if octets.is_empty() => every,
+            Pattern::Prefix(_) => prefixes.entry(digits).or_insert(NONE),
+            Pattern::Exact(_) => {
+                let key = digits.key();
+                let same = |exact: &Exact| exact.key == key;
+                let entry = exact.entry(hash::mix(key), same, |exact| hash::mix(exact.key));
+                &mut entry.or_insert(Exact { key, routes: NONE }).into_mut().routes
+            }
+        };
+        add(routes, lists, route);
     }
 
     /// The first route that takes a message of `esme` from `source` to `destination`.
@@ -175,20 +130,11 @@ impl RouteTable {
             }
         }
         best = self.first(self.every, best, esme, source);
-        let mut node = self.nodes.first();
-        for octet in number {
-            let step = node.and_then(|node| node.get(usize::from(octet.wrapping_sub(b'0'))));
-            let Some(step) = step else { break };
-            if step.routes != NONE {
-                best = self.first(step.routes, best, esme, source);
-            }
-            node = self.nodes.get(step.child as usize);
-        }
-        if !self.exact.is_empty() {
-            let (digits, count) = digits_of(number);
-            let key = key_of(digits, count);
-            let exact = self.exact.find(hash::mix(key), |exact| exact.key == key);
-            if let Some(exact) = exact.filter(|_| count == number.len()) {
+        let digits = Digits::of(number);
+        self.prefixes.of(digits, |routes| best = self.first(routes, best, esme, source));
+        if !self.exact.is_empty() && digits.count() == number.len() {
+            let key = digits.key();
+            if let Some(exact) = self.exact.find(hash::mix(key), |exact| exact.key == key) {
                 best = self.first(exact.routes, best, esme, source);
             }
         }
