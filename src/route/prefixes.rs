@@ -29,14 +29,23 @@ impl Digits {
     /// Of what stands before the first octet that is no digit, at most `DIGITS_MAX`.
     #[inline]
     pub(super) fn of(number: &[u8]) -> Self {
-        let (mut packed, mut count) = (0, 0);
-        let mut rest = number;
-        if let Some((head, behind)) = number.split_first_chunk()
-            && let Some(eight) = eight(*head)
+        if let (Some(head), Some(tail)) = (number.first_chunk(), number.last_chunk::<8>())
+            && number.len() <= DIGITS_MAX
         {
-            (packed, count, rest) = (u64::from(eight) << 32, 8, behind);
+            // What both hold is shifted out of the tail.
+            let behind = number.len() - 8;
+            let tail = u64::from_be_bytes(*tail) ^ ZEROS;
+            let tail = if behind == 0 { 0 } else { tail << (8 * (8 - behind)) };
+            if let (Some(head), Some(tail)) = (eight(u64::from_be_bytes(*head) ^ ZEROS), eight(tail)) {
+                return Self { packed: u64::from(head) << 32 | u64::from(tail), count: number.len() };
+            }
         }
-        for octet in rest.iter().take(DIGITS_MAX - count) {
+        Self::one_by_one(number)
+    }
+
+    fn one_by_one(number: &[u8]) -> Self {
+        let (mut packed, mut count) = (0, 0);
+        for octet in number.iter().take(DIGITS_MAX) {
             let digit = octet.wrapping_sub(b'0');
             if digit > 9 {
                 break;
@@ -74,11 +83,12 @@ impl Digits {
     }
 }
 
-/// Eight digits in four bits each; none when not all are digits.
+const ZEROS: u64 = u64::from_be_bytes(*b"00000000");
+
+/// Eight octets, each 0 to 9, in four bits each; none when they are not.
 #[inline]
-fn eight(octets: [u8; 8]) -> Option<u32> {
+const fn eight(digits: u64) -> Option<u32> {
     const HIGH: u64 = 0x8080_8080_8080_8080;
-    let digits = u64::from_be_bytes(octets) ^ 0x3030_3030_3030_3030;
     if (digits | digits.wrapping_add(0x7676_7676_7676_7676)) & HIGH != 0 {
         return None;
     }

@@ -25,9 +25,11 @@ struct Exact {
 
 #[derive(Debug, Clone)]
 struct Conditions {
+    /// There are none but the number.
+    none: bool,
+    pool: PoolId,
     source: Vec<Pattern>,
     esme: Vec<EsmeId>,
-    pool: PoolId,
 }
 
 /// The routes, ready to be asked.
@@ -83,7 +85,9 @@ impl RouteTable {
         for (index, route) in routes.iter().enumerate() {
             let mut esme = route.esme.clone();
             esme.sort_unstable();
-            table.conditions.push(Conditions { source: route.source.clone(), esme, pool: route.pool });
+            let (source, pool) = (route.source.clone(), route.pool);
+            let none = source.is_empty() && esme.is_empty();
+            table.conditions.push(Conditions { none, pool, source, esme });
             if route.to.is_empty() {
                 add(&mut table.every, &mut table.lists, index as u32);
             }
@@ -148,16 +152,23 @@ impl RouteTable {
         if routes < LISTS {
             return if routes < best && self.holds(routes, esme, source) { routes } else { best };
         }
-        let list = routes.checked_sub(LISTS).and_then(|at| self.lists.get(at as usize));
+        if routes == NONE { best } else { self.first_listed(routes - LISTS, best, esme, source) }
+    }
+
+    #[inline(never)]
+    fn first_listed(&self, list: u32, best: u32, esme: EsmeId, source: &[u8]) -> u32 {
+        let list = self.lists.get(list as usize);
         let mut better = list.into_iter().flatten().copied().take_while(|&route| route < best);
         better.find(|&route| self.holds(route, esme, source)).unwrap_or(best)
     }
 
+    #[inline]
     fn holds(&self, route: u32, esme: EsmeId, source: &[u8]) -> bool {
         self.conditions.get(route as usize).is_some_and(|conditions| {
-            (conditions.esme.is_empty() || conditions.esme.binary_search(&esme).is_ok())
-                && (conditions.source.is_empty()
-                    || conditions.source.iter().any(|source_is| source_is.matches(source)))
+            conditions.none
+                || (conditions.esme.is_empty() || conditions.esme.binary_search(&esme).is_ok())
+                    && (conditions.source.is_empty()
+                        || conditions.source.iter().any(|source_is| source_is.matches(source)))
         })
     }
 }

@@ -69,7 +69,8 @@ impl Shard {
         out: &mut Outbox,
     ) {
         let key: MessageKey = key_of(owner);
-        let Some(mut message) = self.messages.remove(key) else { return };
+        let mut taken = self.messages.remove(key);
+        let Some(message) = taken.as_mut() else { return };
         self.changed(carrier);
         let status = status_of(pdu);
         let ok = status == CommandStatus::OK;
@@ -84,12 +85,14 @@ impl Shard {
         self.count_carrier_answer(carrier, message.command, status);
         self.learn_from(now, link, (carrier, message.sent_at), status, out);
         if let Kind::Guest(guest) = message.kind {
-            self.answer_guest(now, guest, message, status, pdu, out);
+            if let Some(message) = taken {
+                self.answer_guest(now, guest, message, status, pdu, out);
+            }
         } else {
             self.judge(now, carrier, message.esme, status);
             if ok {
-                self.answer(now, &mut message, ok, pdu, out);
-            } else {
+                self.answer(now, message, ok, pdu, out);
+            } else if let Some(message) = taken {
                 self.settle(now, message, pdu, out);
             }
         }

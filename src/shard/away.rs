@@ -130,7 +130,7 @@ impl Shard {
     pub(super) fn decide_again(&mut self, now: Now, message: Message, out: &mut Outbox) {
         let nobody = (CommandStatus::SYSTEM_ERROR, Reason::NoCarrier);
         let placed = match Pdu::whole(&message.frame) {
-            Some(pdu) => self.place(now, &message, &Body::again(&pdu), out),
+            Some(pdu) => self.place(now, &message.wish(), &Body::again(&pdu), out),
             None => Err(nobody),
         };
         match placed {

@@ -15,6 +15,7 @@ use crate::carrier::settings::OnStatus;
 use crate::counters::Reason;
 use crate::ids::{CarrierId, EsmeId, LinkId, PoolId};
 use crate::ledger::{IdText, NewEntry};
+use crate::route::affinity::Key as PartsKey;
 use crate::route::health::Outcome;
 use crate::route::settings::OnUnknown;
 use crate::session::Owner;
@@ -34,16 +35,27 @@ pub(super) enum Place {
     Away(CarrierId),
 }
 
+/// What is asked of a carrier: what a message says of where it may go.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wish<'a> {
+    pub(super) esme: EsmeId,
+    pub(super) pool: Option<PoolId>,
+    pub(super) part: Option<(PartsKey, u8)>,
+    /// Who has refused it.
+    pub(super) tried: &'a [CarrierId],
+}
+
 impl Shard {
     /// Decides where a message goes now.
+    #[inline]
     pub(super) fn place(
         &mut self,
         now: Now,
-        message: &Message,
+        wish: &Wish<'_>,
         body: &Body<'_>,
         out: &Outbox,
     ) -> Result<Place, (CommandStatus, Reason)> {
-        if let Some((key, _)) = message.part
+        if let Some((key, _)) = wish.part
             && let Some(placed) = self.affinity.place(now.mono, key)
         {
             if placed.failed {
@@ -51,14 +63,14 @@ impl Shard {
             }
             // Parts follow each other also into a queue, unless nobody would take them from there.
             let up = self.sends_now(placed.carrier);
-            if placed.sent > 0 || (up && !message.tried.contains(&placed.carrier)) {
+            if placed.sent > 0 || (up && !wish.tried.contains(&placed.carrier)) {
                 return self.place_at(now, placed.carrier, body, out);
             }
         }
-        if let Some(place) = self.pick(now.mono, message, body, out) {
+        if let Some(place) = self.pick(now.mono, wish, body, out) {
             return Ok(place);
         }
-        let carrier = self.pick_queue(now, message, body)?;
+        let carrier = self.pick_queue(now, wish, body)?;
         Ok(if self.is_here(carrier) { Place::Queue(carrier) } else { Place::Away(carrier) })
     }
 
@@ -93,7 +105,7 @@ impl Shard {
     }
 
     /// Sends a message where it was decided, or lets it wait there.
-    #[inline]
+    #[inline(always)]
     pub(super) fn commit(
         &mut self,
         now: Now,
@@ -238,7 +250,7 @@ impl Shard {
             self.affinity.refused(now.mono, key, number);
         }
         let placed = Pdu::whole(&refused.frame)
-            .and_then(|pdu| self.place(now, &refused, &Body::again(&pdu), out).ok());
+            .and_then(|pdu| self.place(now, &refused.wish(), &Body::again(&pdu), out).ok());
         let carrier_of = |place| match place {
             Place::Session(carrier, _) | Place::Queue(carrier) | Place::Away(carrier) => carrier,
         };

@@ -1,6 +1,7 @@
 //! What is in flight: messages toward carriers, deliveries toward ESMEs, and the octets that are held for them.
 //! Owns: the tables. Takes: new entries. Gives: them back by a handle that tells stale from live.
 
+use super::failover::Wish;
 use super::mail::Tag;
 use crate::ids::{CarrierId, EsmeId, LinkId, PoolId, ShardId};
 use crate::ledger::{AddressTail, Destinations, EntryKey, Given, IdText};
@@ -159,6 +160,11 @@ impl Message {
     #[inline]
     pub(super) const fn asked(&self) -> (LinkId, EsmeId, CommandId) {
         (self.link, self.esme, self.command)
+    }
+
+    /// Where it may go.
+    pub(super) fn wish(&self) -> Wish<'_> {
+        Wish { esme: self.esme, pool: self.pool, part: self.part, tried: &self.tried }
     }
 
     /// It goes to this carrier now.

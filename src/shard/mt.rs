@@ -4,7 +4,7 @@
 //! Never: decodes or re-encodes a body; copies it once, into the output of the link it leaves by.
 
 use super::Shard;
-use super::failover::Place;
+use super::failover::{Place, Wish};
 use super::links::{Flow, LinkSlot, live, live_mut};
 use super::message::{IdFrom, Kind, Message, MessageKey, owner_of};
 use super::port::Outbox;
@@ -205,12 +205,15 @@ impl Shard {
     ) -> Result<(), (CommandStatus, Reason)> {
         let destination = body.destination();
         let pool = self.pool_for(esme, body.source(), destination)?;
+        let wish = Wish { esme, pool: Some(pool), part, tried: &[] };
+        // The message is made last: it is large, and was moved three times on its way.
+        let place = self.place(now, &wish, body, out)?;
         let mut message = self.message(now, id, esme, pdu, Kind::Submit);
         message.pool = Some(pool);
         message.destination = Destinations::One(AddressTail::of(destination));
         message.awaited = u16::from(receipts_asked(body.registered_delivery()));
         message.part = part;
-        self.dispatch(now, message, pdu, body, out).map(|_| ())
+        self.commit(now, message, place, pdu, body, out).map(|_| ())
     }
 
     /// The long message that a submit is a part of.
@@ -237,6 +240,7 @@ impl Shard {
     }
 
     /// A message for a request, before its carrier is known.
+    #[inline(always)]
     pub(super) fn message(
         &mut self,
         now: Now,
@@ -268,7 +272,6 @@ impl Shard {
     }
 
     /// Sends a message, or lets it wait for room; refused when neither is possible.
-    #[inline]
     pub(super) fn dispatch(
         &mut self,
         now: Now,
@@ -277,7 +280,7 @@ impl Shard {
         body: &Body<'_>,
         out: &mut Outbox,
     ) -> Result<MessageKey, (CommandStatus, Reason)> {
-        let place = self.place(now, &message, body, out)?;
+        let place = self.place(now, &message.wish(), body, out)?;
         self.commit(now, message, place, pdu, body, out)
     }
 
@@ -285,12 +288,12 @@ impl Shard {
     pub(super) fn pick(
         &mut self,
         now: Instant,
-        message: &Message,
+        wish: &Wish<'_>,
         body: &Body<'_>,
         out: &Outbox,
     ) -> Option<Place> {
-        let pool = message.pool?;
-        if let Some(found) = self.pick_quantum(now, message, body, out) {
+        let pool = wish.pool?;
+        if let Some(found) = self.pick_quantum(now, wish, body, out) {
             return Some(found);
         }
         let outstanding = self.outstanding(pool);
@@ -302,9 +305,9 @@ impl Shard {
         let path = balance.choose(pool, &ask, &mut |id| {
             carriers.get_mut(id.index()).is_some_and(|carrier| {
                 if away.contains(&id) {
-                    return !message.tried.contains(&id) && fits(carrier, body);
+                    return !wish.tried.contains(&id) && fits(carrier, body);
                 }
-                !message.tried.contains(&id)
+                !wish.tried.contains(&id)
                     && takes_now(carrier, now, body)
                     && carrier.next_sender(room).is_some()
             })
@@ -318,7 +321,7 @@ impl Shard {
         balance.charge(&path);
         let left = balance.quantum(pool) - 1;
         let quantum = Quantum { pool, path, link, left, ejections: balance.ejections() };
-        let quanta = quanta.get_mut(message.esme.index())?;
+        let quanta = quanta.get_mut(wish.esme.index())?;
         match quanta.iter_mut().find(|held| held.pool == pool) {
             Some(place) => *place = quantum,
             None => quanta.push(quantum),
@@ -338,38 +341,36 @@ impl Shard {
     fn pick_quantum(
         &mut self,
         now: Instant,
-        message: &Message,
+        wish: &Wish<'_>,
         body: &Body<'_>,
         out: &Outbox,
     ) -> Option<Place> {
-        let away = {
-            let Self { quanta, balance, position, .. } = self;
-            let quanta = quanta.get_mut(message.esme.index())?;
-            let quantum = quanta.iter().find(|quantum| Some(quantum.pool) == message.pool)?;
-            let id = quantum.path.carrier;
-            let over = quantum.left == 0 || quantum.ejections != balance.ejections();
-            if over || message.tried.contains(&id) {
-                return None;
-            }
-            (position.homes.of_carrier(id) != position.shard).then_some(id)
-        };
-        if let Some(id) = away
-            && !(self.room_at(id).at_once && self.fits_at(id, body))
-        {
-            return None;
-        }
-        let Self { quanta, balance, carriers, links, .. } = self;
-        let quanta = quanta.get_mut(message.esme.index())?;
-        let quantum = quanta.iter_mut().find(|quantum| Some(quantum.pool) == message.pool)?;
+        let Self { quanta, balance, position, carriers, links, .. } = self;
+        let held = quanta.get_mut(wish.esme.index())?;
+        let quantum = held.iter_mut().find(|quantum| Some(quantum.pool) == wish.pool)?;
         let id = quantum.path.carrier;
-        if away.is_none()
-            && !(has_room(links, quantum.link, out) && takes_now(carriers.get_mut(id.index())?, now, body))
-        {
+        let over = quantum.left == 0 || quantum.ejections != balance.ejections();
+        if over || wish.tried.contains(&id) {
             return None;
         }
+        if position.homes.of_carrier(id) == position.shard {
+            let takes =
+                has_room(links, quantum.link, out) && takes_now(carriers.get_mut(id.index())?, now, body);
+            return takes.then(|| {
+                quantum.left -= 1;
+                balance.charge(&quantum.path);
+                Place::Session(id, quantum.link)
+            });
+        }
+        if !(self.room_at(id).at_once && self.fits_at(id, body)) {
+            return None;
+        }
+        let Self { quanta, balance, .. } = self;
+        let mut held = quanta.get_mut(wish.esme.index())?.iter_mut();
+        let quantum = held.find(|quantum| Some(quantum.pool) == wish.pool)?;
         quantum.left -= 1;
         balance.charge(&quantum.path);
-        Some(if away.is_some() { Place::Away(id) } else { Place::Session(id, quantum.link) })
+        Some(Place::Away(id))
     }
 
     /// Writes a message to a session that has room; `Message::written` says so of the message.

@@ -5,6 +5,7 @@
 //! `queue_max`, starts an attempt that cannot finish.
 
 use super::Shard;
+use super::failover::Wish;
 use super::mail::NotTaken;
 use super::message::{DeliveryKey, GuestKind, Kind, Message, MessageKey};
 use super::mt::{Body, fits, has_room};
@@ -75,10 +76,10 @@ impl Shard {
     pub(super) fn pick_queue(
         &mut self,
         now: Now,
-        message: &Message,
+        wish: &Wish<'_>,
         body: &Body<'_>,
     ) -> Result<CarrierId, (CommandStatus, Reason)> {
-        let Some(pool) = message.pool else { return Err((CommandStatus::SYSTEM_ERROR, Reason::NoCarrier)) };
+        let Some(pool) = wish.pool else { return Err((CommandStatus::SYSTEM_ERROR, Reason::NoCarrier)) };
         let outstanding = self.outstanding(pool);
         let open_away = self.rooms(pool, |room| room.at_all);
         let up_away: SmallVec<[CarrierId; 8]> =
@@ -102,7 +103,7 @@ impl Shard {
                     let up = if bound_only { up_away.contains(&id) } else { carrier.may_ever_send() };
                     (open_away.contains(&id), up)
                 };
-                fits && open && up && !message.tried.contains(&id)
+                fits && open && up && !wish.tried.contains(&id)
             });
             if let Some(path) = found {
                 balance.charge(&path);
