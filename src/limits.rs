@@ -137,10 +137,15 @@ pub const WAITING_MAX: usize = 10_000;
 pub const WAITING_TIME: Duration = Duration::from_secs(5);
 /// A PDU whose first octet came must be whole by then, or the link is closed.
 pub const PDU_READ: Duration = Duration::from_secs(10);
-/// A link whose output is full and does not move for so long is closed.
+/// Default `output_timeout`: an ESME's link whose output is full and does not move for so long is closed.
 pub const OUTPUT_STALL: Duration = Duration::from_secs(30);
-/// A refused bind is answered after this, so that guessing is slow.
-pub const BIND_REFUSAL_DELAY: Duration = Duration::from_secs(1);
+/// Wrong binds of a shard whose answer is held back, so that guessing is slow; over it the first is answered at once.
+pub const REFUSALS_HELD_MAX: usize = 1024;
+/// Addresses of which a shard knows how often they connect, and those of which it knows how often they failed to bind;
+/// as many accounts. Over it those not heard of for longest are forgotten, bans too.
+pub const SOURCES_MAX: usize = 65_536;
+/// Octets of a malformed PDU that are kept for the operator.
+pub const BAD_PDU_SHOWN: usize = 48;
 /// Connect to bind response, and a link of ours that has not bound.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Tail buffers that a shard keeps for reuse.
