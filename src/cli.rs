@@ -384,6 +384,7 @@ fn record_to(path: Option<&Path>) -> std::io::Result<Record> {
 }
 
 fn load(args: load::command::Args) -> u8 {
+    raise_descriptor_limit();
     load::command::run(args).unwrap_or_else(|error| unfit(&error))
 }
 
@@ -413,6 +414,7 @@ mod tests {
             "bindery load ramp --from 1000/s --to 100k/s --threshold submit.p99<20ms",
             "bindery load ramp --destination 381-382 --source ACME --step 2%",
             "bindery load merge --json one.json two.json",
+            "bindery load storm --account acme:guess --sources 1000 --rate 10k/s --attempts 300000",
             "bindery send --to 38267123456,38267123457 --hex 0102ff --address smsc.example:2775",
             "bindery check -c bindery.toml --json",
             "bindery status",

@@ -79,7 +79,7 @@ pub const OUTPUT_BUFFER_KEPT_MAX: usize = 1024 * 1024;
 /// Octets that one read takes from a link: its budget of one turn.
 pub const READ_BUFFER: usize = 64 * 1024;
 /// Connections that one turn accepts from one listener.
-pub const ACCEPTS_PER_TURN: usize = 64;
+pub const ACCEPTS_PER_TURN: usize = 16;
 /// How long a closing link may take to write what was queued.
 pub const CLOSE_FLUSH: Duration = Duration::from_secs(5);
 /// How long a half-closed link waits for the peer's end before it is dropped.

@@ -251,6 +251,7 @@ impl Shard {
             Ok(bind) => bind,
             Err(error) => {
                 self.counters.refusals.at(Reason::Malformed as usize).bump();
+                self.note_malformed(now.mono, id, pdu.bytes(), error);
                 write_header_only(
                     out.to(id),
                     pdu.command_id().response(),
@@ -325,6 +326,7 @@ impl Shard {
             Some(cells) => cells.binds_refused.bump(),
             None => self.counters.binds_refused.bump(),
         }
+        self.note_bind(now.mono, id, esme, reason);
         self.log_by(now, out, Level::Warn, ("bind_refused", reason.name()), |shard| {
             let mut fields = shard.peer_fields(id);
             fields.extend(esme.and_then(|esme| shard.account_name(esme)).map(|name| ("esme", name)));

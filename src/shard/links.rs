@@ -12,9 +12,10 @@ use super::port::{Action, CloseHow, Level, Outbox};
 use super::timers::Timer;
 use crate::counters::{Dropped, Ignored, Reason};
 use crate::ids::{CarrierId, EsmeId, LinkId, ListenerId, ShardId};
-use crate::limits::{OUTPUT_HARD, OUTPUT_STALL, PDU_READ, TAILS_KEPT};
+use crate::limits::{HEADER_LEN, OUTPUT_HARD, OUTPUT_STALL, PDU_READ, TAILS_KEPT};
 use crate::session::{Heard, Session, Ticked};
 use crate::smpp::command::CommandId;
+use crate::smpp::cursor::PduError;
 use crate::smpp::frame::{Frame, Pdu, write_header_only};
 use crate::smpp::status::CommandStatus;
 use crate::time::{Duration, Instant, Now};
@@ -256,7 +257,7 @@ impl Shard {
             match Frame::next(rest, slot.pdu_max as usize) {
                 Frame::Partial(_) => return bytes.len() - rest.len(),
                 Frame::Lost(length) => {
-                    self.on_framing_lost(now, id, length, out);
+                    self.on_framing_lost(now, id, (length, rest), out);
                     return bytes.len();
                 }
                 Frame::Whole(pdu, behind) => match self.on_pdu(now, id, &pdu, out) {
@@ -275,8 +276,11 @@ impl Shard {
         }
     }
 
-    fn on_framing_lost(&mut self, now: Now, id: LinkId, length: u32, out: &mut Outbox) {
+    fn on_framing_lost(&mut self, now: Now, id: LinkId, (length, rest): (u32, &[u8]), out: &mut Outbox) {
         self.counters.framing_lost.bump();
+        let header = rest.get(..HEADER_LEN).unwrap_or(rest);
+        let status = CommandStatus::INVALID_COMMAND_LENGTH;
+        self.note_malformed(now.mono, id, header, PduError { status, offset: 0, reason: "command_length" });
         // No later octet can be trusted, the sequence number of this header neither.
         write_header_only(out.to(id), CommandId::GENERIC_NACK, CommandStatus::INVALID_COMMAND_LENGTH, 0);
         self.log(now, out, Level::Warn, "framing_lost", |shard| {

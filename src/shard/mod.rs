@@ -12,6 +12,7 @@
 
 mod answers;
 mod away;
+pub mod bad;
 mod carriers;
 mod esmes;
 mod failover;
@@ -52,6 +53,7 @@ use crate::route::table::carriers_of;
 use crate::route::{Affinity, Balance, RouteTable};
 use crate::session::WindowPool;
 use crate::time::{Instant, Now};
+use bad::Bads;
 use links::{Line, LinkSlot, Side, live, live_mut};
 use log::LogLimit;
 use mail::Mail;
@@ -128,6 +130,7 @@ pub struct Shard {
     post: Post,
     /// By pool: the carriers of other shards that it can lead to.
     reached: Vec<SmallVec<[CarrierId; 8]>>,
+    bads: Bads,
     draining: bool,
 }
 
@@ -215,6 +218,7 @@ impl Shard {
             leaving: Vec::new(),
             post,
             reached,
+            bads: Bads::default(),
             draining: false,
         }
     }

@@ -157,6 +157,9 @@ impl Shard {
             cells.submits.bump();
         }
         if let Err((status, reason)) = taken {
+            if reason == Reason::Malformed {
+                self.note_refused(now.mono, id, pdu);
+            }
             self.refuse(id, esme, pdu, status, reason, out);
             if let Some(slot) = self.link_mut(id) {
                 slot.session.answered();
