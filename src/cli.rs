@@ -60,7 +60,8 @@ enum Command {
     #[command(after_help = "Examples:
   bindery status
   bindery status -a unix:data/admin.sock --watch
-  bindery status -a http://127.0.0.1:2780 --json")]
+  bindery status -a http://127.0.0.1:2780 --json
+  bindery status acme")]
     Status(StatusArgs),
     /// Send messages and wait for their receipts
     #[command(after_help = "Examples:
@@ -108,6 +109,8 @@ struct StatusArgs {
     /// Again every second, until interrupted
     #[arg(long)]
     watch: bool,
+    /// Show only the account or carrier of this name, with its sessions and the last bad things that it did
+    name: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -191,6 +194,16 @@ fn status(args: &StatusArgs) -> u8 {
                 complain(&format!("error: cannot reach the node at {}: {error}", args.address));
                 return UNREACHABLE;
             }
+        };
+        let document = match &args.name {
+            None => document,
+            Some(name) => match show::only(&document, name) {
+                Some(document) => document,
+                None => {
+                    complain(&format!("error: no account or carrier that is listed has the name {name:?}"));
+                    return USAGE;
+                }
+            },
         };
         let shown = if args.json { format!("{document}\n") } else { show::text_of(&document) };
         let before = if clear { "\x1b[2J\x1b[H" } else { "" };
@@ -419,6 +432,7 @@ mod tests {
             "bindery check -c bindery.toml --json",
             "bindery status",
             "bindery status -a http://127.0.0.1:2780 --json",
+            "bindery status acme --watch",
         ] {
             Cli::try_parse_from(line.split(' ')).unwrap();
         }
@@ -428,8 +442,9 @@ mod tests {
     #[test]
     fn a_node_that_cannot_be_reached_is_exit_code_4() {
         for address in ["unix:/nonexistent/admin.sock", "http://127.0.0.1:1"] {
-            let args = StatusArgs { address: address.parse().unwrap(), json: false, watch: false };
-            assert_eq!(status(&args), UNREACHABLE, "{address}");
+            let address = address.parse().unwrap();
+            let args = StatusArgs { address, json: false, watch: false, name: None };
+            assert_eq!(status(&args), UNREACHABLE, "{:?}", args.address);
         }
     }
 

@@ -323,6 +323,8 @@ pub struct EsmeCounters {
     pub binds_refused: Counter,
     /// Requests taken from it that reached a decision.
     pub submits: Counter,
+    /// Requests that found the window full and waited on their link.
+    pub window_full: Counter,
     /// Those of `submits` that are answered, or whose session has ended: the rest is in flight.
     pub ended: Counter,
     /// Submits answered, by what they were answered with.
@@ -366,6 +368,12 @@ pub struct CarrierCounters {
     pub late: Counter,
     /// Waiting now.
     pub queued: Counter,
+    /// Times that something waited: for a slot of a window.
+    pub held_window: Counter,
+    /// For the pace, at the configured rate.
+    pub held_pace: Counter,
+    /// For the pace that the carrier's throttling has cut.
+    pub held_throttled: Counter,
     /// Receipts, by what became of them.
     pub receipts: Cells<{ Match::ALL.len() }>,
     /// The same by the state they tell, too: at `match * MESSAGE_STATES + state`.
@@ -507,6 +515,8 @@ pub struct LoopCounters {
     pub busy_ns: Counter,
     /// Turns in which something came: from the first read to the last write.
     pub turn_spans: Spans,
+    /// Letters and links that found no room in their lane and wait here now.
+    pub posts_waiting: Counter,
     /// Letters and links sent to each shard, by `ShardId`.
     pub mail: Vec<Counter>,
 }

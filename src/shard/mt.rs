@@ -136,6 +136,9 @@ impl Shard {
         };
         if slot.session.theirs() >= account.settings.window_max {
             if account.settings.window_over == WindowOver::Wait {
+                if let Some(cells) = self.counters.esmes.get(esme.index()) {
+                    cells.window_full.bump();
+                }
                 return Flow::Pause;
             }
             self.refuse(id, esme, pdu, CommandStatus::THROTTLED, Reason::Window, out);

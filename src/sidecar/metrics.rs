@@ -137,6 +137,7 @@ pub(super) fn render(view: &View, brief: Option<&Status>) -> String {
     node(&mut page, view);
     shards(&mut page, view);
     gauges::spans(&mut page, view);
+    gauges::limits(&mut page, view);
     if let Some(brief) = brief {
         gauges::of(&mut page, view, brief);
     }
@@ -300,6 +301,9 @@ fn node(page: &mut Page, view: &View) {
     for (table, used, _) in tables {
         page.sample(&[("table", table)], used);
     }
+    // They are bounded by the messages and links that they are about.
+    let posts = counters.loops.iter().map(|cells| cells.posts_waiting.get()).sum();
+    page.sample(&[("table", "posts_waiting")], posts);
     page.gauge("table_max", "Most entries of a bounded table.");
     for (table, _, max) in tables {
         page.sample(&[("table", table)], max);
