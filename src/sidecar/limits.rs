@@ -9,6 +9,7 @@
 //! the carrier answers as fast as it can: when it answers slowly, its latency is.
 
 use super::View;
+use super::cpu::{Had, Threads};
 use crate::config::{Config, Homes};
 use crate::counters::{CarrierCounters, Reason, SLOT_STATES};
 use crate::ids::{CarrierId, PoolId};
@@ -190,10 +191,26 @@ fn limit_of(known: &Known) -> Option<Limit> {
     Some(if slow { Limit::Latency } else { Limit::Window })
 }
 
+/// What was seen at one moment.
+struct Seen {
+    at: Duration,
+    carriers: Vec<Said>,
+    shards: Vec<Had>,
+}
+
+/// Thousandths of a span in which a shard had work to do: it worked, or waited for a CPU that somebody else had. What it
+/// looks for work in vain is none of it, and what it waited in the midst of its work counts once.
+fn load_of(busy: u64, had: Had, span: Duration) -> u64 {
+    let nanos = u64::try_from(span.as_nanos()).unwrap_or(u64::MAX).max(1);
+    let of = |part: u64| u64::try_from(u128::from(part) * 1000 / u128::from(nanos)).unwrap_or(1000);
+    busy.max((busy + of(had.waited)).min(of(had.ran + had.waited)))
+}
+
 /// Where the carriers are at home, and what was seen of late.
 pub(super) struct Watch {
     homes: Homes,
-    seen: VecDeque<(Duration, Vec<Said>)>,
+    seen: VecDeque<Seen>,
+    threads: Threads,
     best_us: Vec<u64>,
     /// By account: refused for its rate, and found over its window.
     accounts: Vec<(u64, u64)>,
@@ -204,6 +221,7 @@ impl Watch {
         Self {
             homes: Homes::of(&view.config, view.counters.loops.len().max(1)),
             seen: VecDeque::new(),
+            threads: Threads::new(view.counters.loops.len()),
             best_us: vec![u64::MAX; view.config.carriers.len()],
             accounts: vec![(0, 0); view.config.esmes.len()],
         }
@@ -213,8 +231,9 @@ impl Watch {
     pub(super) fn look(&mut self, at: Duration, view: &View) {
         let quota = self.look_at_accounts(view);
         let now: Vec<Said> = view.counters.carriers.iter().map(Said::of).collect();
-        if let Some((_, last)) = self.seen.back() {
-            for ((said, before), best) in now.iter().zip(last).zip(&mut self.best_us) {
+        let shards = self.threads.look();
+        if let Some(last) = self.seen.back() {
+            for ((said, before), best) in now.iter().zip(&last.carriers).zip(&mut self.best_us) {
                 let second = said.since(before);
                 if let Some(mean) = second.sum_us.checked_div(second.answers)
                     && second.answers >= MEAN_OF
@@ -223,31 +242,42 @@ impl Watch {
                 }
             }
         }
-        if let Some((then, first)) = self.seen.front() {
-            let span = at.saturating_sub(*then);
-            for (index, (said, before)) in now.iter().zip(first).enumerate() {
-                self.tell(view, index, span, said.since(before), &quota);
+        if let Some(first) = self.seen.front() {
+            let span = at.saturating_sub(first.at);
+            let loads = shards.iter().zip(&first.shards).zip(&view.busy);
+            let loads: Vec<u64> = loads
+                .map(|((had, before), busy)| load_of(busy.load(Ordering::Relaxed), had.since(*before), span))
+                .collect();
+            for (index, (said, before)) in now.iter().zip(&first.carriers).enumerate() {
+                let load = loads.get(self.homes.of_carrier(CarrierId::new(index)).index()).copied();
+                self.tell(view, index, (span, load.unwrap_or(0)), said.since(before), &quota);
             }
         }
-        self.seen.push_back((at, now));
+        self.seen.push_back(Seen { at, carriers: now, shards });
         if self.seen.len() > OVER {
             self.seen.pop_front();
         }
     }
 
-    fn tell(&self, view: &View, index: usize, span: Duration, said: Said, quota: &BTreeSet<CarrierId>) {
+    fn tell(
+        &self,
+        view: &View,
+        index: usize,
+        (span, busy): (Duration, u64),
+        said: Said,
+        quota: &BTreeSet<CarrierId>,
+    ) {
         let (Some(state), Some(cells)) = (view.carriers.get(index), view.counters.carriers.get(index)) else {
             return;
         };
         let id = CarrierId::new(index);
         let bound = |bind: usize| cells.slots.at(bind * SLOT_STATES.len() + 3).get();
-        let busy = view.busy.get(self.homes.of_carrier(id).index());
         let known = Known {
             said,
             latency_us: said.sum_us.checked_div(said.answers),
             best_us: self.best_us.get(index).copied().unwrap_or(u64::MAX),
             sends: bound(0) + bound(2) > 0,
-            busy: busy.map_or(0, |busy| busy.load(Ordering::Relaxed)),
+            busy,
             quota: quota.contains(&id),
         };
         let place = limit_of(&known).and_then(|limit| Limit::ALL.iter().position(|other| *other == limit));
@@ -347,6 +377,18 @@ mod tests {
         assert_eq!(full(Some(6_000), 1_000), Some(Limit::Window), "a flicker");
         assert_eq!(full(Some(400_000), 390_000), Some(Limit::Latency));
         assert_eq!(full(None, u64::MAX), Some(Limit::Latency), "it answers nothing");
+    }
+
+    #[test]
+    fn a_shard_that_waits_for_a_cpu_is_as_loaded_as_one_that_works() {
+        let load = |busy, ran, waited| {
+            load_of(busy, Had { ran: ran * 1_000_000, waited: waited * 1_000_000 }, Duration::from_secs(1))
+        };
+        assert_eq!(load(20, 20, 970), 990, "it works little, since it waits");
+        assert_eq!(load(990, 20, 970), 990, "it waits in the midst of its work");
+        assert_eq!(load(300, 990, 0), 300, "it looks for work in vain");
+        assert_eq!(load(400, 400, 0), 400);
+        assert_eq!(load(960, 0, 0), 960, "the kernel does not tell");
     }
 
     #[test]

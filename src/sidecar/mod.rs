@@ -5,6 +5,7 @@
 //! makes a shard wait, sees a message.
 
 pub mod client;
+mod cpu;
 mod document;
 mod gauges;
 mod http;
