@@ -381,7 +381,7 @@ mod tests {
 
     #[test]
     fn a_shard_that_waits_for_a_cpu_is_as_loaded_as_one_that_works() {
-        let load = |busy, ran, waited| {
+        let load = |busy: u64, ran: u64, waited: u64| {
             load_of(busy, Had { ran: ran * 1_000_000, waited: waited * 1_000_000 }, Duration::from_secs(1))
         };
         assert_eq!(load(20, 20, 970), 990, "it works little, since it waits");
