@@ -137,7 +137,7 @@ fn read_listener(
     let connections_per_address = table.count(notes, "connections_per_address", 1..=max, 200);
     let timer = TIMER_MIN..=TIMER_MAX;
     let session_init_timeout = table.duration(notes, "session_init_timeout", timer, Duration::from_secs(10));
-    let unbound_max = table.count(notes, "unbound_max", 1..=max, 2000);
+    let unbound_max = table.count(notes, "unbound_max", 1..=max, 10_000);
     let output_timeout = table.duration(notes, "output_timeout", TIMER_MIN..=TIMER_MAX, OUTPUT_STALL);
     let pdu_max = read_pdu_max(table, notes);
     let admission = admission::Settings {

@@ -22,7 +22,7 @@ const CHANGES: &[(&str, &str)] = &[
     ("address = \"0.0.0.0:2775\"", "address = \"[::]:2775\""),
     ("connections_max = 20_000", "connections_max = 10"),
     ("connections_per_address = 200", "connections_per_address = 10"),
-    ("unbound_max = 2_000", "unbound_max = 1"),
+    ("unbound_max = 10_000", "unbound_max = 1"),
     ("bind_rate = \"50/s\"", "bind_rate = \"1/h\""),
     ("min = \"1s\", max = \"8s\"", "min = \"0\", max = \"8s\""),
     ("min = \"1s\", max = \"8s\"", "min = \"1s\", max = \"1s\""),

@@ -24,7 +24,7 @@ fn what_is_not_set_has_the_default_of_the_reference() {
     let listener = &config.listeners[0];
     assert_eq!((listener.connections_max, listener.connections_per_address), (20_000, 200));
     assert_eq!((listener.session_init_timeout, listener.pdu_max), (10 * SECOND, 131_072));
-    assert_eq!((listener.unbound_max, listener.output_timeout), (2000, 30 * SECOND));
+    assert_eq!((listener.unbound_max, listener.output_timeout), (10_000, 30 * SECOND));
     let admission = &listener.admission;
     assert_eq!((admission.bind_rate, admission.burst), (Some(Rate { units: 50, per: SECOND }), 200));
     assert_eq!(admission.refusal_delay, (SECOND, 8 * SECOND));
