@@ -60,7 +60,8 @@ enum Command {
     #[command(after_help = "Examples:
   bindery status
   bindery status -a unix:data/admin.sock --watch
-  bindery status -a http://127.0.0.1:2780 --json")]
+  bindery status -a http://127.0.0.1:2780 --json
+  bindery status acme")]
     Status(StatusArgs),
     /// Send messages and wait for their receipts
     #[command(after_help = "Examples:
@@ -108,6 +109,8 @@ struct StatusArgs {
     /// Again every second, until interrupted
     #[arg(long)]
     watch: bool,
+    /// Show only the account or carrier of this name, with its sessions and the last bad things that it did
+    name: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -191,6 +194,16 @@ fn status(args: &StatusArgs) -> u8 {
                 complain(&format!("error: cannot reach the node at {}: {error}", args.address));
                 return UNREACHABLE;
             }
+        };
+        let document = match &args.name {
+            None => document,
+            Some(name) => match show::only(&document, name) {
+                Some(document) => document,
+                None => {
+                    complain(&format!("error: no account or carrier that is listed has the name {name:?}"));
+                    return USAGE;
+                }
+            },
         };
         let shown = if args.json { format!("{document}\n") } else { show::text_of(&document) };
         let before = if clear { "\x1b[2J\x1b[H" } else { "" };
@@ -384,6 +397,7 @@ fn record_to(path: Option<&Path>) -> std::io::Result<Record> {
 }
 
 fn load(args: load::command::Args) -> u8 {
+    raise_descriptor_limit();
     load::command::run(args).unwrap_or_else(|error| unfit(&error))
 }
 
@@ -413,10 +427,12 @@ mod tests {
             "bindery load ramp --from 1000/s --to 100k/s --threshold submit.p99<20ms",
             "bindery load ramp --destination 381-382 --source ACME --step 2%",
             "bindery load merge --json one.json two.json",
+            "bindery load storm --account acme:guess --sources 1000 --rate 10k/s --attempts 300000",
             "bindery send --to 38267123456,38267123457 --hex 0102ff --address smsc.example:2775",
             "bindery check -c bindery.toml --json",
             "bindery status",
             "bindery status -a http://127.0.0.1:2780 --json",
+            "bindery status acme --watch",
         ] {
             Cli::try_parse_from(line.split(' ')).unwrap();
         }
@@ -426,8 +442,9 @@ mod tests {
     #[test]
     fn a_node_that_cannot_be_reached_is_exit_code_4() {
         for address in ["unix:/nonexistent/admin.sock", "http://127.0.0.1:1"] {
-            let args = StatusArgs { address: address.parse().unwrap(), json: false, watch: false };
-            assert_eq!(status(&args), UNREACHABLE, "{address}");
+            let address = address.parse().unwrap();
+            let args = StatusArgs { address, json: false, watch: false, name: None };
+            assert_eq!(status(&args), UNREACHABLE, "{:?}", args.address);
         }
     }
 

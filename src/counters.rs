@@ -98,6 +98,44 @@ reasons! {
 }
 
 reasons! {
+    /// Why a connection was closed as it came, or before it bound.
+    TurnedAway {
+        /// Its address is banned for binds that failed.
+        Banned = "banned",
+        /// Over the rate of its address.
+        BindRate = "bind_rate",
+        /// Over connections_max.
+        Connections = "connections",
+        /// Over connections_per_address.
+        PerAddress = "connections_per_address",
+        /// Over unbound_max, and the one that had not bound for longest.
+        Unbound = "unbound",
+        /// The node drains.
+        Draining = "draining",
+    }
+}
+
+reasons! {
+    /// Why we closed a session that the peer had not ended.
+    Dropped {
+        /// Not bound in time.
+        SessionInit = "session_init",
+        /// No answer to our bind or unbind.
+        Control = "control",
+        /// What was in flight did not end in time when it was to unbind.
+        Drain = "drain",
+        /// enquire_link was met by silence.
+        EnquireLink = "enquire_link",
+        /// A PDU did not become whole in time.
+        PduRead = "pdu_read",
+        /// It did not take its output.
+        Output = "output",
+        /// It answered none of its deliveries.
+        Unanswered = "unanswered",
+    }
+}
+
+reasons! {
     /// What was ignored or dropped because no answer is possible or due.
     Ignored {
         /// A response whose sequence number is not in flight: late, duplicate or never sent.
@@ -285,6 +323,8 @@ pub struct EsmeCounters {
     pub binds_refused: Counter,
     /// Requests taken from it that reached a decision.
     pub submits: Counter,
+    /// Requests that found the window full and waited on their link.
+    pub window_full: Counter,
     /// Those of `submits` that are answered, or whose session has ended: the rest is in flight.
     pub ended: Counter,
     /// Submits answered, by what they were answered with.
@@ -328,6 +368,12 @@ pub struct CarrierCounters {
     pub late: Counter,
     /// Waiting now.
     pub queued: Counter,
+    /// Times that something waited: for a slot of a window.
+    pub held_window: Counter,
+    /// For the pace, at the configured rate.
+    pub held_pace: Counter,
+    /// For the pace that the carrier's throttling has cut.
+    pub held_throttled: Counter,
     /// Receipts, by what became of them.
     pub receipts: Cells<{ Match::ALL.len() }>,
     /// The same by the state they tell, too: at `match * MESSAGE_STATES + state`.
@@ -410,6 +456,24 @@ pub struct ShardCounters {
     pub ignored: Cells<{ Ignored::ALL.len() }>,
     /// Refusals on links that are not bound, by reason.
     pub refusals: Cells<{ Reason::ALL.len() }>,
+    /// Connections that were not let in, by reason.
+    pub turned_away: Cells<{ TurnedAway::ALL.len() }>,
+    /// Sessions that we closed, by reason.
+    pub dropped: Cells<{ Dropped::ALL.len() }>,
+    /// Binds refused before their account was known.
+    pub binds_refused: Counter,
+    /// Links that have not bound now.
+    pub unbound: Counter,
+    /// Wrong binds whose answer is held back now.
+    pub refusals_held: Counter,
+    /// Addresses of which something is known now.
+    pub sources: Counter,
+    /// Bans that hold now.
+    pub bans: Counter,
+    /// Requests under way to other shards now.
+    pub credits_used: Counter,
+    /// Long messages whose parts are kept together now.
+    pub affinity: Counter,
     /// 1 while the node drains.
     pub draining: Counter,
     /// Links open now.
@@ -451,6 +515,8 @@ pub struct LoopCounters {
     pub busy_ns: Counter,
     /// Turns in which something came: from the first read to the last write.
     pub turn_spans: Spans,
+    /// Letters and links that found no room in their lane and wait here now.
+    pub posts_waiting: Counter,
     /// Letters and links sent to each shard, by `ShardId`.
     pub mail: Vec<Counter>,
 }

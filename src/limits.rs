@@ -79,7 +79,7 @@ pub const OUTPUT_BUFFER_KEPT_MAX: usize = 1024 * 1024;
 /// Octets that one read takes from a link: its budget of one turn.
 pub const READ_BUFFER: usize = 64 * 1024;
 /// Connections that one turn accepts from one listener.
-pub const ACCEPTS_PER_TURN: usize = 64;
+pub const ACCEPTS_PER_TURN: usize = 16;
 /// How long a closing link may take to write what was queued.
 pub const CLOSE_FLUSH: Duration = Duration::from_secs(5);
 /// How long a half-closed link waits for the peer's end before it is dropped.
@@ -137,10 +137,15 @@ pub const WAITING_MAX: usize = 10_000;
 pub const WAITING_TIME: Duration = Duration::from_secs(5);
 /// A PDU whose first octet came must be whole by then, or the link is closed.
 pub const PDU_READ: Duration = Duration::from_secs(10);
-/// A link whose output is full and does not move for so long is closed.
+/// Default `output_timeout`: an ESME's link whose output is full and does not move for so long is closed.
 pub const OUTPUT_STALL: Duration = Duration::from_secs(30);
-/// A refused bind is answered after this, so that guessing is slow.
-pub const BIND_REFUSAL_DELAY: Duration = Duration::from_secs(1);
+/// Wrong binds of a shard whose answer is held back, so that guessing is slow; over it the first is answered at once.
+pub const REFUSALS_HELD_MAX: usize = 1024;
+/// Addresses of which a shard knows how often they connect, and those of which it knows how often they failed to bind;
+/// as many accounts. Over it those not heard of for longest are forgotten, bans too.
+pub const SOURCES_MAX: usize = 65_536;
+/// Octets of a malformed PDU that are kept for the operator.
+pub const BAD_PDU_SHOWN: usize = 48;
 /// Connect to bind response, and a link of ours that has not bound.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Tail buffers that a shard keeps for reuse.

@@ -76,7 +76,8 @@ impl World {
         let carriers = vec![Carrier::start(1_000_000), Carrier::start(7_000_000)];
         let mut text = format!(
             "[node]\nname = \"many\"\nshards = {shards}\nio = \"{}\"\n\
-             [[listener]]\naddress = \"127.0.0.1:0\"\n[[listener]]\naddress = \"127.0.0.1:0\"\n\
+             [[listener]]\naddress = \"127.0.0.1:0\"\nbind_rate = \"10000/s\"\n\
+             [[listener]]\naddress = \"127.0.0.1:0\"\nbind_rate = \"10000/s\"\n\
              [http]\naddress = \"127.0.0.1:0\"\n[defaults.esme]\npool = \"main\"\nsessions_max = 64\n\
              [defaults.carrier]\nsystem_id = \"bindery\"\npassword = \"p\"\nsessions = 2\nhome = 1\n\
              [pool.main]\nmembers = [{{ carrier = \"c0\" }}, {{ carrier = \"c1\" }}]\n",

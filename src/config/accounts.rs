@@ -16,6 +16,8 @@ use crate::smpp::status::CommandStatus;
 use crate::time::Duration;
 use std::collections::HashMap;
 
+/// Largest `unanswered_max`.
+const UNANSWERED_MAX: u32 = 1_000_000;
 const ALLOW_FROM_MAX: usize = 10_000;
 /// Largest `attempts_max`.
 const ATTEMPTS_MAX: u32 = 10;
@@ -101,6 +103,7 @@ fn read_one(
             Duration::from_secs(300),
         ),
         response_timeout: table.duration(notes, "response_timeout", timer(), Duration::from_secs(30)),
+        unanswered_max: table.count(notes, "unanswered_max", 1..=UNANSWERED_MAX, 100),
         receipts: table.choice(notes, "receipts", &targets, &[]).unwrap_or(ReceiptsTo::Any),
         system_id_reply: table
             .ascii(notes, "system_id_reply", SYSTEM_ID_MAX)
@@ -140,7 +143,12 @@ fn read_passwords(
 }
 
 fn read_allow_from(table: &Table<'_>, notes: &mut Notes) -> Vec<AddressBlock> {
-    let Some(item) = table.get("allow_from") else {
+    read_blocks(table, "allow_from", notes)
+}
+
+/// A list of addresses and blocks; empty when there is none.
+pub(super) fn read_blocks(table: &Table<'_>, key: &str, notes: &mut Notes) -> Vec<AddressBlock> {
+    let Some(item) = table.get(key) else {
         return Vec::new();
     };
     let allowed = "addresses and blocks, such as \"10.1.0.0/16\"";

@@ -28,12 +28,21 @@ pub(super) const LISTENER: Keys = Keys {
         "address",
         "connections_max",
         "connections_per_address",
+        "unbound_max",
+        "bind_rate",
         "session_init_timeout",
+        "refusal_delay",
+        "ban",
+        "output_timeout",
         "pdu_max",
         "proxy_protocol",
     ],
     later: &["tls"],
 };
+
+pub(super) const REFUSAL_DELAY: Keys = Keys { now: &["min", "max"], later: &[] };
+
+pub(super) const BAN: Keys = Keys { now: &["failures", "over", "for", "never"], later: &[] };
 
 pub(super) const ESME: Keys = Keys {
     now: &[
@@ -54,6 +63,7 @@ pub(super) const ESME: Keys = Keys {
         "enquire_link_interval",
         "inactivity_timeout",
         "response_timeout",
+        "unanswered_max",
         "receipts",
         "system_id_reply",
     ],

@@ -101,6 +101,12 @@ pub struct Listener {
     pub connections_per_address: u32,
     /// A link that has not bound by then is closed.
     pub session_init_timeout: Duration,
+    /// Links at once that have not bound.
+    pub unbound_max: u32,
+    /// Rates, bans and delays of those who connect.
+    pub admission: esme::admission::Settings,
+    /// A link whose output is full and does not move for so long is closed.
+    pub output_timeout: Duration,
     /// Largest command_length, octets.
     pub pdu_max: u32,
 }

@@ -1,12 +1,17 @@
 //! `[node]` and `[[listener]]`. Owns: their defaults and ranges. Takes: the tables. Gives: the values.
 //! Never: opens a port.
 
+use super::accounts::read_blocks;
 use super::document::Document;
 use super::keys;
 use super::report::{Notes, Place};
 use super::table::Table;
 use super::{Io, Listener, Node, Shards, TIMER_MAX, TIMER_MIN, units};
-use crate::limits::{CONNECTIONS_MAX, LISTENERS_MAX, PDU_MAX, PDU_MAX_DEFAULT, PDU_MAX_MIN, SHARDS_MAX};
+use crate::esme::admission;
+use crate::limits::{
+    CONNECTIONS_MAX, LISTENERS_MAX, OUTPUT_STALL, PDU_MAX, PDU_MAX_DEFAULT, PDU_MAX_MIN, SHARDS_MAX,
+};
+use crate::throttle::Rate;
 use crate::time::Duration;
 use core::net::SocketAddr;
 
@@ -14,6 +19,13 @@ use core::net::SocketAddr;
 const SPIN_MAX: Duration = Duration::from_millis(10);
 /// CPUs that a set of them can name (sched_setaffinity(2)).
 const CPUS_MAX: u32 = 1024;
+/// Default `bind_rate`.
+const BIND_RATE: Rate = Rate { units: 50, per: Duration::from_secs(1) };
+/// Longest wait before a wrong bind is answered; its link is held for so long.
+const REFUSAL_DELAY_MAX: Duration = Duration::from_secs(60);
+/// Longest ban, and longest span over which failures are counted.
+const BAN_MAX: Duration = Duration::from_secs(7 * 86_400);
+const BAN_FAILURES_MAX: u32 = 1_000_000;
 const DRAIN_MAX: Duration = Duration::from_secs(86_400);
 
 /// Reads `[node]`; without one every default holds.
@@ -125,9 +137,57 @@ fn read_listener(
     let connections_per_address = table.count(notes, "connections_per_address", 1..=max, 200);
     let timer = TIMER_MIN..=TIMER_MAX;
     let session_init_timeout = table.duration(notes, "session_init_timeout", timer, Duration::from_secs(10));
+    let unbound_max = table.count(notes, "unbound_max", 1..=max, 10_000);
+    let output_timeout = table.duration(notes, "output_timeout", TIMER_MIN..=TIMER_MAX, OUTPUT_STALL);
     let pdu_max = read_pdu_max(table, notes);
+    let admission = admission::Settings {
+        bind_rate: table.rate(notes, "bind_rate").or(Some(BIND_RATE)),
+        burst: connections_per_address,
+        refusal_delay: read_refusal_delay(table, notes),
+        ban: read_ban(table, notes),
+    };
     let address = read_address(table, taken, notes)?;
-    Some(Listener { address, connections_max, connections_per_address, session_init_timeout, pdu_max })
+    Some(Listener {
+        address,
+        connections_max,
+        connections_per_address,
+        session_init_timeout,
+        unbound_max,
+        admission,
+        output_timeout,
+        pdu_max,
+    })
+}
+
+fn read_refusal_delay(table: &Table<'_>, notes: &mut Notes) -> (Duration, Duration) {
+    let timer = Duration::ZERO..=REFUSAL_DELAY_MAX;
+    let (mut min, mut max) = (Duration::from_secs(1), Duration::from_secs(8));
+    let Some(item) = table.get("refusal_delay") else { return (min, max) };
+    let Some(inner) = item.table(notes, "{ min = \"1s\", max = \"8s\" }") else { return (min, max) };
+    inner.check_keys(notes, &keys::REFUSAL_DELAY);
+    min = inner.duration(notes, "min", timer.clone(), min);
+    max = inner.duration(notes, "max", timer, max);
+    if min > max {
+        notes.error(item.place, item.path(), "min is longer than max");
+    }
+    (min, max)
+}
+
+fn read_ban(table: &Table<'_>, notes: &mut Notes) -> admission::Ban {
+    let (over, for_time) = (Duration::from_secs(60), Duration::from_secs(600));
+    let default = admission::Ban { failures: 20, over, for_time, never: Vec::new() };
+    let Some(item) = table.get("ban") else { return default };
+    let Some(inner) = item.table(notes, "{ failures = 20, over = \"1m\", for = \"10m\" }") else {
+        return default;
+    };
+    inner.check_keys(notes, &keys::BAN);
+    let timer = || TIMER_MIN..=BAN_MAX;
+    admission::Ban {
+        failures: inner.count(notes, "failures", 0..=BAN_FAILURES_MAX, default.failures),
+        over: inner.duration(notes, "over", timer(), over),
+        for_time: inner.duration(notes, "for", timer(), for_time),
+        never: read_blocks(&inner, "never", notes),
+    }
 }
 
 fn read_address(

@@ -3,6 +3,7 @@
 //! Owns: an account's sessions, its quanta, the deliveries that wait for it. Takes: binds, links that come and go.
 //! Gives: whether a bind is allowed, which session receives next. Never: the sessions themselves, sockets.
 
+pub mod admission;
 pub mod settings;
 pub use settings::{Settings, Shared};
 
@@ -136,6 +137,7 @@ pub(crate) mod tests {
             enquire_link_interval: Duration::from_secs(30),
             inactivity_timeout: Duration::from_secs(300),
             response_timeout: Duration::from_secs(30),
+            unanswered_max: 100,
             receipts: ReceiptsTo::Any,
             system_id_reply: b"SMSC".to_vec(),
         }

@@ -97,6 +97,8 @@ pub struct Settings {
     pub inactivity_timeout: Duration,
     /// A request of ours is unanswered after this.
     pub response_timeout: Duration,
+    /// A session that has answered none of so many deliveries in a row is closed.
+    pub unanswered_max: u32,
     /// Where receipts go.
     pub receipts: ReceiptsTo,
     /// system_id in the bind response.

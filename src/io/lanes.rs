@@ -166,6 +166,8 @@ impl Lanes {
                 door.wake();
             }
         }
+        let waiting: usize = self.sending.iter().flatten().map(|lane| lane.waiting.len()).sum();
+        self.cells.posts_waiting.set(waiting as u64);
     }
 
     /// Takes posts from every lane, each lane's in order and at most its budget of a turn.

@@ -219,7 +219,15 @@ mod tests {
     use crate::shard::status::{AccountStatus, SessionStatus};
 
     fn account(name: String, sessions: u64) -> AccountStatus {
-        AccountStatus { name, sessions, receivers: 0, in_flight: 0, waiting: 0, waiting_oldest_ms: None }
+        AccountStatus {
+            name,
+            sessions,
+            receivers: 0,
+            in_flight: 0,
+            waiting: 0,
+            waiting_oldest_ms: None,
+            bad: Vec::new(),
+        }
     }
 
     fn session(side: &'static str) -> SessionStatus {

@@ -482,6 +482,7 @@ impl<C: Core, M: Mover> Turns<C, M> {
             Action::Connect(connect) => self.connect(connect),
             Action::Close(id, CloseHow::Now) => self.drop_link(id, "closed"),
             Action::Close(id, CloseHow::AfterFlush) => self.close_after_flush(id),
+            Action::Close(id, CloseHow::Reset) => self.reset(id),
             Action::Pause(id) => {
                 if let Some(link) = self.links.live(id)
                     && !link.paused
@@ -503,6 +504,14 @@ impl<C: Core, M: Mover> Turns<C, M> {
             Action::Answer { ticket, answer } => self.options.stop.answer(ticket, answer),
             Action::Exit => self.exit = true,
         }
+    }
+
+    fn reset(&mut self, id: LinkId) {
+        if let Some(link) = self.links.live(id) {
+            // A socket that refuses this is closed in order; the peer that comes too often costs a little more.
+            let _ = rustix::net::sockopt::set_socket_linger(&link.socket, Some(Duration::ZERO));
+        }
+        self.drop_link(id, "reset");
     }
 
     fn close_after_flush(&mut self, id: LinkId) {

@@ -4,6 +4,7 @@
 
 use super::State;
 use super::window::Owner;
+use crate::counters::Dropped;
 use crate::limits::{ENQUIRE_TURNS, ENQUIRES_UNANSWERED, SESSION_DRAIN};
 use crate::smpp::command::CommandId;
 use crate::time::{Duration, Instant};
@@ -29,13 +30,13 @@ pub enum Ticked {
     /// A request of this owner, with this sequence number, was not answered in time; its slot is free.
     Expired(Owner, u32),
     /// Close the link.
-    Close(&'static str),
+    Close(Dropped),
 }
 
 pub(super) enum Due {
     Enquire,
     Inactive,
-    Close(&'static str),
+    Close(Dropped),
 }
 
 /// A bind, unbind or enquire_link of ours that waits for its answer; these take no window slot.
@@ -219,19 +220,19 @@ impl Timers {
     pub(super) fn tick(&mut self, now: Instant, state: State) -> Option<Due> {
         let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
         if due(self.control_at()) {
-            return Some(Due::Close("no answer to bind or unbind"));
+            return Some(Due::Close(Dropped::Control));
         }
         if matches!(state, State::Open | State::Outbound) {
             let late = due(Some(self.born.after(self.settings.session_init)));
-            return late.then_some(Due::Close("not bound in time"));
+            return late.then_some(Due::Close(Dropped::SessionInit));
         }
         if due(self.drain_by) {
-            return Some(Due::Close("drain deadline"));
+            return Some(Due::Close(Dropped::Drain));
         }
         if due(self.dead_at()) {
             self.enquires_unanswered += 1;
             if self.enquires_unanswered >= ENQUIRES_UNANSWERED {
-                return Some(Due::Close("enquire_link unanswered"));
+                return Some(Due::Close(Dropped::EnquireLink));
             }
             return Some(Due::Enquire);
         }

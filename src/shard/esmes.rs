@@ -2,21 +2,24 @@
 //! bound sessions to their accounts. Never: tells a peer which of its credentials is wrong.
 
 use super::Shard;
-use super::links::{BindRefused, Flow, LinkSlot, Side};
+use super::links::{BindRefused, Flow, LinkSlot, Side, live, live_mut};
 use super::mail::{Mail, Parcel};
 use super::port::{CloseHow, Level, Outbox, host_of};
 use super::timers::Timer;
-use crate::counters::Reason;
+use crate::config::Listener;
+use crate::counters::{Reason, TurnedAway};
 use crate::esme::BindRefusal;
+use crate::esme::admission::Source;
 use crate::ids::{EsmeId, LinkId, ListenerId};
-use crate::limits::BIND_REFUSAL_DELAY;
+use crate::limits::REFUSALS_HELD_MAX;
 use crate::session::{BindKind, Role, Session, TimerSettings};
 use crate::smpp::bind::{Bind, BindResp};
 use crate::smpp::frame::{Pdu, write_header_only};
 use crate::smpp::status::CommandStatus;
 use crate::smpp::tlv::{Tag, Tlvs, write_tlv};
-use crate::time::{Duration, Now};
-use core::net::SocketAddr;
+use crate::time::{Duration, Instant, Now};
+use core::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 /// The highest version that we speak.
 const OUR_VERSION: u8 = 0x50;
@@ -30,27 +33,176 @@ impl Shard {
         peer: SocketAddr,
         out: &mut Outbox,
     ) {
-        let Some(settings) = self.config.listeners.get(listener.index()) else {
+        let config = Arc::clone(&self.config);
+        let Some(settings) = config.listeners.get(listener.index()) else {
             return out.close(id, CloseHow::Now);
         };
-        let on_listener = self.per_listener.get(listener.index()).copied().unwrap_or(0);
-        let of_peer = self.per_address.get(&(listener.0, host_of(peer))).copied().unwrap_or(0);
-        let full = on_listener >= settings.connections_max || of_peer >= settings.connections_per_address;
-        if full || self.draining {
-            self.log(now, out, Level::Warn, "connection_refused", |_| vec![("peer", peer.to_string())]);
-            return out.close(id, CloseHow::Now);
+        if let Err(reason) = self.admit(now, listener, peer, settings) {
+            return self.turn_away(now, id, peer, reason, out);
         }
-        let timers = before_bind(settings.session_init_timeout);
-        let pdu_max = settings.pdu_max;
         if let Some(count) = self.per_listener.get_mut(listener.index()) {
             *count += 1;
         }
-        *self.per_address.entry((listener.0, host_of(peer))).or_insert(0) += 1;
-        let session = Session::new(Role::Smsc, now.mono, 1, timers);
-        let mut slot = LinkSlot::new(id, Side::Unbound(listener), session, pdu_max);
+        *self.per_address.entry((listener, Source::of(peer.ip()))).or_insert(0) += 1;
+        let session = Session::new(Role::Smsc, now.mono, 1, before_bind(settings.session_init_timeout));
+        let mut slot = LinkSlot::new(id, Side::Unbound(listener), session, settings.pdu_max);
         slot.peer = Some((listener, peer));
+        slot.output_timeout = settings.output_timeout;
         self.add_link(slot);
         self.arm(id);
+        self.wait_for_bind(now, id, listener, settings.unbound_max, out);
+    }
+
+    /// Whether a peer is let in.
+    fn admit(
+        &mut self,
+        now: Now,
+        listener: ListenerId,
+        peer: SocketAddr,
+        settings: &Listener,
+    ) -> Result<(), TurnedAway> {
+        if self.draining {
+            return Err(TurnedAway::Draining);
+        }
+        self.admission.connect(now.mono, listener, peer.ip(), &settings.admission)?;
+        self.counters.sources.set(self.admission.sources() as u64);
+        let on_listener = self.per_listener.get(listener.index()).copied().unwrap_or(0);
+        if on_listener >= settings.connections_max {
+            return Err(TurnedAway::Connections);
+        }
+        let of_peer = self.per_address.get(&(listener, Source::of(peer.ip()))).copied().unwrap_or(0);
+        if of_peer >= settings.connections_per_address {
+            return Err(TurnedAway::PerAddress);
+        }
+        Ok(())
+    }
+
+    fn turn_away(&mut self, now: Now, id: LinkId, peer: SocketAddr, reason: TurnedAway, out: &mut Outbox) {
+        self.counters.turned_away.at(reason as usize).bump();
+        self.log_by(now, out, Level::Warn, ("connection_refused", reason.name()), |_| {
+            vec![("peer", peer.to_string()), ("reason", reason.name().to_owned())]
+        });
+        out.close(id, CloseHow::Reset);
+    }
+
+    /// A link that has not bound stands in line; when the line is full the first in it is closed.
+    fn wait_for_bind(
+        &mut self,
+        now: Now,
+        id: LinkId,
+        listener: ListenerId,
+        unbound_max: u32,
+        out: &mut Outbox,
+    ) {
+        let Self { links, unbound, .. } = self;
+        let Some(line) = unbound.get_mut(listener.index()) else { return };
+        line.count += 1;
+        line.waiting.push_back(id);
+        if let Some(slot) = live_mut(links, id) {
+            slot.in_line = true;
+        }
+        let in_line = |id: &LinkId| live(links, *id).is_some_and(|slot| slot.in_line);
+        // Those that have bound meanwhile leave no more behind than twice what may wait.
+        if line.waiting.len() > 2 * unbound_max as usize + 64 {
+            line.waiting.retain(in_line);
+        }
+        let first = (line.count > unbound_max)
+            .then(|| core::iter::from_fn(|| line.waiting.pop_front()).find(in_line))
+            .flatten();
+        if let Some(first) = first {
+            let peer = self.link(first).and_then(|slot| slot.peer);
+            self.leave_line(first);
+            if let Some(slot) = self.link_mut(first) {
+                slot.closing = true;
+            }
+            if let Some((_, peer)) = peer {
+                self.turn_away(now, first, peer, TurnedAway::Unbound, out);
+            }
+        }
+        self.count_unbound();
+    }
+
+    /// A link has bound, or will not.
+    pub(super) fn leave_line(&mut self, id: LinkId) {
+        let Some(slot) = self.link_mut(id).filter(|slot| slot.in_line) else { return };
+        slot.in_line = false;
+        let listener = slot.peer.map(|(listener, _)| listener);
+        self.left_line(listener);
+    }
+
+    /// One fewer has not bound to this listener.
+    pub(super) fn left_line(&mut self, listener: Option<ListenerId>) {
+        if let Some(line) = listener.and_then(|listener| self.unbound.get_mut(listener.index())) {
+            line.count = line.count.saturating_sub(1);
+        }
+        self.count_unbound();
+    }
+
+    fn count_unbound(&self) {
+        self.counters.unbound.set(self.unbound.iter().map(|line| u64::from(line.count)).sum());
+    }
+
+    /// A bind was wrong: its answer is the later the more of them there were, and its address may be banned for it. The
+    /// shard of the listener hears of it, since it lets addresses in.
+    pub(super) fn on_bind_failed(
+        &mut self,
+        now: Now,
+        id: LinkId,
+        esme: Option<EsmeId>,
+        out: &mut Outbox,
+    ) -> Duration {
+        let config = Arc::clone(&self.config);
+        let Some((listener, peer)) = self.link(id).and_then(|slot| slot.peer) else { return Duration::ZERO };
+        let Some(settings) = config.listeners.get(listener.index()) else { return Duration::ZERO };
+        let failed = self.admission.failed(now.mono, peer.ip(), esme, &settings.admission);
+        let home = self.position.homes.of_listener(listener);
+        match failed.banned_until {
+            Some(until) => self.tell_banned(now, peer.ip(), until, out),
+            None if home != self.position.shard => {
+                out.mail(home, Mail::BindFailed { listener, peer: peer.ip() });
+            }
+            None => {}
+        }
+        failed.delay
+    }
+
+    /// Another shard has refused a bind that came in here.
+    pub(super) fn on_bind_failed_elsewhere(
+        &mut self,
+        now: Now,
+        listener: ListenerId,
+        peer: IpAddr,
+        out: &mut Outbox,
+    ) {
+        let config = Arc::clone(&self.config);
+        let Some(settings) = config.listeners.get(listener.index()) else { return };
+        if let Some(until) = self.admission.failed_elsewhere(now.mono, peer, &settings.admission) {
+            self.tell_banned(now, peer, until, out);
+        }
+    }
+
+    /// An address is banned from now on, by every shard.
+    fn tell_banned(&mut self, now: Now, peer: IpAddr, until: Instant, out: &mut Outbox) {
+        self.others().for_each(|other| out.mail(other, Mail::Banned { peer, until }));
+        self.log(now, out, Level::Warn, "address_banned", |_| {
+            let seconds = until.since(now.mono).as_secs();
+            vec![("peer", peer.to_string()), ("seconds", seconds.to_string())]
+        });
+        self.count_bans(now);
+    }
+
+    pub(super) fn on_banned(&mut self, now: Now, peer: IpAddr, until: Instant) {
+        self.admission.ban(now.mono, peer, until);
+        self.count_bans(now);
+    }
+
+    pub(super) fn count_bans(&mut self, now: Now) {
+        let (bans, ends) = self.admission.bans(now.mono);
+        self.counters.bans.set(bans as u64);
+        self.counters.sources.set(self.admission.sources() as u64);
+        if let Some(ends) = ends {
+            self.tick_later(ends, Timer::Bans);
+        }
     }
 
     /// A link of an ESME is closed: who counts those of its listener is told.
@@ -68,6 +220,7 @@ impl Shard {
         let session = Session::new(Role::Smsc, parcel.accepted, 1, timers);
         let mut slot = LinkSlot::new(id, Side::Unbound(parcel.listener), session, settings.pdu_max);
         slot.peer = Some((parcel.listener, parcel.peer));
+        slot.output_timeout = settings.output_timeout;
         self.add_link(slot);
         self.arm(id);
         self.on_bytes(now, id, &parcel.unread, out);
@@ -77,7 +230,7 @@ impl Shard {
         if let Some(count) = self.per_listener.get_mut(listener.index()) {
             *count = count.saturating_sub(1);
         }
-        let key = (listener.0, host_of(peer));
+        let key = (listener, Source::of(peer.ip()));
         if let Some(count) = self.per_address.get_mut(&key) {
             *count -= 1;
             if *count == 0 {
@@ -98,12 +251,15 @@ impl Shard {
             Ok(bind) => bind,
             Err(error) => {
                 self.counters.refusals.at(Reason::Malformed as usize).bump();
+                self.note_malformed(now.mono, id, pdu.bytes(), error);
                 write_header_only(
                     out.to(id),
                     pdu.command_id().response(),
                     error.status,
                     pdu.sequence_number(),
                 );
+                self.on_bind_failed(now, id, None, out);
+                self.leave_line(id);
                 self.end(id, out);
                 return Flow::Stop;
             }
@@ -121,9 +277,18 @@ impl Shard {
             }
             Err((esme, reason, status)) => {
                 self.on_bind_refused(now, id, esme, reason, out);
+                self.leave_line(id);
                 let refused =
                     BindRefused { command: pdu.command_id(), sequence: pdu.sequence_number(), status };
-                self.refuse_bind(now, id, refused, reason, out);
+                if let Some(slot) = self.link_mut(id) {
+                    slot.bind_refused = Some(refused);
+                }
+                if reason == Reason::Credentials {
+                    let delay = self.on_bind_failed(now, id, esme, out);
+                    self.hold_refusal(now, id, delay, out);
+                } else {
+                    self.refuse_bind_now(now, id, out);
+                }
                 Flow::Stop
             }
         }
@@ -157,10 +322,12 @@ impl Shard {
         out: &mut Outbox,
     ) {
         self.counters.refusals.at(reason as usize).bump();
-        if let Some(cells) = esme.and_then(|esme| self.counters.esmes.get(esme.index())) {
-            cells.binds_refused.bump();
+        match esme.and_then(|esme| self.counters.esmes.get(esme.index())) {
+            Some(cells) => cells.binds_refused.bump(),
+            None => self.counters.binds_refused.bump(),
         }
-        self.log(now, out, Level::Warn, "bind_refused", |shard| {
+        self.note_bind(now.mono, id, esme, reason);
+        self.log_by(now, out, Level::Warn, ("bind_refused", reason.name()), |shard| {
             let mut fields = shard.peer_fields(id);
             fields.extend(esme.and_then(|esme| shard.account_name(esme)).map(|name| ("esme", name)));
             fields.push(("reason", reason.name().to_owned()));
@@ -169,21 +336,34 @@ impl Shard {
     }
 
     /// Guesses are answered slowly; who is only over a limit hears it at once. The link is closed after the answer.
-    fn refuse_bind(&mut self, now: Now, id: LinkId, refused: BindRefused, reason: Reason, out: &mut Outbox) {
+    fn hold_refusal(&mut self, now: Now, id: LinkId, delay: Duration, out: &mut Outbox) {
         let Some(slot) = self.link_mut(id) else { return };
-        slot.bind_refused = Some(refused);
-        if reason == Reason::Credentials {
-            slot.closing = true;
-            self.tick_later(now.mono.after(BIND_REFUSAL_DELAY), Timer::RefuseBind(id));
-        } else {
-            self.refuse_bind_now(now, id, out);
+        slot.closing = true;
+        self.tick_later(now.mono.after(delay), Timer::RefuseBind(id));
+        self.refusals_held.push_back(id);
+        while self.counters.refusals_held.get() as usize >= REFUSALS_HELD_MAX {
+            let Some(first) = self.refusals_held.pop_front() else { break };
+            self.refuse_bind_now(now, first, out);
         }
+        self.counters.refusals_held.add(1);
+        let Self { links, refusals_held, .. } = self;
+        if refusals_held.len() > 2 * REFUSALS_HELD_MAX {
+            refusals_held.retain(|id| live(links, *id).is_some_and(|slot| slot.bind_refused.is_some()));
+        }
+    }
+
+    /// One wrong bind is answered, or its link is gone.
+    pub(super) fn count_held_off(&self) {
+        let held = self.counters.refusals_held.get();
+        self.counters.refusals_held.set(held.saturating_sub(1));
     }
 
     pub(super) fn refuse_bind_now(&mut self, _now: Now, id: LinkId, out: &mut Outbox) {
         let Some(slot) = self.link_mut(id) else { return };
         let Some(refused) = slot.bind_refused.take() else { return };
-        slot.closing = true;
+        if core::mem::replace(&mut slot.closing, true) {
+            self.count_held_off();
+        }
         write_header_only(out.to(id), refused.command.response(), refused.status, refused.sequence);
         out.close(id, CloseHow::AfterFlush);
     }
@@ -219,6 +399,7 @@ impl Shard {
             cells.binds.bump();
         }
         self.count_bound(esme);
+        self.leave_line(id);
         if let Some(slot) = self.link_mut(id) {
             slot.side = Side::Esme(esme);
             slot.session.accept_bind(now.mono, kind, version, window_max, timers);

@@ -10,15 +10,17 @@ use super::Shard;
 use super::mail::Parcel;
 use super::port::{Action, CloseHow, Level, Outbox};
 use super::timers::Timer;
-use crate::counters::{Ignored, Reason};
+use crate::counters::{Dropped, Ignored, Reason};
 use crate::ids::{CarrierId, EsmeId, LinkId, ListenerId, ShardId};
-use crate::limits::{OUTPUT_HARD, OUTPUT_STALL, PDU_READ, TAILS_KEPT};
+use crate::limits::{HEADER_LEN, OUTPUT_HARD, OUTPUT_STALL, PDU_READ, TAILS_KEPT};
 use crate::session::{Heard, Session, Ticked};
 use crate::smpp::command::CommandId;
+use crate::smpp::cursor::PduError;
 use crate::smpp::frame::{Frame, Pdu, write_header_only};
 use crate::smpp::status::CommandStatus;
-use crate::time::{Instant, Now};
+use crate::time::{Duration, Instant, Now};
 use core::net::SocketAddr;
+use std::collections::VecDeque;
 
 /// Who is at the other end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +40,14 @@ pub(super) struct BindRefused {
     pub(super) status: CommandStatus,
 }
 
+/// Links of a listener that have not bound.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Line {
+    pub(super) count: u32,
+    /// In order, and some that have bound or gone.
+    pub(super) waiting: VecDeque<LinkId>,
+}
+
 #[derive(Debug)]
 pub(super) struct LinkSlot {
     pub(super) id: LinkId,
@@ -54,8 +64,13 @@ pub(super) struct LinkSlot {
     /// The earliest tick that is asked for.
     pub(super) armed: Instant,
     pub(super) paused: bool,
-    /// Since when its output is full.
+    /// Since when its output is full, and how long it may be.
     full_since: Option<Instant>,
+    pub(super) output_timeout: Duration,
+    /// It counts among those that have not bound.
+    pub(super) in_line: bool,
+    /// Deliveries in a row that were not answered in time.
+    pub(super) unanswered: u32,
     /// Nothing more is taken from it; it is being closed.
     pub(super) closing: bool,
     pub(super) bind_refused: Option<BindRefused>,
@@ -77,6 +92,9 @@ impl LinkSlot {
             armed: Instant::from_nanos(u64::MAX),
             paused: false,
             full_since: None,
+            output_timeout: OUTPUT_STALL,
+            in_line: false,
+            unanswered: 0,
             closing: false,
             bind_refused: None,
             parked: 0,
@@ -85,7 +103,7 @@ impl LinkSlot {
 
     pub(super) fn deadline(&self) -> Option<Instant> {
         let partial = self.partial_since.map(|since| since.after(PDU_READ));
-        let full = self.full_since.map(|since| since.after(OUTPUT_STALL));
+        let full = self.full_since.map(|since| since.after(self.output_timeout));
         [self.session.deadline(), partial, full].into_iter().flatten().min()
     }
 }
@@ -239,7 +257,7 @@ impl Shard {
             match Frame::next(rest, slot.pdu_max as usize) {
                 Frame::Partial(_) => return bytes.len() - rest.len(),
                 Frame::Lost(length) => {
-                    self.on_framing_lost(now, id, length, out);
+                    self.on_framing_lost(now, id, (length, rest), out);
                     return bytes.len();
                 }
                 Frame::Whole(pdu, behind) => match self.on_pdu(now, id, &pdu, out) {
@@ -258,8 +276,11 @@ impl Shard {
         }
     }
 
-    fn on_framing_lost(&mut self, now: Now, id: LinkId, length: u32, out: &mut Outbox) {
+    fn on_framing_lost(&mut self, now: Now, id: LinkId, (length, rest): (u32, &[u8]), out: &mut Outbox) {
         self.counters.framing_lost.bump();
+        let header = rest.get(..HEADER_LEN).unwrap_or(rest);
+        let status = CommandStatus::INVALID_COMMAND_LENGTH;
+        self.note_malformed(now.mono, id, header, PduError { status, offset: 0, reason: "command_length" });
         // No later octet can be trusted, the sequence number of this header neither.
         write_header_only(out.to(id), CommandId::GENERIC_NACK, CommandStatus::INVALID_COMMAND_LENGTH, 0);
         self.log(now, out, Level::Warn, "framing_lost", |shard| {
@@ -267,6 +288,9 @@ impl Shard {
             fields.push(("command_length", format!("0x{length:08X}")));
             fields
         });
+        if self.link(id).is_some_and(|slot| matches!(slot.side, Side::Unbound(_))) {
+            self.on_bind_failed(now, id, None, out);
+        }
         self.end(id, out);
     }
 
@@ -337,7 +361,7 @@ impl Shard {
             match self.link(id).map(|slot| slot.side) {
                 // A carrier's link is never paused; one that takes no answers at all is lost.
                 Some(Side::Carrier(..)) if out.backlog(id) > OUTPUT_HARD => {
-                    self.drop_link(now, id, "output not taken", out);
+                    self.drop_link(now, id, Dropped::Output, out);
                     return Flow::Stop;
                 }
                 Some(Side::Carrier(..)) => {}
@@ -376,7 +400,12 @@ impl Shard {
             Heard::Response(owner) => {
                 match side {
                     Side::Carrier(carrier, ..) => self.on_message_answered(now, id, carrier, owner, pdu, out),
-                    Side::Esme(esme) => self.on_delivery_answered(now, id, esme, owner, pdu, out),
+                    Side::Esme(esme) => {
+                        if let Some(slot) = self.link_mut(id) {
+                            slot.unanswered = 0;
+                        }
+                        self.on_delivery_answered(now, id, esme, owner, pdu, out);
+                    }
                     Side::Unbound(_) => self.ignored(Ignored::ResponseUnknown),
                 }
                 if ending {
@@ -440,10 +469,10 @@ impl Shard {
         let due =
             |since: Option<Instant>, span| since.is_some_and(|since: Instant| since.after(span) <= now.mono);
         if due(slot.partial_since, PDU_READ) {
-            return self.drop_link(now, id, "a PDU did not become whole", out);
+            return self.drop_link(now, id, Dropped::PduRead, out);
         }
-        if due(slot.full_since, OUTPUT_STALL) {
-            return self.drop_link(now, id, "output not taken", out);
+        if due(slot.full_since, slot.output_timeout) {
+            return self.drop_link(now, id, Dropped::Output, out);
         }
         loop {
             let Self { links, windows, .. } = self;
@@ -459,9 +488,15 @@ impl Shard {
                         self.keep_late(id, sequence, owner);
                         self.on_message_unknown(now, carrier, owner, out);
                     }
-                    Side::Esme(_) | Side::Unbound(_) => self.retry_delivery(now, owner, out),
+                    Side::Esme(_) | Side::Unbound(_) => {
+                        slot.unanswered += 1;
+                        self.retry_delivery(now, owner, out);
+                    }
                 },
             }
+        }
+        if self.answers_nothing(id) {
+            return self.drop_link(now, id, Dropped::Unanswered, out);
         }
         self.progress(now, id, out);
         match self.link(id).map(|slot| slot.side) {
@@ -472,12 +507,22 @@ impl Shard {
         self.arm(id);
     }
 
-    fn drop_link(&mut self, now: Now, id: LinkId, reason: &'static str, out: &mut Outbox) {
-        self.log(now, out, Level::Warn, "session_dropped", |shard| {
+    /// An ESME that enquires and never answers a delivery keeps receipts from its other sessions.
+    fn answers_nothing(&self, id: LinkId) -> bool {
+        let Some(slot) = self.link(id) else { return false };
+        let Side::Esme(esme) = slot.side else { return false };
+        let account = self.accounts.get(esme.index());
+        account.is_some_and(|account| slot.unanswered >= account.settings.unanswered_max)
+    }
+
+    fn drop_link(&mut self, now: Now, id: LinkId, reason: Dropped, out: &mut Outbox) {
+        self.counters.dropped.at(reason as usize).bump();
+        self.log_by(now, out, Level::Warn, ("session_dropped", reason.name()), |shard| {
             let mut fields = shard.peer_fields(id);
-            fields.push(("reason", reason.to_owned()));
+            fields.push(("reason", reason.name().to_owned()));
             fields
         });
+        self.leave_line(id);
         if let Some(slot) = self.link_mut(id) {
             slot.closing = true;
             slot.session.closed();
@@ -491,6 +536,9 @@ impl Shard {
         let Some(mut slot) = place.and_then(|place| place.take_if(|slot| slot.id == id)) else { return };
         self.links_open -= 1;
         let unread = core::mem::take(&mut slot.tail);
+        if slot.in_line {
+            self.left_line(slot.peer.map(|(listener, _)| listener));
+        }
         if let Some((listener, peer)) = slot.peer {
             let parcel = Parcel { listener, peer, accepted: slot.session.born(), unread };
             out.act(Action::HandOver { link: id, to, parcel });
@@ -505,6 +553,12 @@ impl Shard {
         slot.session.closed();
         let tail = core::mem::take(&mut slot.tail);
         self.spare_tail(tail);
+        if slot.in_line {
+            self.left_line(slot.peer.map(|(listener, _)| listener));
+        }
+        if slot.bind_refused.is_some() {
+            self.count_held_off();
+        }
         if let Some((listener, peer)) = slot.peer {
             self.peer_gone(now, listener, peer, out);
         }

@@ -16,7 +16,7 @@ use crate::ledger::{Destinations, Given, IdText, NewEntry};
 use crate::smpp::message_state::MessageState;
 use crate::smpp::status::CommandStatus;
 use crate::time::Instant;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 
 /// What the sender of a request knows it by; the reply brings it back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,6 +124,20 @@ pub enum Mail {
         /// Who it was.
         peer: SocketAddr,
     },
+    /// A bind that came in at a listener of yours was wrong.
+    BindFailed {
+        /// Where it came in.
+        listener: ListenerId,
+        /// From where.
+        peer: IpAddr,
+    },
+    /// An address is banned.
+    Banned {
+        /// Which.
+        peer: IpAddr,
+        /// Until when.
+        until: Instant,
+    },
     /// While the node drains: no ESME is left here.
     EsmesGone,
     /// While the node drains: no link is left here.
@@ -151,6 +165,8 @@ impl Mail {
             | Self::SessionGone(_)
             | Self::CarrierUp
             | Self::LinkGone { .. }
+            | Self::BindFailed { .. }
+            | Self::Banned { .. }
             | Self::EsmesGone
             | Self::LinksGone => false,
         }

@@ -91,6 +91,7 @@ impl Shard {
             Ok(delivered) => delivered,
             Err(error) => {
                 self.counters.refusals.at(Reason::Malformed as usize).bump();
+                self.note_malformed(now.mono, id, pdu.bytes(), error);
                 answer_carrier(id, pdu.command_id(), pdu.sequence_number(), error.status, out);
                 return Flow::Next;
             }

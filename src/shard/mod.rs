@@ -7,11 +7,12 @@
 //! to a carrier (`queue` while it waits, `failover` when it is refused or lost) and `answers` its answer back; where the
 //! two are at home on different shards `post` carries letters, `away` stands for the carrier and `guests` for the ESME.
 //! `throttle` asks an account's policy first. `multi` does the same for many destinations, `operations` for query, cancel and replace; `mo` takes receipts and MO
-//! from a carrier to an ESME and the answer back. `status` tells how all of it is, `tally` counts it by status and
+//! from a carrier to an ESME and the answer back. `bad` keeps the last bad things that peers did, `status` tells how all of it is, `tally` counts it by status and
 //! state. `plan` is what all shards of a node read.
 
 mod answers;
 mod away;
+pub mod bad;
 mod carriers;
 mod esmes;
 mod failover;
@@ -42,7 +43,8 @@ use crate::carrier::Carrier;
 use crate::config::{Config, Homes};
 use crate::counters::{Hints, Ignored, Reason, ShardCounters};
 use crate::esme::Account;
-use crate::ids::{CarrierId, EsmeId, LinkId, PoolId, ShardId};
+use crate::esme::admission::{Admission, Source};
+use crate::ids::{CarrierId, EsmeId, LinkId, ListenerId, PoolId, ShardId};
 use crate::ledger::{FormLearner, Ledger, Parked};
 use crate::limits::TIMERS_PER_TURN;
 use crate::policy::Allowance;
@@ -51,8 +53,8 @@ use crate::route::table::carriers_of;
 use crate::route::{Affinity, Balance, RouteTable};
 use crate::session::WindowPool;
 use crate::time::{Instant, Now};
-use core::net::IpAddr;
-use links::{LinkSlot, Side, live, live_mut};
+use bad::Bads;
+use links::{Line, LinkSlot, Side, live, live_mut};
 use log::LogLimit;
 use mail::Mail;
 use message::{Deliveries, DeliveryKey, Late, MessageKey, Messages, Multis, Retained};
@@ -62,7 +64,7 @@ pub use plan::Plan;
 use port::{Action, Core, Input, Outbox};
 use post::Post;
 use smallvec::SmallVec;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use throttle::allowances;
 use timers::{Timer, TimerQueue};
@@ -88,8 +90,13 @@ pub struct Shard {
     links: Vec<Option<LinkSlot>>,
     links_open: usize,
     /// Links per listener and peer address.
-    per_address: HashMap<(u32, IpAddr), u32>,
+    per_address: HashMap<(ListenerId, Source), u32>,
     per_listener: Vec<u32>,
+    admission: Admission,
+    /// By listener: links that have not bound.
+    unbound: Vec<Line>,
+    /// Links with a wrong bind that is not answered yet, and some that have gone.
+    refusals_held: VecDeque<LinkId>,
     accounts: Vec<Account<DeliveryKey>>,
     system_ids: Arc<HashMap<Vec<u8>, EsmeId>>,
     quanta: Vec<Quanta>,
@@ -123,6 +130,7 @@ pub struct Shard {
     post: Post,
     /// By pool: the carriers of other shards that it can lead to.
     reached: Vec<SmallVec<[CarrierId; 8]>>,
+    bads: Bads,
     draining: bool,
 }
 
@@ -185,6 +193,9 @@ impl Shard {
             late: Late::default(),
             serial: 0,
             per_listener: vec![0; config.listeners.len()],
+            admission: Admission::default(),
+            unbound: vec![Line::default(); config.listeners.len()],
+            refusals_held: VecDeque::new(),
             config,
             counters,
             links: Vec::new(),
@@ -207,6 +218,7 @@ impl Shard {
             leaving: Vec::new(),
             post,
             reached,
+            bads: Bads::default(),
             draining: false,
         }
     }
@@ -250,6 +262,7 @@ impl Shard {
                 Timer::RefuseBind(link) => self.refuse_bind_now(now, link, out),
                 Timer::Parked => self.expire_parked(now, out),
                 Timer::Waiting(esme) => self.tick_waiting(now, esme, out),
+                Timer::Bans => self.count_bans(now),
                 Timer::Drained => out.act(Action::Exit),
             }
         }
@@ -323,6 +336,7 @@ impl Shard {
         self.counters.indexed.set(self.ledger.len() as u64);
         self.counters.evicted.set(self.ledger.evicted());
         self.counters.retained.set(self.retained.bytes() as u64);
+        self.counters.affinity.set(self.affinity.len() as u64);
     }
 }
 

@@ -136,6 +136,9 @@ impl Shard {
         };
         if slot.session.theirs() >= account.settings.window_max {
             if account.settings.window_over == WindowOver::Wait {
+                if let Some(cells) = self.counters.esmes.get(esme.index()) {
+                    cells.window_full.bump();
+                }
                 return Flow::Pause;
             }
             self.refuse(id, esme, pdu, CommandStatus::THROTTLED, Reason::Window, out);
@@ -157,6 +160,9 @@ impl Shard {
             cells.submits.bump();
         }
         if let Err((status, reason)) = taken {
+            if reason == Reason::Malformed {
+                self.note_refused(now.mono, id, pdu);
+            }
             self.refuse(id, esme, pdu, status, reason, out);
             if let Some(slot) = self.link_mut(id) {
                 slot.session.answered();

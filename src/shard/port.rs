@@ -121,6 +121,8 @@ pub enum CloseHow {
     AfterFlush,
     /// At once; what is queued is lost.
     Now,
+    /// The same, and nothing is kept of it, by the system neither: the peer's stream is reset.
+    Reset,
 }
 
 /// A connect to be made.

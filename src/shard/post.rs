@@ -102,6 +102,7 @@ impl Shard {
         {
             debug_assert!(*credits > 0, "asked before");
             *credits -= 1;
+            self.counters.credits_used.add(1);
         }
         self.send_mail(now, to, mail, out);
     }
@@ -119,6 +120,7 @@ impl Shard {
             && let Some(credits) = self.post.credits.get_mut(from.index())
         {
             *credits += 1;
+            self.counters.credits_used.set(self.counters.credits_used.get().saturating_sub(1));
             debug_assert!(*credits <= self.position.credits, "a credit comes back once");
         }
         self.take_mail(now, from, mail, out);
@@ -146,6 +148,8 @@ impl Shard {
             Mail::SessionGone(link) => self.forget_guests(now, from, link, out),
             Mail::CarrierUp => self.reroute_stranded(now, out),
             Mail::LinkGone { listener, peer } => self.forget_peer(listener, peer),
+            Mail::BindFailed { listener, peer } => self.on_bind_failed_elsewhere(now, listener, peer, out),
+            Mail::Banned { peer, until } => self.on_banned(now, peer, until),
             Mail::EsmesGone => {
                 self.post.esmes_gone |= 1 << from.0;
                 self.drain_carriers(now, out);

@@ -56,6 +56,7 @@ impl Shard {
         let sooner = expiry.get_mut(carrier.index()).filter(|expiry| **expiry > deadline);
         let sooner = sooner.map(|expiry| *expiry = deadline).is_some();
         self.count_queued(carrier);
+        self.count_held(now, carrier);
         if sooner {
             self.tick_later(deadline, Timer::Carrier(carrier));
         }
@@ -70,6 +71,23 @@ impl Shard {
         if let Some(cells) = self.counters.carriers.get(carrier.index()) {
             cells.queued.set(queued as u64);
         }
+    }
+
+    /// Something waits for this carrier: for what, for the operator.
+    fn count_held(&mut self, now: Now, carrier: CarrierId) {
+        let Self { carriers, counters, .. } = self;
+        let (Some(state), Some(cells)) =
+            (carriers.get_mut(carrier.index()), counters.carriers.get(carrier.index()))
+        else {
+            return;
+        };
+        let paced = state.pace.available(now.mono) == 0;
+        let cell = match (paced, state.pace.is_cut()) {
+            (true, true) => &cells.held_throttled,
+            (true, false) => &cells.held_pace,
+            (false, _) => &cells.held_window,
+        };
+        cell.bump();
     }
 
     /// A carrier whose queue has room: one that is bound before one that is not.
@@ -158,9 +176,12 @@ impl Shard {
                 continue;
             }
             if state.pace.available(now.mono) == 0 {
+                self.count_held(now, carrier);
                 return self.wait_for_pace(now, carrier);
             }
-            let Some(link) = state.next_sender(|link| has_room(links, link, out)) else { return };
+            let Some(link) = state.next_sender(|link| has_room(links, link, out)) else {
+                return self.count_held(now, carrier);
+            };
             state.queue.pop_front();
             self.count_queued(carrier);
             self.send_held(now.mono, key, carrier, link, out);

@@ -126,6 +126,9 @@ impl Shard {
         let copy = receipt.id().filter(|_| room).and_then(|id| Some((id, self.retained.copy(pdu.bytes())?)));
         let Some((id, frame)) = copy else {
             self.count_receipt(carrier, Match::Orphan, receipt.state);
+            let without_id = receipt.id().is_none();
+            let reason = if without_id { "it names no id" } else { "too many wait for their message" };
+            self.note_unmatched(now.mono, carrier, reason);
             return self.refuse_delivery(now, link, pdu.command_id(), pdu.sequence_number(), out);
         };
         let first = self.parked.is_empty();
@@ -173,6 +176,7 @@ impl Shard {
             let receipt = delivered.and_then(|delivered| delivered.receipt(v33));
             let state = receipt.and_then(|receipt| receipt.state);
             self.count_receipt(held.carrier, Match::Orphan, state);
+            self.note_unmatched(now.mono, held.carrier, "its message did not become known");
             if let Some(Delivered { pdu, .. }) = delivered {
                 self.refuse_delivery(now, held.link, pdu.command_id(), pdu.sequence_number(), out);
             }

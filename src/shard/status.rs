@@ -4,6 +4,7 @@
 //! anything, names a number or an id of a message.
 
 use super::Shard;
+use super::bad::Bad;
 use super::links::{LinkSlot, Side};
 use super::message::{DeliveryKey, MessageKey};
 use super::port::{Action, Answer, Ask, Outbox, Ticket};
@@ -35,6 +36,8 @@ pub struct Status {
     pub sessions_unlisted: u64,
     /// Members that some shard gives nothing to for now: pool and carrier.
     pub ejected: Vec<(String, String)>,
+    /// The last bad things of peers that no account or carrier is known for.
+    pub strangers: Vec<BadStatus>,
 }
 
 impl Status {
@@ -43,7 +46,7 @@ impl Status {
     pub fn join(mut self, other: Self) -> Self {
         self.draining |= other.draining;
         self.accounts.extend(other.accounts);
-        self.accounts.sort_by_key(|account| account.sessions == 0);
+        self.accounts.sort_by_key(|account| account.sessions == 0 && account.bad.is_empty());
         self.accounts_unlisted += other.accounts_unlisted + cut(&mut self.accounts);
         self.carriers.extend(other.carriers);
         self.sessions.extend(other.sessions);
@@ -52,6 +55,9 @@ impl Status {
         self.ejected.extend(other.ejected);
         self.ejected.sort();
         self.ejected.dedup();
+        self.strangers.extend(other.strangers);
+        self.strangers.sort_by_key(|found| (found.bad.kind, found.ago_ms));
+        self.strangers.dedup_by_key(|found| found.bad.kind);
         self
     }
 }
@@ -78,6 +84,8 @@ pub struct AccountStatus {
     pub waiting: u64,
     /// How long the first of them has.
     pub waiting_oldest_ms: Option<u64>,
+    /// The last bad thing of each kind.
+    pub bad: Vec<BadStatus>,
 }
 
 /// A carrier.
@@ -105,6 +113,17 @@ pub struct CarrierStatus {
     pub id_form: Option<&'static str>,
     /// What went wrong last.
     pub last_error: Option<ErrorStatus>,
+    /// The last bad thing of each kind.
+    pub bad: Vec<BadStatus>,
+}
+
+/// A bad thing that a peer did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BadStatus {
+    /// What.
+    pub bad: Bad,
+    /// How long ago.
+    pub ago_ms: u64,
 }
 
 /// Something that went wrong.
@@ -171,8 +190,11 @@ impl Shard {
         let own = |at: &usize| self.is_own(EsmeId::new(*at));
         let own: Vec<usize> = (0..self.accounts.len()).filter(own).collect();
         let accounts = own.len();
-        let (bound, idle): (Vec<_>, Vec<_>) =
-            own.into_iter().partition(|at| self.accounts.get(*at).is_some_and(|it| it.sessions() > 0));
+        let worth = |at: &usize| {
+            let bound = self.accounts.get(*at).is_some_and(|it| it.sessions() > 0);
+            bound || self.bads.of_esme(EsmeId::new(*at)).next().is_some()
+        };
+        let (bound, idle): (Vec<_>, Vec<_>) = own.into_iter().partition(worth);
         let listed = bound.into_iter().chain(idle).take(STATUS_ROWS_MAX);
         let is_carrier = |slot: &&LinkSlot| matches!(slot.side, Side::Carrier(..));
         let links = self.links.iter().flatten();
@@ -185,6 +207,7 @@ impl Shard {
             sessions: ordered.take(STATUS_ROWS_MAX).map(|slot| self.session_status(now, slot)).collect(),
             sessions_unlisted: self.links_open.saturating_sub(STATUS_ROWS_MAX) as u64,
             ejected: self.ejected(now),
+            strangers: self.bads.of_strangers().map(|bad| bad_status(now, bad)).collect(),
         }
     }
 
@@ -230,6 +253,7 @@ impl Shard {
             in_flight: self.counters.esmes.get(esme.index()).map_or(0, |cells| cells.window_used()),
             waiting: account.waiting.len() as u64,
             waiting_oldest_ms: self.oldest_waiting(now, account),
+            bad: self.bads.of_esme(esme).map(|bad| bad_status(now, bad)).collect(),
         })
     }
 
@@ -263,6 +287,7 @@ impl Shard {
                 .last_error
                 .as_ref()
                 .map(|last| ErrorStatus { reason: last.reason.clone(), ago_ms: ago(last.at) }),
+            bad: self.bads.of_carrier(id).map(|bad| bad_status(now, bad)).collect(),
         })
     }
 
@@ -299,6 +324,10 @@ impl Shard {
             heard_ms: millis(now.since(session.heard_at())),
         }
     }
+}
+
+fn bad_status(now: Instant, bad: &Bad) -> BadStatus {
+    BadStatus { bad: bad.clone(), ago_ms: millis(now.since(bad.at)) }
 }
 
 fn slot_status(now: Instant, state: SlotState, bind: &'static str) -> SlotStatus {

@@ -19,6 +19,8 @@ pub(super) enum Timer {
     Parked,
     /// Deliveries that wait for an account.
     Waiting(EsmeId),
+    /// The first of the bans ends.
+    Bans,
     /// The drain deadline.
     Drained,
 }

@@ -2,6 +2,7 @@
 //! cells, the shards' answer. Gives: their part of the page. Never: asks.
 
 use super::View;
+use super::limits::Limit;
 use super::metrics::Page;
 use crate::counters::CarrierCounters;
 use crate::shard::status::Status;
@@ -25,6 +26,18 @@ pub(super) fn spans(page: &mut Page, view: &View) {
     );
     for (shard, cells) in view.counters.loops.iter().enumerate() {
         page.spans(&[("shard", &shard.to_string())], &cells.turn_spans);
+    }
+}
+
+/// What limits each carrier now.
+pub(super) fn limits(page: &mut Page, view: &View) {
+    page.gauge("carrier_limited_by", "1 for what limits a carrier now.");
+    for (carrier, state) in view.config.carriers.iter().zip(&view.carriers) {
+        let found = state.limit();
+        for limit in Limit::ALL {
+            let labels = [("carrier", &*carrier.name), ("limit", limit.name())];
+            page.sample(&labels, u64::from(found == Some(limit)));
+        }
     }
 }
 
@@ -65,4 +78,9 @@ pub(super) fn of(page: &mut Page, view: &View, brief: &Status) {
     }
     page.gauge("config_epoch", "Counts the configurations that were put to work since the start.");
     page.sample(&[], 1);
+    page.counter(
+        "config_reload_failed_total",
+        "Configurations that were refused when a reload was asked for.",
+    );
+    page.sample(&[], 0);
 }

@@ -1,5 +1,6 @@
 //! HTTP. Owns: the routes. Takes: requests. Gives: answers. Never: a blocking call on its thread but with a bound.
 
+use super::limits::Watch;
 use super::sockets::{AdminSocket, Bounded};
 use super::{Sockets, View, document, metrics, ready};
 use crate::shard::port::{Answer, Ask};
@@ -52,6 +53,7 @@ async fn measure(view: Arc<View>) {
     let mut every = tokio::time::interval(Duration::from_secs(1));
     every.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut seen: VecDeque<(Instant, u64, Vec<u64>)> = VecDeque::new();
+    let (mut watch, begun) = (Watch::new(&view), Instant::now());
     loop {
         let now = every.tick().await;
         let submits: u64 = view.counters.esmes.iter().map(|esme| esme.submits.get()).sum();
@@ -66,6 +68,7 @@ async fn measure(view: Arc<View>) {
                 cell.store((now.saturating_sub(*before) / millis / 1000).min(1000), Ordering::Relaxed);
             }
         }
+        watch.look(now.duration_since(begun), &view);
         seen.push_back((now, submits, busy));
         if seen.len() > RATE_OVER {
             seen.pop_front();

@@ -4,10 +4,12 @@
 use super::View;
 use super::gauges;
 use crate::counters::{
-    BINDS, CarrierCounters, EsmeCounters, Ignored, MESSAGE_STATES, Match, NodeCounters, Reason, SLOT_STATES,
-    Spans, StatusCells,
+    BINDS, CarrierCounters, Dropped, EsmeCounters, Ignored, MESSAGE_STATES, Match, NodeCounters, Reason,
+    SLOT_STATES, Spans, StatusCells, TurnedAway,
 };
-use crate::limits::{RECEIPTS_AWAITED_MAX, RETAINED_MAX};
+use crate::limits::{
+    AFFINITY_MAX, LANE_CREDITS, RECEIPTS_AWAITED_MAX, REFUSALS_HELD_MAX, RETAINED_MAX, SOURCES_MAX,
+};
 use crate::shard::status::Status;
 use crate::smpp::message_state::MessageState;
 use crate::smpp::status::CommandStatus;
@@ -127,20 +129,22 @@ pub(super) fn render(view: &View, brief: Option<&Status>) -> String {
         carriers: carriers.map(|(it, cells)| (&*it.name, cells, u64::from(it.window_max))).collect(),
     };
     let mut page = Page::default();
-    sessions(&mut page, &named);
+    sessions(&mut page, &named, counters);
+    hostile(&mut page, counters);
     submits(&mut page, &named, counters);
     receipts(&mut page, &named);
     windows(&mut page, &named);
     node(&mut page, view);
     shards(&mut page, view);
     gauges::spans(&mut page, view);
+    gauges::limits(&mut page, view);
     if let Some(brief) = brief {
         gauges::of(&mut page, view, brief);
     }
     page.text
 }
 
-fn sessions(page: &mut Page, named: &Named<'_>) {
+fn sessions(page: &mut Page, named: &Named<'_>, counters: &NodeCounters) {
     page.gauge("sessions", "Sessions, by side, account or carrier, bind and state.");
     for (name, cells, _) in &named.esmes {
         for (place, bind) in BIND_NAMES.iter().enumerate() {
@@ -159,7 +163,9 @@ fn sessions(page: &mut Page, named: &Named<'_>) {
             }
         }
     }
-    page.counter("binds_total", "Binds, by how they ended.");
+    page.counter("binds_total", "Binds, by how they ended; name is empty while the account is not known.");
+    let unknown = [("side", "esme"), ("name", ""), ("result", "refused")];
+    page.sample(&unknown, counters.sum(|shard| &shard.binds_refused));
     for (name, cells, _) in &named.esmes {
         page.sample(&[("side", "esme"), ("name", name), ("result", "ok")], cells.binds.get());
         page.sample(&[("side", "esme"), ("name", name), ("result", "refused")], cells.binds_refused.get());
@@ -168,6 +174,22 @@ fn sessions(page: &mut Page, named: &Named<'_>) {
         page.sample(&[("side", "carrier"), ("name", name), ("result", "ok")], cells.binds.get());
         page.sample(&[("side", "carrier"), ("name", name), ("result", "failed")], cells.binds_failed.get());
     }
+}
+
+/// Who was not let in, and whom we put out.
+fn hostile(page: &mut Page, counters: &NodeCounters) {
+    page.counter("connections_refused_total", "Connections closed before they bound, by reason.");
+    for reason in TurnedAway::ALL {
+        let count = counters.sum(|shard| shard.turned_away.at(*reason as usize));
+        page.sample(&[("reason", reason.name())], count);
+    }
+    page.counter("sessions_dropped_total", "Sessions and links that we closed, by reason.");
+    for reason in Dropped::ALL {
+        let count = counters.sum(|shard| shard.dropped.at(*reason as usize));
+        page.sample(&[("reason", reason.name())], count);
+    }
+    page.counter("framing_lost_total", "Links closed because no later octet of them could be trusted.");
+    page.sample(&[], counters.sum(|shard| &shard.framing_lost));
 }
 
 fn submits(page: &mut Page, named: &Named<'_>, counters: &NodeCounters) {
@@ -260,8 +282,18 @@ fn node(page: &mut Page, view: &View) {
     let shards = counters.shards.len() as u64;
     let links: u64 = config.listeners.iter().map(|it| u64::from(it.connections_max)).sum();
     let sockets: u64 = config.carriers.iter().map(|it| u64::from(it.sessions)).sum();
+    let unbound: u64 = config.listeners.iter().map(|it| u64::from(it.unbound_max)).sum();
+    // Every shard knows every ban.
+    let bans = counters.shards.iter().map(|shard| shard.bans.get()).max().unwrap_or(0);
+    let credits = if shards > 1 { shards * u64::from(LANE_CREDITS) } else { 0 };
     let tables = [
         ("links", counters.sum(|shard| &shard.links), links + sockets),
+        ("unbound", counters.sum(|shard| &shard.unbound), unbound),
+        ("refusals_held", counters.sum(|shard| &shard.refusals_held), shards * REFUSALS_HELD_MAX as u64),
+        ("addresses", counters.sum(|shard| &shard.sources), shards * SOURCES_MAX as u64),
+        ("bans", bans, SOURCES_MAX as u64),
+        ("credits", counters.sum(|shard| &shard.credits_used), credits),
+        ("parts", counters.sum(|shard| &shard.affinity), shards * AFFINITY_MAX as u64),
         ("receipt_index", counters.sum(|shard| &shard.indexed), shards * RECEIPTS_AWAITED_MAX as u64),
         ("retained_octets", counters.sum(|shard| &shard.retained), shards * RETAINED_MAX as u64),
     ];
@@ -269,6 +301,9 @@ fn node(page: &mut Page, view: &View) {
     for (table, used, _) in tables {
         page.sample(&[("table", table)], used);
     }
+    // They are bounded by the messages and links that they are about.
+    let posts = counters.loops.iter().map(|cells| cells.posts_waiting.get()).sum();
+    page.sample(&[("table", "posts_waiting")], posts);
     page.gauge("table_max", "Most entries of a bounded table.");
     for (table, _, max) in tables {
         page.sample(&[("table", table)], max);

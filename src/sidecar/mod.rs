@@ -5,9 +5,11 @@
 //! makes a shard wait, sees a message.
 
 pub mod client;
+mod cpu;
 mod document;
 mod gauges;
 mod http;
+mod limits;
 mod metrics;
 mod ready;
 pub mod show;
@@ -16,6 +18,7 @@ mod sockets;
 use crate::config::Config;
 use crate::counters::NodeCounters;
 use crate::io::Stops;
+use limits::{AccountState, CarrierState};
 use sockets::AdminSocket;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -33,12 +36,17 @@ struct View {
     rate: AtomicU64,
     /// Of each shard: thousandths of its time that it worked, of late.
     busy: Vec<AtomicU64>,
+    /// By `CarrierId` and `EsmeId`: what limits them, of late.
+    carriers: Vec<CarrierState>,
+    accounts: Vec<AccountState>,
 }
 
 impl View {
     fn new(config: Arc<Config>, counters: Arc<NodeCounters>, shards: Stops) -> Self {
         let busy = counters.loops.iter().map(|_| AtomicU64::new(0)).collect();
-        Self { config, counters, shards, rate: AtomicU64::new(0), busy }
+        let carriers = core::iter::repeat_with(CarrierState::default).take(config.carriers.len()).collect();
+        let accounts = core::iter::repeat_with(AccountState::default).take(config.esmes.len()).collect();
+        Self { config, counters, shards, rate: AtomicU64::new(0), busy, carriers, accounts }
     }
 }
 

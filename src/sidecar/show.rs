@@ -29,11 +29,13 @@ pub fn text_of(document: &Value) -> String {
     for exception in &exceptions {
         let _ = writeln!(page, "  {exception}");
     }
-    for (title, rows) in
-        [("ACCOUNTS", accounts(document)), ("CARRIERS", carriers(document)), ("SESSIONS", sessions(document))]
-    {
-        let _ = write!(page, "\n{title}\n{}", table(&rows));
+    let _ = write!(page, "\nACCOUNTS\n{}", table(&accounts(document)));
+    let _ = write!(page, "\nCARRIERS\n{}", table(&carriers(document)));
+    let bad = bad_things(document);
+    if bad.len() > 1 {
+        let _ = write!(page, "\nBAD\n{}", table(&bad));
     }
+    let _ = write!(page, "\nSESSIONS\n{}", table(&sessions(document)));
     for (what, name) in [("accounts", "accounts_unlisted"), ("sessions", "sessions_unlisted")] {
         let unlisted = number(document, name);
         if unlisted > 0 {
@@ -41,6 +43,20 @@ pub fn text_of(document: &Value) -> String {
         }
     }
     page
+}
+
+/// The document with nothing but the accounts, carriers and sessions of this name; none when nobody has it.
+#[must_use]
+pub fn only(document: &Value, name: &str) -> Option<Value> {
+    let mut document = document.clone();
+    let mut found = false;
+    for list in ["accounts", "carriers", "sessions"] {
+        let rows = document.get_mut(list).and_then(Value::as_array_mut)?;
+        rows.retain(|row| text(row, "name") == name);
+        found |= !rows.is_empty();
+    }
+    document.as_object_mut()?.remove("strangers");
+    found.then_some(document)
 }
 
 fn verdict(document: &Value, well: bool) -> String {
@@ -119,24 +135,43 @@ fn heading(names: &[&str]) -> Row {
 }
 
 fn accounts(document: &Value) -> Vec<Row> {
-    let mut rows = vec![heading(&["account", "sessions", "receiving", "in flight", "waiting"])];
+    let names = ["account", "sessions", "receiving", "in flight", "waiting", "limited by"];
+    let mut rows = vec![heading(&names)];
     rows.extend(list(document, "accounts").iter().map(|account| {
         let numbers = ["sessions", "receivers", "in_flight", "waiting"];
         let name = text(account, "name").to_owned();
-        [name].into_iter().chain(numbers.map(|name| number(account, name).to_string())).collect()
+        let numbers = numbers.map(|name| number(account, name).to_string());
+        [name].into_iter().chain(numbers).chain([text(account, "limited_by").to_owned()]).collect()
     }));
     rows
 }
 
 fn carriers(document: &Value) -> Vec<Row> {
-    let names = ["carrier", "bound", "window", "queue", "oldest", "pace", "id form", "last error"];
+    let names = [
+        "carrier",
+        "bound",
+        "window",
+        "queue",
+        "oldest",
+        "pace",
+        "answers",
+        "expected",
+        "latency",
+        "limited by",
+        "id form",
+        "last error",
+    ];
     let mut rows = vec![heading(&names)];
+    let a_second = |carrier: &Value, name: &str| {
+        carrier.get(name).and_then(Value::as_u64).map_or("-".to_owned(), |rate| format!("{rate}/s"))
+    };
     rows.extend(list(document, "carriers").iter().map(|carrier| {
         let slots = list(carrier, "slots");
         let error = carrier.get("last_error").filter(|error| !error.is_null());
         let error = error
             .map(|error| format!("{} ({} ago)", text(error, "reason"), seconds(number(error, "ago_ms"))));
         let oldest = carrier.get("queue_oldest_ms").and_then(Value::as_u64).map(seconds);
+        let latency = carrier.get("latency_ms").and_then(Value::as_f64);
         vec![
             text(carrier, "name").to_owned(),
             format!("{}/{}", bound(slots), slots.len()),
@@ -144,10 +179,36 @@ fn carriers(document: &Value) -> Vec<Row> {
             format!("{}/{}", number(carrier, "queue"), number(carrier, "queue_max")),
             oldest.unwrap_or_else(|| "-".to_owned()),
             pace(carrier),
+            a_second(carrier, "rate_per_second"),
+            a_second(carrier, "expected_per_second"),
+            latency.map_or("-".to_owned(), |millis| format!("{millis:.1} ms")),
+            text(carrier, "limited_by").to_owned(),
             text(carrier, "message_id_form").to_owned(),
             error.unwrap_or_else(|| "-".to_owned()),
         ]
     }));
+    rows
+}
+
+/// The last bad thing of each kind that each peer did.
+fn bad_things(document: &Value) -> Vec<Row> {
+    let mut rows = vec![heading(&["name", "what", "ago", "reason", "peer", "octet", "octets"])];
+    let mut add = |name: &str, bad: &Value| {
+        let offset = bad.get("offset").and_then(Value::as_u64);
+        rows.push(vec![
+            name.to_owned(),
+            text(bad, "what").to_owned(),
+            seconds(number(bad, "ago_ms")),
+            text(bad, "reason").to_owned(),
+            text(bad, "peer").to_owned(),
+            offset.map_or("-".to_owned(), |offset| offset.to_string()),
+            text(bad, "octets").to_owned(),
+        ]);
+    };
+    for peer in list(document, "accounts").iter().chain(list(document, "carriers")) {
+        list(peer, "bad").iter().for_each(|bad| add(text(peer, "name"), bad));
+    }
+    list(document, "strangers").iter().for_each(|bad| add("-", bad));
     rows
 }
 
@@ -215,9 +276,14 @@ mod tests {
                 "slots": [{ "bind": "trx", "state": state, "dial_in_ms": 3_200 }],
                 "window_used": 3, "window_max": 50, "queue": 1, "queue_max": 1000, "queue_oldest_ms": 820,
                 "pace_per_second": null, "pace_cut": false, "message_id_form": "hex",
+                "rate_per_second": 49, "expected_per_second": 50, "latency_ms": 19.96, "limited_by": "window",
                 "last_error": { "reason": "Connection refused", "ago_ms": 2_000 },
             }],
-            "sessions": [],
+            "sessions": [{ "side": "esme", "name": "acme" }, { "side": "esme", "name": "bank" }],
+            "strangers": [{
+                "what": "malformed_pdu", "reason": "command_length", "offset": 0, "octets": "47455420",
+                "peer": "10.0.0.9:1", "ago_ms": 1_500,
+            }],
         })
     }
 
@@ -228,8 +294,20 @@ mod tests {
         assert_eq!(page.lines().next(), Some(verdict));
         assert_eq!(page.lines().nth(1), Some(""));
         assert!(page.contains(
-            "  alpha    1/1    3/50    1/1000  0.8 s   -     hex      Connection refused (2.0 s ago)\n"
+            "  alpha    1/1    3/50    1/1000  0.8 s   -     49/s     50/s      20.0 ms  window      hex      \
+             Connection refused (2.0 s ago)\n"
         ));
+    }
+
+    #[test]
+    fn what_strangers_did_is_shown_and_only_one_name_when_one_is_asked_for() {
+        let document = document("bound");
+        let bad = "  -     malformed_pdu  1.5 s  command_length  10.0.0.9:1  0      47455420\n";
+        assert!(text_of(&document).contains(bad), "{}", text_of(&document));
+        let acme = only(&document, "acme").unwrap();
+        assert_eq!((list(&acme, "accounts").len(), list(&acme, "sessions").len()), (1, 1));
+        assert!(list(&acme, "carriers").is_empty() && !text_of(&acme).contains("malformed"));
+        assert_eq!(only(&document, "nobody"), None);
     }
 
     #[test]

@@ -562,7 +562,7 @@ impl<P> Net<P> {
         }
         self.wires[id].closing = true;
         self.see(Seen::Closing(id));
-        let wait = if how == CloseHow::Now { Duration::ZERO } else { CLOSE_FLUSH };
+        let wait = if how == CloseHow::AfterFlush { CLOSE_FLUSH } else { Duration::ZERO };
         self.at(self.now.mono.after(wait), Event::Gone(id));
         self.flush(id);
     }

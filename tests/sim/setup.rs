@@ -173,8 +173,12 @@ impl Setup {
         let mut text = String::from("[node]\nname = \"sim\"\nshards = 1\ndrain_deadline = \"40s\"\n");
         for listener in 0..1 + prng.below(3) {
             let port = 2775 + listener;
-            writeln!(text, "[[listener]]\naddress = \"192.0.2.10:{port}\"\nsession_init_timeout = \"5s\"")
-                .unwrap();
+            writeln!(
+                text,
+                "[[listener]]\naddress = \"192.0.2.10:{port}\"\nsession_init_timeout = \"5s\"\n\
+                 unbound_max = 20\nban = {{ failures = 5, for = \"2s\" }}"
+            )
+            .unwrap();
         }
         for name in ACCOUNTS {
             account(prng, name, &mut text);

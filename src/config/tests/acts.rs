@@ -22,6 +22,16 @@ const CHANGES: &[(&str, &str)] = &[
     ("address = \"0.0.0.0:2775\"", "address = \"[::]:2775\""),
     ("connections_max = 20_000", "connections_max = 10"),
     ("connections_per_address = 200", "connections_per_address = 10"),
+    ("unbound_max = 10_000", "unbound_max = 1"),
+    ("bind_rate = \"50/s\"", "bind_rate = \"1/h\""),
+    ("min = \"1s\", max = \"8s\"", "min = \"0\", max = \"8s\""),
+    ("min = \"1s\", max = \"8s\"", "min = \"1s\", max = \"1s\""),
+    ("failures = 20", "failures = 0"),
+    ("over = \"1m\"", "over = \"2m\""),
+    ("for = \"10m\"", "for = \"7d\""),
+    ("never = [\"10.1.0.0/16\"]", "never = [\"10.1.0.0/24\"]"),
+    ("output_timeout = \"30s\"", "output_timeout = \"31s\""),
+    ("unanswered_max = 100", "unanswered_max = 1"),
     ("session_init_timeout = \"10s\"", "session_init_timeout = \"5s\""),
     ("pdu_max = \"128KiB\"", "pdu_max = \"64KiB\""),
     ("system_id_reply = \"SMSC\"", "system_id_reply = \"US\""),
@@ -70,7 +80,7 @@ const CHANGES: &[(&str, &str)] = &[
         "enquire_link_interval = \"31s\"\nresponse",
     ),
     ("response_timeout = \"8s\"", "response_timeout = \"7s\""),
-    ("min = \"1s\"", "min = \"2s\""),
+    ("min = \"1s\", max = \"60s\"", "min = \"2s\", max = \"60s\""),
     ("max = \"60s\"", "max = \"61s\""),
     ("message_id_form = \"auto\"", "message_id_form = \"as_is\""),
     ("home = \"auto\"", "home = 0"),
@@ -141,6 +151,8 @@ const TABLES: &[(&str, &Keys)] = &[
     ("[defaults]", &keys::DEFAULTS),
     ("[node]", &keys::NODE),
     ("[[listener]]", &keys::LISTENER),
+    ("[[listener]]\n[listener.refusal_delay]", &keys::REFUSAL_DELAY),
+    ("[[listener]]\n[listener.ban]", &keys::BAN),
     ("[esme.x]", &keys::ESME),
     ("[defaults.esme]", &keys::ESME),
     ("[carrier.x]", &keys::CARRIER),
@@ -196,9 +208,11 @@ fn collect(path: &str, value: &DeValue<'_>, values: &mut BTreeMap<String, Vec<St
 
 /// Every key that acts, as `values` names it.
 fn acting() -> BTreeSet<String> {
-    let kinds: [(&str, &Keys); 16] = [
+    let kinds: [(&str, &Keys); 18] = [
         ("node", &keys::NODE),
         ("listener", &keys::LISTENER),
+        ("listener.refusal_delay", &keys::REFUSAL_DELAY),
+        ("listener.ban", &keys::BAN),
         ("esme", &keys::ESME),
         ("carrier", &keys::CARRIER),
         ("carrier.reconnect", &keys::RECONNECT),

@@ -24,6 +24,13 @@ fn what_is_not_set_has_the_default_of_the_reference() {
     let listener = &config.listeners[0];
     assert_eq!((listener.connections_max, listener.connections_per_address), (20_000, 200));
     assert_eq!((listener.session_init_timeout, listener.pdu_max), (10 * SECOND, 131_072));
+    assert_eq!((listener.unbound_max, listener.output_timeout), (10_000, 30 * SECOND));
+    let admission = &listener.admission;
+    assert_eq!((admission.bind_rate, admission.burst), (Some(Rate { units: 50, per: SECOND }), 200));
+    assert_eq!(admission.refusal_delay, (SECOND, 8 * SECOND));
+    let ban = &admission.ban;
+    assert_eq!((ban.failures, ban.over, ban.for_time), (20, 60 * SECOND, 600 * SECOND));
+    assert_eq!((config.esmes[0].unanswered_max, ban.never.len()), (100, 0));
     let esme = &config.esmes[0];
     assert_eq!((esme.name.as_str(), esme.system_id.as_slice()), ("acme", &b"acme"[..]));
     assert_eq!((esme.sessions_max, esme.window_max, esme.window_over), (8, 100, WindowOver::Wait));

@@ -1,5 +1,6 @@
 //! How a shard behaves, in virtual time and without sockets: the rig plays the driver, ESMEs and carriers.
 
+mod admission;
 mod binds;
 mod carriers;
 mod deliveries;

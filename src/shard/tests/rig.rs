@@ -41,6 +41,9 @@ pub(super) fn config(esmes: &[&str], carriers: &[&str]) -> Config {
             connections_max: 1000,
             connections_per_address: 1000,
             session_init_timeout: Duration::from_secs(10),
+            unbound_max: 1000,
+            admission: crate::esme::admission::tests::settings(),
+            output_timeout: crate::limits::OUTPUT_STALL,
             pdu_max: 128 * 1024,
         }],
         esmes: esmes
@@ -248,6 +251,16 @@ impl Rig {
     /// A cell that every shard has, over all of them.
     pub(super) fn sum(&self, of: impl Fn(&ShardCounters) -> u64) -> u64 {
         self.all_counters.iter().map(|counters| of(counters)).sum()
+    }
+
+    /// Whether it holds for every shard.
+    pub(super) fn all(&self, holds: impl Fn(&ShardCounters) -> bool) -> bool {
+        self.all_counters.iter().all(|counters| holds(counters))
+    }
+
+    /// Log lines of this name.
+    pub(super) fn events_named(&self, name: &str) -> usize {
+        self.events.iter().filter(|event| event.name == name).count()
     }
 
     /// Carries what the shards wrote to each other; true when there was something.
@@ -479,9 +492,16 @@ impl Rig {
 
     /// Somebody connects to the listener.
     pub(super) fn accept_from(&mut self, peer: &str) -> LinkId {
-        let link = self.open(0, None);
+        self.accept_at(0, peer)
+    }
+
+    /// The same with one of several.
+    pub(super) fn accept_at(&mut self, listener: u32, peer: &str) -> LinkId {
+        let listener = ListenerId(listener);
+        let shard = self.shards[0].position.homes.of_listener(listener).index();
+        let link = self.open(shard, None);
         let peer: SocketAddr = peer.parse().unwrap();
-        self.input_at(0, Input::Accepted { link, listener: ListenerId(0), peer });
+        self.input_at(shard, Input::Accepted { link, listener, peer });
         link
     }
 

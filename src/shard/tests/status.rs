@@ -1,11 +1,12 @@
 //! What a shard tells of itself, and what it counts by status and state.
 
-use super::pdus::{answer, header, mo, receipt, refusal, submit};
+use super::pdus::{answer, bind, header, mo, receipt, refusal, submit};
 use super::rig::{Rig, config};
 use crate::carrier::BindMode;
 use crate::counters::{MESSAGE_STATES, Match, SLOT_STATES};
 use crate::limits::STATUS_ROWS_MAX;
 use crate::session::BindKind;
+use crate::shard::bad::BadKind;
 use crate::shard::port::{Answer, Ask, Input, Ticket};
 use crate::shard::status::Status;
 use crate::smpp::command::CommandId;
@@ -172,4 +173,36 @@ fn sessions_are_counted_by_bind_and_state() {
     rig.input_all(|| Input::Drain);
     let retired = of(&rig, 0, "retired") + of(&rig, 1, "retired");
     assert_eq!((rig.counters.draining.get(), retired), (1, 3));
+}
+
+#[test]
+fn the_last_bad_thing_of_each_kind_is_kept_for_each_peer_and_nothing_while_all_is_well() {
+    let mut rig = Rig::up(config(&["acme", "bank"], &["alpha"]));
+    let (link, alpha) = (rig.trx("acme"), rig.carrier(0));
+    let clean = status(&mut rig);
+    assert!(clean.accounts.iter().all(|it| it.bad.is_empty()) && clean.carriers[0].bad.is_empty());
+    let mut beyond = submit(NUMBER, 2);
+    let at = beyond.len() - 6;
+    beyond[at] = 200;
+    rig.send(link, &submit("", 1));
+    rig.send(link, &beyond);
+    let wrong = rig.accept_from("10.0.0.9:7");
+    rig.send(wrong, &bind("bank", "wrong", BindKind::Transceiver, 0x34));
+    let scanner = rig.accept_from("10.0.0.8:7");
+    rig.send(scanner, b"GET / HTTP/1.1\r\n");
+    rig.send(alpha, &receipt("nobody's", NUMBER, 5));
+    rig.advance(Duration::from_secs(3));
+    let status = status(&mut rig);
+    let acme = &status.accounts[0];
+    assert_eq!((&*acme.name, acme.bad.len()), ("acme", 1));
+    let malformed = &acme.bad[0].bad;
+    assert_eq!((malformed.kind, malformed.offset), (BadKind::MalformedPdu, Some(at + 1)));
+    let octets = malformed.octets.as_deref().unwrap();
+    assert!(octets.ends_with("c8.........."), "the text is masked: {octets}");
+    assert_eq!(acme.bad[0].ago_ms, 3000);
+    let bank = &status.accounts[1].bad[0].bad;
+    assert_eq!((bank.kind, bank.reason), (BadKind::RefusedBind, "credentials"));
+    assert_eq!(bank.peer.map(|peer| peer.to_string()).as_deref(), Some("10.0.0.9:7"));
+    assert_eq!(status.carriers[0].bad[0].bad.kind, BadKind::UnmatchedReceipt);
+    assert_eq!(status.strangers[0].bad.reason, "command_length");
 }

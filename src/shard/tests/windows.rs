@@ -1,7 +1,8 @@
 //! Windows, pace and queues: nothing is lost, nothing overtakes, nobody gets more than was said.
 
-use super::pdus::{answer, header, submit, submit_text};
+use super::pdus::{answer, header, refusal, submit, submit_text};
 use super::rig::{Rig, config, member};
+use crate::config::Config;
 use crate::counters::Reason;
 use crate::esme::settings::WindowOver;
 use crate::smpp::command::CommandId;
@@ -264,4 +265,37 @@ fn what_waits_at_a_carrier_goes_elsewhere_when_it_goes_down_and_what_was_written
     assert_eq!(taken.len(), 6);
     assert!(taken.iter().all(|text| !texts.contains(text)), "nothing is sent twice");
     rig.assert_settled();
+}
+
+/// What waited for the carrier, by what it waited for, and what waited on its link for the account's own window.
+fn waited(config: Config, messages: u32, refuses: bool) -> [bool; 4] {
+    let mut rig = Rig::up(config);
+    let (link, alpha) = (rig.trx("acme"), rig.carrier(0));
+    for sequence in 1..=messages {
+        rig.send(link, &submit("38267000001", sequence));
+    }
+    for request in rig.heard(alpha).iter().filter(|_| refuses) {
+        rig.send(alpha, &refusal(request, CommandStatus::THROTTLED));
+    }
+    rig.advance(Duration::from_millis(500));
+    let (carrier, esme) = (&rig.counters.carriers[0], &rig.counters.esmes[0]);
+    [&carrier.held_window, &carrier.held_pace, &carrier.held_throttled, &esme.window_full]
+        .map(|cell| cell.get() > 0)
+}
+
+#[test]
+fn what_waits_is_counted_by_what_it_waits_for() {
+    let calm = config(&["acme"], &["alpha"]);
+    assert_eq!(waited(calm.clone(), 3, false), [false; 4]);
+    let mut narrow = calm.clone();
+    narrow.carriers[0].window_max = 1;
+    assert_eq!(waited(narrow, 3, false), [true, false, false, false]);
+    let mut paced = calm.clone();
+    paced.carriers[0].rate = Some(Rate { units: 1, per: Duration::from_secs(1) });
+    paced.carriers[0].burst = 1;
+    assert_eq!(waited(paced, 3, false), [false, true, false, false]);
+    assert_eq!(waited(calm.clone(), 3, true), [false, false, true, false]);
+    let mut own = calm;
+    own.esmes[0].window_max = 2;
+    assert_eq!(waited(own, 3, false), [false, false, false, true]);
 }

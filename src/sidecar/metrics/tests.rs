@@ -176,6 +176,7 @@ fn what_the_shards_say_of_themselves_stands_on_the_page() {
             in_flight: 0,
             waiting: 3,
             waiting_oldest_ms: Some(1250),
+            bad: Vec::new(),
         }],
         carriers: vec![CarrierStatus {
             name: "alpha".into(),
@@ -189,6 +190,7 @@ fn what_the_shards_say_of_themselves_stands_on_the_page() {
             pace_cut: true,
             id_form: None,
             last_error: None,
+            bad: Vec::new(),
         }],
         ejected: vec![("main".into(), "alpha".into())],
         ..Status::default()

@@ -4,7 +4,7 @@
 use super::meter::{Notice, Second};
 use super::ramp::{Bounds, Search};
 use super::report::{JSON_SCHEMA, Ran, Report, Verdict};
-use super::{Load, Settings, files, html, live, merge};
+use super::{Load, Settings, files, html, live, merge, storm};
 use crate::io::log::{self, LogForm};
 use crate::throttle::Rate;
 use crate::time::{Duration, Wall};
@@ -54,6 +54,13 @@ enum Form {
   bindery load merge one.json two.json
   bindery load merge --json *.json --threshold 'submit.p99<20ms'")]
     Merge(Merge),
+    /// Bind from many addresses at once, as ESMEs that come back or with passwords that are guessed
+    #[command(after_help = "Examples:
+  bindery load storm --account acme:guess --sources 1000 --rate 10k/s --attempts 300000
+  bindery load storm --account acme:secret --account bank:secret --rate 2000/s --attempts 2000 --hold
+
+Linux lets a program come from any address of 127.0.0.0/8. With --hold exit code 10 says that not all were bound.")]
+    Storm(Box<storm::Settings>),
 }
 
 #[derive(Debug, Clone, Copy, clap::Args)]
@@ -120,6 +127,7 @@ pub fn run(args: Args) -> std::io::Result<u8> {
         None => run_once(args.run),
         Some(Form::Ramp(ramp)) => run_ramp(&ramp),
         Some(Form::Merge(merge)) => run_merge(merge),
+        Some(Form::Storm(settings)) => run_storm(*settings),
     }
 }
 
@@ -451,6 +459,16 @@ fn answer(search: &Search, steps: &[Step], json: bool) -> u8 {
         });
     }
     if search.held().is_some() { 0 } else { Verdict::Missed.exit_code() }
+}
+
+fn run_storm(settings: storm::Settings) -> std::io::Result<u8> {
+    let (json, wanted) = (settings.json, settings.hold.then_some(settings.attempts));
+    let log = log::to_stderr(LogForm::of_stderr());
+    let core = drive(storm::Storm::new(settings), None, log, LOOK, || {})?;
+    let outcome = core.outcome();
+    say(&if json { outcome.json() } else { outcome.text() });
+    let missed = wanted.is_some_and(|wanted| outcome.bound < wanted);
+    Ok(if missed { Verdict::Missed.exit_code() } else { 0 })
 }
 
 fn run_merge(args: Merge) -> std::io::Result<u8> {

@@ -5,7 +5,7 @@
 //!
 //! `settings` is what it is told, `mix` and `template` make messages, `pace` sends them, `session` and `table` know what
 //! is in flight, `counts`, `latency` and `meter` measure, `threshold` and `report` judge. `command` is the command line,
-//! `ramp` and `merge` its other two forms, `live` what a terminal shows, `files` and `html` what is left afterwards.
+//! `ramp`, `merge` and `storm` its other forms, `live` what a terminal shows, `files` and `html` what is left afterwards.
 
 pub mod command;
 pub mod counts;
@@ -21,6 +21,7 @@ pub mod ramp;
 pub mod report;
 pub mod session;
 pub mod settings;
+pub mod storm;
 pub mod table;
 pub mod template;
 pub mod threshold;
