@@ -78,9 +78,4 @@ pub(super) fn of(page: &mut Page, view: &View, brief: &Status) {
     }
     page.gauge("config_epoch", "Counts the configurations that were put to work since the start.");
     page.sample(&[], 1);
-    page.counter(
-        "config_reload_failed_total",
-        "Configurations that were refused when a reload was asked for.",
-    );
-    page.sample(&[], 0);
 }
