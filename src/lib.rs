@@ -10,6 +10,7 @@ pub mod counters;
 pub mod esme;
 pub mod ids;
 pub mod io;
+pub mod journal;
 pub mod ledger;
 pub mod limits;
 pub mod node;

@@ -1,0 +1,233 @@
+//! The preparer: segments before and after their use, off the path of any message.
+//!
+//! Owns: the list of segments, the making of new ones, whether new messages may come. Takes: what the committer changed,
+//! the oldest record that is needed, a disk. Gives: spares. Never: touches a segment in use; overwrites what is damaged,
+//! that goes to `quarantine/`.
+//!
+//! A step is one small piece of work, so that whoever runs it can stop between two.
+
+use super::commit::{Change, Spare};
+use super::disk::{Disk, DiskError, FileKind, name_of, write_all};
+use super::header::SEGMENT_HEAD;
+use super::recover::{Recovered, Segment};
+use super::space::{Gate, SpaceLimits, Usage};
+use super::{Geometry, Lsn};
+use crate::limits::{JOURNAL_PREPARE_CHUNK, JOURNAL_SPACE_EVERY, JOURNAL_SPARES};
+use crate::time::Instant;
+use std::collections::VecDeque;
+
+/// What a step did.
+#[derive(Debug)]
+pub enum Done<F> {
+    /// Something; there may be more.
+    Some,
+    /// A file for the committer.
+    Spare(Spare<F>),
+    /// Nothing is to be done now.
+    Nothing,
+}
+
+#[derive(Debug)]
+struct Making<F> {
+    name: String,
+    number: u64,
+    file: F,
+    at: u64,
+}
+
+/// The preparer of one shard.
+#[derive(Debug)]
+pub struct Preparer<F> {
+    shard: u32,
+    geometry: Geometry,
+    segments: VecDeque<Segment>,
+    /// Names of segments that are given back, and of files left from the last run.
+    recycle: VecDeque<String>,
+    unfinished: Vec<String>,
+    /// Recovered segments that still have the name of a spare.
+    renames: VecDeque<(String, String)>,
+    making: Option<Making<F>>,
+    /// Spares that the committer has or is given.
+    spares: usize,
+    number: u64,
+    gate: Gate,
+    space_at: Option<Instant>,
+    /// Files in `quarantine/` of this run; their space stays used.
+    quarantined: u64,
+}
+
+impl<F> Preparer<F> {
+    /// One that goes on where the last run ended.
+    #[must_use]
+    pub fn new(shard: u32, geometry: Geometry, limits: SpaceLimits, recovered: &Recovered) -> Self {
+        let mut preparer = Self {
+            shard,
+            geometry,
+            segments: recovered.segments.iter().cloned().collect(),
+            recycle: recovered.spares.iter().cloned().collect(),
+            unfinished: recovered.unfinished.clone(),
+            renames: VecDeque::new(),
+            making: None,
+            spares: 0,
+            number: recovered.number,
+            gate: Gate::new(limits),
+            space_at: None,
+            quarantined: 0,
+        };
+        preparer.recycle.extend(recovered.void.iter().map(|segment| segment.name.clone()));
+        for segment in preparer.segments.iter_mut().filter(|segment| segment.kind == FileKind::Spare) {
+            let name = name_of(FileKind::Segment, shard, segment.number);
+            preparer.renames.push_back((core::mem::replace(&mut segment.name, name.clone()), name));
+            segment.kind = FileKind::Segment;
+        }
+        preparer
+    }
+
+    /// What the committer did to its files.
+    pub fn changed(&mut self, change: Change) {
+        let (spare, number, base, kind) = match change {
+            Change::Used { spare, number, base } => (spare, number, base, FileKind::Segment),
+            Change::Failed { spare, number, base, .. } => (spare, number, base, FileKind::Failed),
+        };
+        let name = name_of(kind, self.shard, number);
+        // A file that fails after it was in use has its name as a segment by now, or will have.
+        if let Some(known) = self.segments.iter_mut().find(|segment| segment.number == number) {
+            self.renames.push_back((known.name.clone(), name.clone()));
+            (known.name, known.kind) = (name, kind);
+            return;
+        }
+        self.spares = self.spares.saturating_sub(1);
+        self.renames.push_back((spare, name.clone()));
+        self.segments.push_back(Segment { number, name, kind, base, length: self.geometry.segment });
+    }
+
+    /// True when new messages may be taken.
+    #[must_use]
+    pub const fn accepting(&self) -> bool {
+        self.gate.is_open()
+    }
+
+    /// Segments that hold something.
+    #[must_use]
+    pub fn segments(&self) -> usize {
+        self.segments.len()
+    }
+
+    /// One piece of work. `front`: the oldest record that is needed, as the disk knows it.
+    ///
+    /// # Errors
+    /// The disk did not do what was asked; the same work is tried again in the next step.
+    pub fn step<D: Disk<File = F>>(
+        &mut self,
+        now: Instant,
+        front: Lsn,
+        disk: &mut D,
+    ) -> Result<Done<F>, DiskError> {
+        if let Some((from, to)) = self.renames.front() {
+            disk.rename(from, to)?;
+            self.renames.pop_front();
+            return Ok(Done::Some);
+        }
+        if let Some(name) = self.unfinished.last() {
+            disk.remove(name)?;
+            self.unfinished.pop();
+            return Ok(Done::Some);
+        }
+        if self.space_at.is_none_or(|at| now >= at) {
+            self.space_at = Some(now.after(JOURNAL_SPACE_EVERY));
+            self.look(disk)?;
+        }
+        if self.give_back(front, disk)? {
+            return Ok(Done::Some);
+        }
+        if self.spares < JOURNAL_SPARES
+            && let Some(spare) = self.recycled(disk)?
+        {
+            return Ok(self.ready(spare));
+        }
+        self.make(disk)
+    }
+
+    fn ready(&mut self, spare: Spare<F>) -> Done<F> {
+        self.spares += 1;
+        self.space_at = None;
+        Done::Spare(spare)
+    }
+
+    fn look<D: Disk<File = F>>(&mut self, disk: &mut D) -> Result<(), DiskError> {
+        let space = disk.space()?;
+        let used = (self.segments.len() as u64 + self.quarantined) * self.geometry.segment;
+        self.gate.decide(Usage { used, spares: self.spares, space });
+        Ok(())
+    }
+
+    /// The oldest segment, when the one behind it begins at or below the front.
+    fn give_back<D: Disk<File = F>>(&mut self, front: Lsn, disk: &mut D) -> Result<bool, DiskError> {
+        if self.segments.get(1).is_none_or(|next| next.base > front) {
+            return Ok(false);
+        }
+        let Some(oldest) = self.segments.front() else { return Ok(false) };
+        if oldest.kind == FileKind::Failed {
+            disk.rename(&oldest.name, &format!("quarantine/{}", oldest.name))?;
+            self.quarantined += 1;
+        } else {
+            // From here on its name says that its octets are not needed.
+            let name = name_of(FileKind::Spare, self.shard, oldest.number);
+            disk.rename(&oldest.name, &name)?;
+            self.recycle.push_back(name);
+        }
+        self.segments.pop_front();
+        Ok(true)
+    }
+
+    /// The next file that held something once. Its header goes before anything else is written to it.
+    fn recycled<D: Disk<File = F>>(&mut self, disk: &mut D) -> Result<Option<Spare<F>>, DiskError> {
+        let Some(name) = self.recycle.front() else { return Ok(None) };
+        let file = disk.open(name)?;
+        if disk.length(&file)? != self.geometry.segment {
+            disk.remove(name)?;
+            self.recycle.pop_front();
+            return Ok(None);
+        }
+        write_all(disk, &file, 0, &[0; SEGMENT_HEAD])?;
+        disk.sync(&file)?;
+        Ok(self.recycle.pop_front().map(|name| Spare { name, file }))
+    }
+
+    fn make<D: Disk<File = F>>(&mut self, disk: &mut D) -> Result<Done<F>, DiskError> {
+        let Some(making) = &mut self.making else {
+            let files = self.segments.len() + self.recycle.len() + self.spares;
+            let files = files as u64 + self.quarantined;
+            let wanted = self.spares < JOURNAL_SPARES && self.recycle.is_empty();
+            if !wanted || !self.gate.allows(self.geometry.segment, files, disk.space()?) {
+                return Ok(Done::Nothing);
+            }
+            self.number += 1;
+            let (name, number) = (name_of(FileKind::Unfinished, self.shard, self.number), self.number);
+            let file = disk.create(&name)?;
+            self.making = Some(Making { name, number, file, at: 0 });
+            return Ok(Done::Some);
+        };
+        if making.at < self.geometry.segment {
+            let length = (self.geometry.segment - making.at).min(JOURNAL_PREPARE_CHUNK as u64);
+            let written = write_all(disk, &making.file, making.at, &vec![0; length as usize]);
+            if let Err(error) = written {
+                self.unfinished.extend(self.making.take().map(|making| making.name));
+                return Err(error);
+            }
+            making.at += length;
+            return Ok(Done::Some);
+        }
+        let name = name_of(FileKind::Spare, self.shard, making.number);
+        let finished = disk.sync(&making.file).and_then(|()| disk.rename(&making.name, &name));
+        let made = self.making.take();
+        match finished {
+            Ok(()) => Ok(made.map_or(Done::Some, |made| self.ready(Spare { name, file: made.file }))),
+            Err(error) => {
+                // A file whose sync failed is given up, too.
+                self.unfinished.extend(made.map(|made| made.name));
+                Err(error)
+            }
+        }
+    }
+}
