@@ -163,7 +163,7 @@ impl Book {
         })
     }
 
-    /// The records of a key, newest first.
+    /// The records of a key, in no order that means anything once copies are among them.
     pub fn records_of(&self, key: u64) -> impl Iterator<Item = Lsn> + '_ {
         let mut at = self.keys.find(hash(key), |found| found.key == key).map_or(NONE, |found| found.newest);
         core::iter::from_fn(move || {

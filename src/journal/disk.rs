@@ -126,8 +126,10 @@ pub fn write_all<D: Disk>(disk: &mut D, file: &D::File, at: u64, octets: &[u8]) 
 pub enum FileKind {
     /// A segment in use, or full.
     Segment,
-    /// A segment after a failed write.
+    /// A segment after a failed write, which holds durable records.
     Failed,
+    /// The same, which holds none.
+    Spoilt,
     /// Prepared, perhaps in use since.
     Spare,
     /// Under preparation when the process ended.
@@ -135,10 +137,13 @@ pub enum FileKind {
 }
 
 impl FileKind {
+    const ALL: [Self; 5] = [Self::Segment, Self::Failed, Self::Spoilt, Self::Spare, Self::Unfinished];
+
     const fn extension(self) -> &'static str {
         match self {
             Self::Segment => "seg",
             Self::Failed => "failed",
+            Self::Spoilt => "spoilt",
             Self::Spare => "spare",
             Self::Unfinished => "new",
         }
@@ -156,8 +161,7 @@ pub fn name_of(kind: FileKind, shard: u32, number: u64) -> String {
 pub fn read_name(name: &str) -> Option<(FileKind, u32, u64)> {
     let (stem, extension) = name.split_once('.')?;
     let (shard, number) = stem.split_once('-')?;
-    let kinds = [FileKind::Segment, FileKind::Failed, FileKind::Spare, FileKind::Unfinished];
-    let kind = kinds.into_iter().find(|kind| kind.extension() == extension)?;
+    let kind = FileKind::ALL.into_iter().find(|kind| kind.extension() == extension)?;
     let (shard, number) = (shard.parse().ok()?, number.parse().ok()?);
     (name_of(kind, shard, number) == name).then_some((kind, shard, number))
 }
@@ -168,8 +172,7 @@ mod tests {
 
     #[test]
     fn a_name_says_what_the_file_is_and_no_other_name_does() {
-        let kinds = [FileKind::Segment, FileKind::Failed, FileKind::Spare, FileKind::Unfinished];
-        for kind in kinds {
+        for kind in FileKind::ALL {
             assert_eq!(read_name(&name_of(kind, 7, 12_345)), Some((kind, 7, 12_345)));
         }
         for name in ["lock", "id", "7-1.seg", "007-0000000001.seg.bak", "007-0000000001.txt", "quarantine"] {

@@ -18,7 +18,8 @@
 //!
 //! **Names.** `SHARD-NUMBER.seg`; what a segment holds is said by its header, not by its name, since a name that is
 //! changed where a message waits for it would cost a sync of the directory. `.spare` is a prepared file: one with a
-//! sound header was taken into use and not renamed yet. `.failed` is a segment after a failed write: read, never reused.
+//! sound header was taken into use and not renamed yet. `.failed` is a segment after a failed write, `.spoilt` one of
+//! which nothing was durable before: read, never reused, and put into `quarantine/` in the end.
 //!
 //! **Salt.** Each use of a file has an epoch of 64 random bits, and every checksum (CRC-32C) begins with it: octets of an
 //! earlier life of the file are never taken for new ones. The committer alone knows the epoch, so it is the committer

@@ -75,7 +75,11 @@ impl<F> Preparer<F> {
             quarantined: 0,
         };
         preparer.recycle.extend(recovered.void.iter().map(|segment| segment.name.clone()));
-        for segment in preparer.segments.iter_mut().filter(|segment| segment.kind == FileKind::Spare) {
+        let quarantined = |name: &String| (name.clone(), format!("quarantine/{name}"));
+        preparer.renames.extend(recovered.spoilt.iter().map(quarantined));
+        // One that nothing proves to be durable keeps its name: its header may be gone after the next power cut.
+        let named = |segment: &&mut Segment| segment.kind == FileKind::Spare && segment.proven;
+        for segment in preparer.segments.iter_mut().filter(named) {
             let name = name_of(FileKind::Segment, shard, segment.number);
             preparer.renames.push_back((core::mem::replace(&mut segment.name, name.clone()), name));
             segment.kind = FileKind::Segment;
@@ -87,18 +91,26 @@ impl<F> Preparer<F> {
     pub fn changed(&mut self, change: Change) {
         let (spare, number, base, kind) = match change {
             Change::Used { spare, number, base } => (spare, number, base, FileKind::Segment),
-            Change::Failed { spare, number, base, .. } => (spare, number, base, FileKind::Failed),
+            Change::Failed { spare, number, base, .. } => (spare, number, base, FileKind::Spoilt),
         };
-        let name = name_of(kind, self.shard, number);
         // A file that fails after it was in use has its name as a segment by now, or will have.
         if let Some(known) = self.segments.iter_mut().find(|segment| segment.number == number) {
-            self.renames.push_back((known.name.clone(), name.clone()));
-            (known.name, known.kind) = (name, kind);
+            let name = name_of(FileKind::Failed, self.shard, number);
+            self.renames.push_back((core::mem::replace(&mut known.name, name.clone()), name));
+            known.kind = FileKind::Failed;
             return;
         }
+        let name = name_of(kind, self.shard, number);
         self.spares = self.spares.saturating_sub(1);
         self.renames.push_back((spare, name.clone()));
-        self.segments.push_back(Segment { number, name, kind, base, length: self.geometry.segment });
+        self.segments.push_back(Segment {
+            number,
+            name,
+            kind,
+            base,
+            length: self.geometry.segment,
+            proven: true,
+        });
     }
 
     /// True when new messages may be taken.
@@ -137,7 +149,7 @@ impl<F> Preparer<F> {
             self.space_at = Some(now.after(JOURNAL_SPACE_EVERY));
             self.look(disk)?;
         }
-        if self.give_back(front, disk)? {
+        if self.give_back(front) {
             return Ok(Done::Some);
         }
         if self.spares < JOURNAL_SPARES
@@ -162,22 +174,22 @@ impl<F> Preparer<F> {
     }
 
     /// The oldest segment, when the one behind it begins at or below the front.
-    fn give_back<D: Disk<File = F>>(&mut self, front: Lsn, disk: &mut D) -> Result<bool, DiskError> {
+    fn give_back(&mut self, front: Lsn) -> bool {
         if self.segments.get(1).is_none_or(|next| next.base > front) {
-            return Ok(false);
+            return false;
         }
-        let Some(oldest) = self.segments.front() else { return Ok(false) };
-        if oldest.kind == FileKind::Failed {
-            disk.rename(&oldest.name, &format!("quarantine/{}", oldest.name))?;
+        let Some(oldest) = self.segments.pop_front() else { return false };
+        if matches!(oldest.kind, FileKind::Failed | FileKind::Spoilt) {
+            self.renames.push_back((oldest.name.clone(), format!("quarantine/{}", oldest.name)));
             self.quarantined += 1;
         } else {
-            // From here on its name says that its octets are not needed.
-            let name = name_of(FileKind::Spare, self.shard, oldest.number);
-            disk.rename(&oldest.name, &name)?;
+            // From then on its name says that its octets are not needed.
+            self.number += 1;
+            let name = name_of(FileKind::Spare, self.shard, self.number);
+            self.renames.push_back((oldest.name, name.clone()));
             self.recycle.push_back(name);
         }
-        self.segments.pop_front();
-        Ok(true)
+        true
     }
 
     /// The next file that held something once. Its header goes before anything else is written to it.

@@ -88,6 +88,8 @@ pub struct Segment {
     pub base: Lsn,
     /// Its length.
     pub length: u64,
+    /// A batch in it says that the one before was durable.
+    pub proven: bool,
 }
 
 /// Records that ought to be there and are not: both ends included.
@@ -181,6 +183,8 @@ pub struct Recovered {
     pub segments: Vec<Segment>,
     /// Names of prepared files.
     pub spares: Vec<String>,
+    /// Names of files after a failed write that hold nothing.
+    pub spoilt: Vec<String>,
     /// Names of files whose preparation was not finished.
     pub unfinished: Vec<String>,
     /// The highest number of a run.
@@ -215,11 +219,15 @@ pub struct Recovery {
     pub journal: Option<u128>,
 }
 
+const HEADER_DAMAGE: Damage = Damage { at: 0, octets: SEGMENT_HEAD as u64, lsn: Lsn::NONE };
+
 struct Used {
     segment: Segment,
     header: SegmentHeader,
     /// Records from here on are void.
     cut: Lsn,
+    /// Records from here on were written again into a later segment, or are void.
+    again: Lsn,
 }
 
 struct Held {
@@ -235,6 +243,8 @@ struct Merge<'v> {
     held: BTreeMap<Lsn, Held>,
     report: Report,
     gaps: Vec<Missing>,
+    /// Damage, if what was there was durable.
+    doubtful: Vec<(String, Damage)>,
     refusal: Option<Refusal>,
     visit: &'v mut dyn FnMut(&Frame<'_>, &Place),
 }
@@ -263,17 +273,18 @@ impl Recovery {
             held: BTreeMap::new(),
             report,
             gaps: Vec::new(),
+            doubtful: Vec::new(),
             refusal: None,
             visit,
         };
-        for used in &used {
+        for used in &mut used {
             load(disk, &used.segment.name, &mut octets, &mut merge.report)?;
             if (octets.len() as u64) < used.header.length {
-                let damage =
-                    Damage { at: octets.len() as u64, octets: used.header.length - octets.len() as u64 };
+                let at = octets.len() as u64;
+                let damage = Damage { at, octets: used.header.length - at, lsn: used.header.base };
                 merge.report.damaged(&used.segment.name, damage);
             }
-            merge.segment(used, &octets);
+            used.segment.proven = merge.segment(used, &octets);
         }
         merge.finish(first, &mut recovered)?;
         recovered.report.segments = used.len() as u64;
@@ -310,8 +321,8 @@ impl Recovery {
             }
             let header = match headers(disk, &name)? {
                 (Some(header), both) => {
-                    if !both && kind != FileKind::Spare {
-                        report.damaged(&name, Damage { at: 0, octets: SEGMENT_HEAD as u64 });
+                    if !both && kind == FileKind::Segment {
+                        report.damaged(&name, HEADER_DAMAGE);
                     }
                     header
                 }
@@ -319,11 +330,12 @@ impl Recovery {
                     recovered.spares.push(name);
                     continue;
                 }
+                (None, _) if kind == FileKind::Spoilt => {
+                    recovered.spoilt.push(name);
+                    continue;
+                }
                 (None, _) => {
-                    // The write that failed may have been that of the header.
-                    if kind == FileKind::Segment {
-                        report.damaged(&name, Damage { at: 0, octets: SEGMENT_HEAD as u64 });
-                    }
+                    report.damaged(&name, HEADER_DAMAGE);
                     load(disk, &name, octets, report)?;
                     let Some(header) = without_header(octets, self.shard, number) else { continue };
                     header
@@ -339,9 +351,10 @@ impl Recovery {
             }
             let (number, base, length) = (header.number, header.base, header.length);
             used.push(Used {
-                segment: Segment { number, name, kind, base, length },
+                segment: Segment { number, name, kind, base, length, proven: false },
                 header,
                 cut: Lsn(u64::MAX),
+                again: Lsn(u64::MAX),
             });
         }
         Ok(used)
@@ -395,7 +408,10 @@ fn without_header(octets: &[u8], shard: u32, number: u64) -> Option<SegmentHeade
 /// What an earlier run wrote behind the place where a later one forked off is void.
 fn cut(used: &mut [Used]) {
     let mut later: BTreeMap<u64, Lsn> = BTreeMap::new();
+    let mut again = Lsn(u64::MAX);
     for used in used.iter_mut().rev() {
+        used.again = again;
+        again = again.min(used.header.base);
         let (run, fork) = (used.header.run, used.header.fork);
         if run == 0 {
             // Its header is gone. A run that forked off at or before its first record is its own.
@@ -424,7 +440,7 @@ fn load<D: Disk>(disk: &mut D, name: &str, octets: &mut Vec<u8>, report: &mut Re
             let at = (at + index * PAGE) as u64;
             if disk.read(&file, at, page) != Ok(page.len()) {
                 page.fill(0);
-                report.damaged(name, Damage { at, octets: page.len() as u64 });
+                report.damaged(name, Damage { at, octets: page.len() as u64, lsn: Lsn::NONE });
             }
         }
     }
@@ -432,10 +448,13 @@ fn load<D: Disk>(disk: &mut D, name: &str, octets: &mut Vec<u8>, report: &mut Re
 }
 
 impl Merge<'_> {
-    fn segment(&mut self, used: &Used, octets: &[u8]) {
+    /// Reads a segment; true when it is proven.
+    fn segment(&mut self, used: &Used, octets: &[u8]) -> bool {
+        let mut proven = false;
         self.proven_upto(used.header.durable);
         let end = scan(octets, &used.header, &mut |found| match found {
             Found::Batch(batch) => {
+                proven |= batch.durable >= used.header.base;
                 self.report.front = self.report.front.max(batch.front);
                 self.proven_upto(batch.durable.min(used.cut.previous()));
             }
@@ -444,9 +463,13 @@ impl Merge<'_> {
                     self.frame(used, octets, &frame, at);
                 }
             }
-            Found::Damage(damage) => self.report.damaged(&used.segment.name, damage),
+            Found::Damage(damage) if damage.lsn < used.again.min(used.cut) => {
+                self.doubtful.push((used.segment.name.clone(), damage));
+            }
+            Found::Damage(_) => self.report.torn = true,
         });
         self.report.torn |= end.torn;
+        proven
     }
 
     fn frame(&mut self, used: &Used, octets: &[u8], frame: &Frame<'_>, at: u64) {
@@ -513,6 +536,13 @@ impl Merge<'_> {
             recovered.tail.push(Tail { wall: held.place.wall, frame: held.frame });
         }
         self.report.void = self.held.len() as u64;
+        for (file, damage) in core::mem::take(&mut self.doubtful) {
+            if damage.lsn <= self.report.durable {
+                self.report.damaged(&file, damage);
+            } else {
+                self.report.torn = true;
+            }
+        }
         // What is below the front may have been given back.
         if self.report.front < first {
             self.report.lost(self.report.front.max(Lsn::FIRST), first.previous());

@@ -26,6 +26,8 @@ pub struct Damage {
     pub at: u64,
     /// How many there may be.
     pub octets: u64,
+    /// The first record that may be in them.
+    pub lsn: Lsn,
 }
 
 /// How a scan ended.
@@ -53,22 +55,25 @@ pub fn scan<'a>(octets: &'a [u8], header: &SegmentHeader, on: &mut dyn FnMut(Fou
     let seed = Seed::of(header.epoch);
     let mut search = Search { octets, seed, header, budget: octets.len() };
     let (mut at, mut end) = (SEGMENT_HEAD, End { at: SEGMENT_HEAD as u64, ..End::default() });
-    let mut next_number = 0;
+    let (mut next_number, mut lsn) = (0, header.base);
     while at < octets.len() {
         match batch_at(octets, header, at, next_number) {
             Some(batch) => {
                 on(Found::Batch(batch));
                 let body = at + BATCH_HEAD..at + BATCH_HEAD + batch.octets as usize;
                 if !search.whole(body.clone(), &batch, on) {
-                    on(Found::Damage(Damage { at: body.start as u64, octets: body.len() as u64 }));
+                    let (at, octets) = (body.start as u64, body.len() as u64);
+                    on(Found::Damage(Damage { at, octets, lsn: batch.first }));
                     search.single(body.clone(), on);
                 }
                 at = whole_pages(body.end);
                 let padding = octets.get(body.end..at).unwrap_or_default();
                 if padding.iter().any(|octet| *octet != 0) {
-                    on(Found::Damage(Damage { at: body.end as u64, octets: padding.len() as u64 }));
+                    let (at, octets) = (body.end as u64, padding.len() as u64);
+                    on(Found::Damage(Damage { at, octets, lsn: batch.first }));
                 }
                 next_number = batch.number + 1;
+                lsn = batch.first.plus(u64::from(batch.records));
                 end.batches += 1;
                 end.at = at as u64;
             }
@@ -79,7 +84,8 @@ pub fn scan<'a>(octets: &'a [u8], header: &SegmentHeader, on: &mut dyn FnMut(Fou
                 let until = next.unwrap_or(octets.len());
                 let found = search.single(at..until, on);
                 if next.is_some() {
-                    on(Found::Damage(Damage { at: at as u64, octets: (until - at) as u64 }));
+                    let (at, octets) = (at as u64, (until - at) as u64);
+                    on(Found::Damage(Damage { at, octets, lsn }));
                 } else {
                     end.torn = found || was_begun(octets, header, at);
                 }
