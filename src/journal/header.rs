@@ -26,7 +26,7 @@ pub struct SegmentHeader {
     pub shard: u32,
     /// Which use of a file this is, counted over the journal.
     pub number: u64,
-    /// Which start of the process wrote it.
+    /// Which start of the process wrote it: its time, or the number after the last one.
     pub run: u64,
     /// Random: of this use of the file alone.
     pub epoch: u64,

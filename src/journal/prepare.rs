@@ -27,6 +27,15 @@ pub enum Done<F> {
     Nothing,
 }
 
+/// Done strictly in order: no segment is touched before the older ones are gone for good, so what a restart finds is
+/// always the end of the journal.
+#[derive(Debug)]
+enum Job {
+    Rename(String, String),
+    /// The header goes: from then on nobody reads the file.
+    Blank(String),
+}
+
 #[derive(Debug)]
 struct Making<F> {
     name: String,
@@ -44,8 +53,7 @@ pub struct Preparer<F> {
     /// Names of segments that are given back, and of files left from the last run.
     recycle: VecDeque<String>,
     unfinished: Vec<String>,
-    /// Recovered segments that still have the name of a spare.
-    renames: VecDeque<(String, String)>,
+    jobs: VecDeque<Job>,
     making: Option<Making<F>>,
     /// Spares that the committer has or is given.
     spares: usize,
@@ -64,9 +72,9 @@ impl<F> Preparer<F> {
             shard,
             geometry,
             segments: recovered.segments.iter().cloned().collect(),
-            recycle: recovered.spares.iter().cloned().collect(),
+            recycle: VecDeque::new(),
             unfinished: recovered.unfinished.clone(),
-            renames: VecDeque::new(),
+            jobs: VecDeque::new(),
             making: None,
             spares: 0,
             number: recovered.number,
@@ -74,14 +82,19 @@ impl<F> Preparer<F> {
             space_at: None,
             quarantined: 0,
         };
-        preparer.recycle.extend(recovered.void.iter().map(|segment| segment.name.clone()));
-        let quarantined = |name: &String| (name.clone(), format!("quarantine/{name}"));
-        preparer.renames.extend(recovered.spoilt.iter().map(quarantined));
+        // What is read as no header may be another one on the disk, after a sync that failed.
+        let void = recovered.void.iter().map(|segment| &segment.name);
+        for name in recovered.spares.iter().chain(void) {
+            preparer.jobs.push_back(Job::Blank(name.clone()));
+            preparer.recycle.push_back(name.clone());
+        }
+        let quarantined = |name: &String| Job::Rename(name.clone(), format!("quarantine/{name}"));
+        preparer.jobs.extend(recovered.spoilt.iter().map(quarantined));
         // One that nothing proves to be durable keeps its name: its header may be gone after the next power cut.
         let named = |segment: &&mut Segment| segment.kind == FileKind::Spare && segment.proven;
         for segment in preparer.segments.iter_mut().filter(named) {
             let name = name_of(FileKind::Segment, shard, segment.number);
-            preparer.renames.push_back((core::mem::replace(&mut segment.name, name.clone()), name));
+            preparer.jobs.push_back(Job::Rename(core::mem::replace(&mut segment.name, name.clone()), name));
             segment.kind = FileKind::Segment;
         }
         preparer
@@ -96,13 +109,13 @@ impl<F> Preparer<F> {
         // A file that fails after it was in use has its name as a segment by now, or will have.
         if let Some(known) = self.segments.iter_mut().find(|segment| segment.number == number) {
             let name = name_of(FileKind::Failed, self.shard, number);
-            self.renames.push_back((core::mem::replace(&mut known.name, name.clone()), name));
+            self.jobs.push_back(Job::Rename(core::mem::replace(&mut known.name, name.clone()), name));
             known.kind = FileKind::Failed;
             return;
         }
         let name = name_of(kind, self.shard, number);
         self.spares = self.spares.saturating_sub(1);
-        self.renames.push_back((spare, name.clone()));
+        self.jobs.push_back(Job::Rename(spare, name.clone()));
         self.segments.push_back(Segment {
             number,
             name,
@@ -135,9 +148,9 @@ impl<F> Preparer<F> {
         front: Lsn,
         disk: &mut D,
     ) -> Result<Done<F>, DiskError> {
-        if let Some((from, to)) = self.renames.front() {
-            disk.rename(from, to)?;
-            self.renames.pop_front();
+        if let Some(job) = self.jobs.front() {
+            do_job(job, disk)?;
+            self.jobs.pop_front();
             return Ok(Done::Some);
         }
         if let Some(name) = self.unfinished.last() {
@@ -180,19 +193,21 @@ impl<F> Preparer<F> {
         }
         let Some(oldest) = self.segments.pop_front() else { return false };
         if matches!(oldest.kind, FileKind::Failed | FileKind::Spoilt) {
-            self.renames.push_back((oldest.name.clone(), format!("quarantine/{}", oldest.name)));
+            let name = format!("quarantine/{}", oldest.name);
+            self.jobs.push_back(Job::Rename(oldest.name, name));
             self.quarantined += 1;
         } else {
             // From then on its name says that its octets are not needed.
             self.number += 1;
             let name = name_of(FileKind::Spare, self.shard, self.number);
-            self.renames.push_back((oldest.name, name.clone()));
+            self.jobs.push_back(Job::Rename(oldest.name, name.clone()));
+            self.jobs.push_back(Job::Blank(name.clone()));
             self.recycle.push_back(name);
         }
         true
     }
 
-    /// The next file that held something once. Its header goes before anything else is written to it.
+    /// The next file that held something once.
     fn recycled<D: Disk<File = F>>(&mut self, disk: &mut D) -> Result<Option<Spare<F>>, DiskError> {
         let Some(name) = self.recycle.front() else { return Ok(None) };
         let file = disk.open(name)?;
@@ -201,8 +216,6 @@ impl<F> Preparer<F> {
             self.recycle.pop_front();
             return Ok(None);
         }
-        write_all(disk, &file, 0, &[0; SEGMENT_HEAD])?;
-        disk.sync(&file)?;
         Ok(self.recycle.pop_front().map(|name| Spare { name, file }))
     }
 
@@ -240,6 +253,17 @@ impl<F> Preparer<F> {
                 self.unfinished.extend(made.map(|made| made.name));
                 Err(error)
             }
+        }
+    }
+}
+
+fn do_job<D: Disk>(job: &Job, disk: &mut D) -> Result<(), DiskError> {
+    match job {
+        Job::Rename(from, to) => disk.rename(from, to),
+        Job::Blank(name) => {
+            let file = disk.open(name)?;
+            write_all(disk, &file, 0, &[0; SEGMENT_HEAD])?;
+            disk.sync(&file)
         }
     }
 }

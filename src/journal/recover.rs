@@ -201,6 +201,15 @@ pub struct Recovered {
     pub report: Report,
 }
 
+impl Recovered {
+    /// The number of the run that begins now. A run whose headers are all lost may have had the next number: the time
+    /// tells the two apart.
+    #[must_use]
+    pub fn next_run(&self, now: Wall) -> u64 {
+        self.run.saturating_add(1).max(now.0.max(0).cast_unsigned())
+    }
+}
+
 /// A record that may not be durable yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tail {
@@ -228,6 +237,8 @@ struct Used {
     cut: Lsn,
     /// Records from here on were written again into a later segment, or are void.
     again: Lsn,
+    /// Both copies of its header are sound.
+    whole: bool,
 }
 
 struct Held {
@@ -284,7 +295,7 @@ impl Recovery {
                 let damage = Damage { at, octets: used.header.length - at, lsn: used.header.base };
                 merge.report.damaged(&used.segment.name, damage);
             }
-            used.segment.proven = merge.segment(used, &octets);
+            used.segment.proven = merge.segment(used, &octets) && used.whole;
         }
         merge.finish(first, &mut recovered)?;
         recovered.report.segments = used.len() as u64;
@@ -319,12 +330,12 @@ impl Recovery {
                 recovered.unfinished.push(name);
                 continue;
             }
-            let header = match headers(disk, &name)? {
+            let (header, whole) = match headers(disk, &name)? {
                 (Some(header), both) => {
                     if !both && kind == FileKind::Segment {
                         report.damaged(&name, HEADER_DAMAGE);
                     }
-                    header
+                    (header, both)
                 }
                 (None, _) if kind == FileKind::Spare => {
                     recovered.spares.push(name);
@@ -338,7 +349,7 @@ impl Recovery {
                     report.damaged(&name, HEADER_DAMAGE);
                     load(disk, &name, octets, report)?;
                     let Some(header) = without_header(octets, self.shard, number) else { continue };
-                    header
+                    (header, false)
                 }
             };
             let foreign =
@@ -355,6 +366,7 @@ impl Recovery {
                 header,
                 cut: Lsn(u64::MAX),
                 again: Lsn(u64::MAX),
+                whole,
             });
         }
         Ok(used)

@@ -83,11 +83,10 @@ pub fn scan<'a>(octets: &'a [u8], header: &SegmentHeader, on: &mut dyn FnMut(Fou
                     pages.into_iter().find(|page| batch_at(octets, header, *page, next_number).is_some());
                 let until = next.unwrap_or(octets.len());
                 let found = search.single(at..until, on);
-                if next.is_some() {
+                end.torn = next.is_none() && (found || was_begun(octets, header, at));
+                if next.is_some() || end.torn {
                     let (at, octets) = (at as u64, (until - at) as u64);
                     on(Found::Damage(Damage { at, octets, lsn }));
-                } else {
-                    end.torn = found || was_begun(octets, header, at);
                 }
                 at = until;
             }

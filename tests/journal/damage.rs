@@ -3,7 +3,9 @@
 use crate::disk::SimDisk;
 use crate::world::{GEOMETRY, Known, World, known};
 use bindery::journal::disk::{FileKind, read_name};
+use bindery::journal::header::SegmentHeader;
 use bindery::journal::recover::{Recovered, Recovery, Refusal, Verdict};
+use bindery::journal::scan::scan;
 use bindery::journal::{Disk, Durability, PAGE};
 use bindery::prng::Prng;
 use std::collections::BTreeMap;
@@ -20,12 +22,14 @@ fn read(disk: &mut SimDisk) -> Result<(Recovered, Read), Refusal> {
 }
 
 /// A journal at rest, without damage, and what it says.
-fn sound() -> (World, Recovered, Read) {
+fn sound(messages: u64) -> (World, Recovered, Read) {
     let mut world = World::new(5, Durability::Strict, None);
-    for _ in 0..4 {
+    for _ in 0..3 {
         world.work().unwrap();
         world.rest();
     }
+    world.fill(messages);
+    world.rest();
     let (recovered, records) = read(&mut world.disk).unwrap();
     assert!(recovered.report.verdict() <= Verdict::Torn && records.len() > 100, "{:?}", recovered.report);
     assert!(recovered.segments.len() > 3);
@@ -60,7 +64,7 @@ fn segments(recovered: &Recovered) -> Vec<String> {
 
 #[test]
 fn one_flipped_bit_costs_at_most_one_record_and_is_seen() {
-    let (world, before, records) = sound();
+    let (world, before, records) = sound(500);
     let mut prng = Prng::new(1);
     let (mut seen, mut unseen, mut lost) = (0, 0, 0);
     for name in segments(&before) {
@@ -81,22 +85,24 @@ fn one_flipped_bit_costs_at_most_one_record_and_is_seen() {
 
 #[test]
 fn every_octet_of_what_is_known_to_be_durable_is_watched() {
-    let (world, before, records) = sound();
+    let (world, before, records) = sound(250);
     // The second segment is followed by others: all of its batches are durable.
     let name = before.segments[1].name.clone();
     let mut disk = world.disk.copy();
-    let used = disk.octets(&name).chunks(PAGE).rposition(|page| page.starts_with(b"BTCH")).unwrap() * PAGE;
-    for at in (0..used + 64).step_by(7) {
-        let mut disk = world.disk.copy();
+    let octets = disk.octets(&name);
+    let header = SegmentHeader::of_page(octets).unwrap();
+    let used = scan(octets, &header, &mut |_| ()).at as usize;
+    for at in (0..used).step_by(43) {
         disk.octets(&name)[at] ^= 0x10;
         let (verdict, gone) = judge(&mut disk, &before, &records);
         assert!(verdict >= Verdict::Damaged && gone <= 1, "octet {at}: {verdict:?}, {gone} gone");
+        disk.octets(&name)[at] ^= 0x10;
     }
 }
 
 #[test]
 fn a_page_of_zeros_or_of_another_segment_or_of_an_earlier_life_is_never_taken_for_records() {
-    let (world, before, records) = sound();
+    let (world, before, records) = sound(500);
     let names = segments(&before);
     let foreign = world.disk.copy().octets(&names[0]).clone();
     let mut stale = World::new(6, Durability::Strict, None);
@@ -118,7 +124,7 @@ fn a_page_of_zeros_or_of_another_segment_or_of_an_earlier_life_is_never_taken_fo
 
 #[test]
 fn one_bad_copy_of_a_header_costs_nothing_and_two_cost_no_record() {
-    let (world, before, records) = sound();
+    let (world, before, records) = sound(500);
     let segment = before.segments.iter().find(|segment| segment.kind == FileKind::Segment).unwrap();
     for pages in [0..1, 1..2, 0..2] {
         let mut disk = world.disk.copy();
@@ -129,7 +135,7 @@ fn one_bad_copy_of_a_header_costs_nothing_and_two_cost_no_record() {
 
 #[test]
 fn a_segment_that_is_missing_or_cut_short_is_missed() {
-    let (world, before, records) = sound();
+    let (world, before, records) = sound(500);
     for name in segments(&before).iter().rev().skip(1) {
         let mut disk = world.disk.copy();
         disk.lose(name);
@@ -145,7 +151,7 @@ fn a_segment_that_is_missing_or_cut_short_is_missed() {
 #[test]
 fn any_octets_are_read_in_bounded_time_and_nothing_is_made_of_them() {
     let mut prng = Prng::new(9);
-    let (world, before, _) = sound();
+    let (world, before, _) = sound(500);
     for round in 0..60 {
         let mut disk = world.disk.copy();
         for name in segments(&before) {
@@ -165,7 +171,7 @@ fn any_octets_are_read_in_bounded_time_and_nothing_is_made_of_them() {
 
 #[test]
 fn a_segment_of_a_later_program_or_of_another_journal_is_refused_untouched() {
-    let (mut world, before, _) = sound();
+    let (mut world, before, _) = sound(500);
     let recovery = Recovery { shard: 0, journal: Some(77) };
     let refused = recovery.run(&mut world.disk, &mut |_, _| ());
     assert!(matches!(refused, Err(Refusal::Foreign { .. })), "{refused:?}");

@@ -107,7 +107,14 @@ impl World {
         let fork = recovered.end.next();
         let first = Lsn(fork.0 - recovered.tail.len() as u64);
         let number = recovered.number;
-        let identity = Identity { journal: JOURNAL, shard: 0, run: recovered.run + 1, fork, first, number };
+        let identity = Identity {
+            journal: JOURNAL,
+            shard: 0,
+            run: recovered.next_run(self.now.wall),
+            fork,
+            first,
+            number,
+        };
         let unsalted = self.disk.bug == Some(Bug::Unsalted);
         let seed = if unsalted { 1 } else { self.prng.bits() };
         let (mut ring, mut producer) = (vec![0; RING], Producer::new(RING, first));
@@ -236,6 +243,18 @@ impl World {
         }
         self.calls_made = self.disk.calls;
         Ok(())
+    }
+
+    /// So many messages that stay open.
+    pub(crate) fn fill(&mut self, messages: u64) {
+        for key in 1000..1000 + messages {
+            let pdu = vec![key as u8; 700];
+            let record = Record::Accept { esme: b"acme", validity: 0, pdu: &pdu };
+            while !self.append(key, &record) {
+                self.prepare();
+                self.commit().expect("no fault is planned");
+            }
+        }
     }
 
     /// Everything that was appended becomes durable.
