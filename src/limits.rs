@@ -209,6 +209,9 @@ pub const JOURNAL_FAILED_WAIT: Duration = Duration::from_secs(1);
 pub const JOURNAL_SPACE_EVERY: Duration = Duration::from_secs(1);
 /// Ranges that a report of a journal lists; the others are counted.
 pub const JOURNAL_REPORT_MAX: usize = 1000;
+/// Earlier runs whose end a segment's header tells, the latest ones. Each start of the process adds one, until the
+/// segments before it are given back.
+pub const JOURNAL_FORKS_MAX: usize = 128;
 /// Records whose liveness is kept in one block.
 pub const JOURNAL_BLOCK: usize = 1024;
 /// The front of a journal is copied to its end when less than so much of it is needed, percent.

@@ -11,10 +11,15 @@ mod disk;
 #[path = "journal/world.rs"]
 mod world;
 
-use bindery::journal::Durability;
-use bindery::time::Duration;
-use disk::{Bug, Fault, Plan};
-use world::{Totals, World};
+use bindery::journal::commit::{Front, Identity, Spare};
+use bindery::journal::disk::{FileKind, name_of, write_all};
+use bindery::journal::header::SEGMENT_HEAD;
+use bindery::journal::recover::Recovery;
+use bindery::journal::ring::{Producer, Unfreed};
+use bindery::journal::{Committer, Disk, Durability, Lsn, Record};
+use bindery::time::{Duration, Now};
+use disk::{Bug, Fault, Plan, SimDisk};
+use world::{GEOMETRY, Totals, World};
 
 const SEEDS: u64 = 220;
 const CUTS: u64 = 10;
@@ -90,6 +95,40 @@ fn every_planted_bug_is_caught() {
         let (seed, what) = caught.unwrap_or_else(|| panic!("{bug:?} was not caught"));
         println!("{bug:?}: seed {seed}: {what}");
     }
+}
+
+/// Two runs use one file, the second one less of it; how many records are read when their epochs come from these seeds.
+fn records_after_two_lives(seeds: [u64; 2]) -> u64 {
+    let mut disk = SimDisk::new(1, None);
+    let name = name_of(FileKind::Spare, 0, 1);
+    let file = disk.create(&name).unwrap();
+    write_all(&mut disk, &file, 0, &vec![0; GEOMETRY.segment as usize]).unwrap();
+    for (life, batches) in [4, 1].into_iter().enumerate() {
+        // The header of the first life is gone, as after a power cut that garbled it.
+        write_all(&mut disk, &file, 0, &[0; SEGMENT_HEAD]).unwrap();
+        let (run, fork, number) = (life as u64 + 1, Lsn::FIRST, life as u64);
+        let identity =
+            Identity { journal: 1, shard: 0, run, fork, forks: Vec::new(), first: Lsn::FIRST, number };
+        let mut committer = Committer::new(identity, GEOMETRY, Durability::Strict, seeds[life]);
+        committer.give(Spare { name: name.clone(), file });
+        let (mut ring, mut producer) = (vec![0; 4096], Producer::new(4096, Lsn::FIRST));
+        let mut freed = 0;
+        for _ in 0..batches {
+            producer.append(&mut ring, 1, 0, &Record::Tombstone { reason: life as u8 }).unwrap();
+            let tail = freed + producer.used();
+            let unfreed = Unfreed::of(&ring, freed, tail);
+            freed = committer.step(Now::default(), &unfreed, Front::default(), &mut disk).freed;
+            producer.free(freed);
+        }
+    }
+    let recovered = Recovery { shard: 0, journal: None }.run(&mut disk, &mut |_, _| ()).unwrap();
+    recovered.report.records
+}
+
+#[test]
+fn octets_of_an_earlier_life_of_the_file_are_never_taken_for_new_ones() {
+    assert_eq!(records_after_two_lives([5, 6]), 1);
+    assert_eq!(records_after_two_lives([5, 5]), 4, "with one epoch for both lives the old ones rise again");
 }
 
 /// A short run with a fault at its n-th call, then a power cut; `None` when it has fewer calls.

@@ -11,7 +11,7 @@
 
 use super::disk::{Disk, DiskError, write_all};
 use super::frame::{Seed, seal};
-use super::header::{BATCH_HEAD, BatchHeader, SEGMENT_HEAD, SegmentHeader};
+use super::header::{BATCH_HEAD, BatchHeader, Fork, SEGMENT_HEAD, SegmentHeader};
 use super::ring::Unfreed;
 use super::{Geometry, Lsn, whole_pages};
 use crate::limits::{JOURNAL_FAILED_WAIT, JOURNAL_PROCESS_SYNC};
@@ -46,7 +46,7 @@ impl Durability {
 }
 
 /// Whose journal it is, and where this run begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
     /// The directory's id.
     pub journal: u128,
@@ -56,6 +56,8 @@ pub struct Identity {
     pub run: u64,
     /// The first record that no earlier run has written.
     pub fork: Lsn,
+    /// Where earlier runs began.
+    pub forks: Vec<Fork>,
     /// The first record in the ring: `fork`, or the first of a tail that is written again.
     pub first: Lsn,
     /// The number of the last use of a file.
@@ -186,11 +188,11 @@ impl<F> Committer<F> {
         assert!(identity.first <= identity.fork);
         let mark = Mark { lsn: identity.first.previous(), position: 0, front: Lsn::NONE };
         Self {
-            identity,
             geometry,
             durability,
             epochs: Prng::new(seed),
             number: identity.number,
+            identity,
             spares: VecDeque::new(),
             current: None,
             written: mark,
@@ -354,15 +356,16 @@ impl<F> Committer<F> {
             epoch: self.epochs.bits(),
             base: self.written.lsn.next(),
             fork: self.identity.fork,
+            forks: self.identity.forks.clone(),
             durable: self.durable.lsn,
             length: self.geometry.segment,
             wall: now.wall,
             mono: now.mono,
         };
         let seed = Seed::of(header.epoch);
+        let page = header.to_page();
         let current = Current { spare, header, seed, at: SEGMENT_HEAD as u64, batches: 0, told: false };
         let current = self.current.insert(current);
-        let page = header.to_page();
         write_all(disk, &current.spare.file, 0, &[page, page].concat())?;
         Ok(true)
     }

@@ -3,6 +3,7 @@
 use super::frame::Seed;
 use super::octets::{Reader, Sink, Writer};
 use super::{Lsn, PAGE};
+use crate::limits::JOURNAL_FORKS_MAX;
 use crate::time::{Instant, Now, Wall};
 
 const SEGMENT_MAGIC: u64 = u64::from_le_bytes(*b"BINDERYJ");
@@ -16,9 +17,19 @@ pub const SEGMENT_HEAD: usize = 2 * PAGE;
 const CRC_AT: usize = 12;
 const SEGMENT_COVERED: usize = 16;
 const BATCH_COVERED: usize = 8;
+const _: () = assert!(256 + 16 * JOURNAL_FORKS_MAX <= PAGE);
+
+/// Where a run began: what runs before it say from there on is void.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fork {
+    /// The run.
+    pub run: u64,
+    /// Its first record that no earlier run has written.
+    pub lsn: Lsn,
+}
 
 /// What a segment is: written once, when it is taken into use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SegmentHeader {
     /// The directory that it belongs to.
     pub journal: u128,
@@ -34,6 +45,8 @@ pub struct SegmentHeader {
     pub base: Lsn,
     /// The first record of its run that no earlier run has written: what earlier segments say from there on is void.
     pub fork: Lsn,
+    /// The same of earlier runs, at most `JOURNAL_FORKS_MAX`: their own segments may not have survived.
+    pub forks: Vec<Fork>,
     /// The last record that was durable when it was taken into use.
     pub durable: Lsn,
     /// Its length.
@@ -75,6 +88,13 @@ impl SegmentHeader {
         fields.iter().for_each(|field| out.u64(*field));
         out.u64(self.wall.0.cast_unsigned());
         out.u64(self.mono.as_nanos());
+        let known = self.forks.len().saturating_sub(JOURNAL_FORKS_MAX);
+        let forks = self.forks.get(known..).unwrap_or_default();
+        out.u64(forks.len() as u64);
+        for fork in forks {
+            out.u64(fork.run);
+            out.u64(fork.lsn.0);
+        }
         let crc = page_crc(&page);
         if let Some(place) = page.get_mut(CRC_AT..SEGMENT_COVERED) {
             place.copy_from_slice(&crc.to_le_bytes());
@@ -117,6 +137,12 @@ impl SegmentHeader {
             length: from.u64()?,
             wall: Wall(from.i64()?),
             mono: Instant::from_nanos(from.u64()?),
+            forks: {
+                let count = from.u64()?.min(JOURNAL_FORKS_MAX as u64);
+                (0..count)
+                    .map(|_| Some(Fork { run: from.u64()?, lsn: Lsn(from.u64()?) }))
+                    .collect::<Option<_>>()?
+            },
         }))
     }
 
@@ -220,6 +246,7 @@ mod tests {
             length: 1 << 26,
             wall: Wall(1_790_000_000_000_000),
             mono: Instant::from_nanos(5_000_000_000),
+            forks: (0..128).map(|run| Fork { run, lsn: Lsn(run * 3) }).collect(),
         }
     }
 

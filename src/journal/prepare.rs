@@ -224,7 +224,7 @@ impl<F> Preparer<F> {
             let files = self.segments.len() + self.recycle.len() + self.spares;
             let files = files as u64 + self.quarantined;
             let wanted = self.spares < JOURNAL_SPARES && self.recycle.is_empty();
-            if !wanted || !self.gate.allows(self.geometry.segment, files, disk.space()?) {
+            if !wanted || !self.gate.allows(self.geometry.segment, files, disk.space()?, self.spares == 0) {
                 return Ok(Done::Nothing);
             }
             self.number += 1;

@@ -6,7 +6,7 @@
 
 use super::disk::{Disk, DiskError, FileKind, read_name};
 use super::frame::{Frame, SKIPPABLE};
-use super::header::{BadHeader, BatchHeader, SEGMENT_HEAD, SegmentHeader};
+use super::header::{BadHeader, BatchHeader, Fork, SEGMENT_HEAD, SegmentHeader};
 use super::scan::{Damage, Found, scan};
 use super::{Lsn, PAGE};
 use crate::limits::{JOURNAL_REPORT_MAX, JOURNAL_SEGMENT_MAX};
@@ -189,6 +189,8 @@ pub struct Recovered {
     pub unfinished: Vec<String>,
     /// The highest number of a run.
     pub run: u64,
+    /// Where the runs began.
+    pub forks: Vec<Fork>,
     /// The highest number in a header or a name.
     pub number: u64,
     /// The last record.
@@ -275,7 +277,8 @@ impl Recovery {
         let mut report = Report::default();
         let mut used = self.files(disk, &mut recovered, &mut report, &mut octets)?;
         used.sort_by_key(|used| used.header.number);
-        cut(&mut used);
+        recovered.forks = forks_of(&used);
+        cut(&mut used, &recovered.forks);
         let proven = used.iter().map(|used| used.header.durable).max().unwrap_or_default();
         let first = used.first().map_or(Lsn::FIRST, |used| used.header.base);
         let mut merge = Merge {
@@ -376,7 +379,7 @@ impl Recovery {
 /// The header of a file, and whether both copies of it are sound.
 fn headers<D: Disk>(disk: &mut D, name: &str) -> Result<(Option<SegmentHeader>, bool), Refusal> {
     let file = disk.open(name)?;
-    let mut found = [None; 2];
+    let mut found = [None, None];
     for (at, found) in [0, PAGE as u64].into_iter().zip(&mut found) {
         let mut page = [0; PAGE];
         if !matches!(disk.read(&file, at, &mut page), Ok(PAGE)) {
@@ -391,7 +394,8 @@ fn headers<D: Disk>(disk: &mut D, name: &str) -> Result<(Option<SegmentHeader>, 
         };
     }
     let [first, second] = found;
-    Ok((first.or(second), first == second))
+    let whole = first == second;
+    Ok((first.or(second), whole))
 }
 
 /// What the header of a segment must have said, from its batches; `None`: there are none.
@@ -410,6 +414,7 @@ fn without_header(octets: &[u8], shard: u32, number: u64) -> Option<SegmentHeade
         epoch,
         base: own().map(|batch| batch.first).min()?,
         fork: Lsn(u64::MAX),
+        forks: Vec::new(),
         durable: own().map(|batch| batch.durable).min()?,
         length: octets.len() as u64,
         wall: Wall::default(),
@@ -417,22 +422,30 @@ fn without_header(octets: &[u8], shard: u32, number: u64) -> Option<SegmentHeade
     })
 }
 
+/// Where the runs began, as all segments tell it.
+fn forks_of(used: &[Used]) -> Vec<Fork> {
+    let mut forks: BTreeMap<u64, Lsn> = BTreeMap::new();
+    for header in used.iter().map(|used| &used.header).filter(|header| header.run > 0) {
+        let own = Fork { run: header.run, lsn: header.fork };
+        for fork in header.forks.iter().copied().chain([own]) {
+            forks.entry(fork.run).and_modify(|least| *least = (*least).min(fork.lsn)).or_insert(fork.lsn);
+        }
+    }
+    // That of the oldest run cuts nothing off.
+    let oldest = used.iter().map(|used| used.header.run).min().unwrap_or_default();
+    forks.into_iter().map(|(run, lsn)| Fork { run, lsn }).filter(|fork| fork.run > oldest).collect()
+}
+
 /// What an earlier run wrote behind the place where a later one forked off is void.
-fn cut(used: &mut [Used]) {
-    let mut later: BTreeMap<u64, Lsn> = BTreeMap::new();
+fn cut(used: &mut [Used], forks: &[Fork]) {
     let mut again = Lsn(u64::MAX);
     for used in used.iter_mut().rev() {
         used.again = again;
-        again = again.min(used.header.base);
-        let (run, fork) = (used.header.run, used.header.fork);
-        if run == 0 {
-            // Its header is gone. A run that forked off at or before its first record is its own.
-            let base = used.header.base;
-            used.cut = later.values().copied().filter(|fork| *fork > base).min().unwrap_or(Lsn(u64::MAX));
-            continue;
-        }
-        used.cut = later.range(run + 1..).map(|(_, fork)| *fork).min().unwrap_or(Lsn(u64::MAX));
-        later.entry(run).and_modify(|least| *least = (*least).min(fork)).or_insert(fork);
+        let (run, base) = (used.header.run, used.header.base);
+        again = again.min(base);
+        // Of one whose header is gone: a run that forked off at or before its first record is its own.
+        let voids = |fork: &&Fork| if run == 0 { fork.lsn > base } else { fork.run > run };
+        used.cut = forks.iter().filter(voids).map(|fork| fork.lsn).min().unwrap_or(Lsn(u64::MAX));
     }
 }
 

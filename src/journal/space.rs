@@ -2,6 +2,7 @@
 //! or no; at no an ESME hears ESME_RMSGQFUL (`journal_full`), and everything that frees space goes on.
 
 use super::disk::Space;
+use crate::limits::JOURNAL_SPARES;
 
 /// The bounds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,13 +51,17 @@ impl Gate {
         self.open
     }
 
-    /// True when a file of so many octets may be made.
+    /// True when a file of so many octets may be made beside so many others. `reserve`: the committer has none left; what
+    /// ends messages must be written even then, so that space comes back.
     #[must_use]
-    pub fn allows(&self, octets: u64, files: u64, space: Space) -> bool {
+    pub fn allows(&self, octets: u64, files: u64, space: Space, reserve: bool) -> bool {
         let least = u128::from(space.total) * u128::from(self.limits.min_free) / 100;
         let after = u128::from(space.free.saturating_sub(octets));
         let size = files.saturating_add(1).saturating_mul(octets);
-        size <= self.limits.size_max && space.free >= octets && after >= least
+        let beyond = if reserve { octets.saturating_mul(JOURNAL_SPARES as u64) } else { 0 };
+        size <= self.limits.size_max.saturating_add(beyond)
+            && space.free >= octets
+            && (reserve || after >= least)
     }
 
     /// The answer of late.
@@ -94,8 +99,10 @@ mod tests {
     #[test]
     fn no_file_is_made_over_the_size_or_into_the_reserve() {
         let gate = Gate::new(LIMITS);
-        assert!(gate.allows(100, 9, Space { free: 200, total: 1000 }));
-        assert!(!gate.allows(100, 10, Space { free: 900, total: 1000 }), "size_max");
-        assert!(!gate.allows(100, 1, Space { free: 199, total: 1000 }), "min_free");
+        assert!(gate.allows(100, 9, Space { free: 200, total: 1000 }, false));
+        assert!(!gate.allows(100, 10, Space { free: 900, total: 1000 }, false), "size_max");
+        assert!(!gate.allows(100, 1, Space { free: 199, total: 1000 }, false), "min_free");
+        assert!(gate.allows(100, 11, Space { free: 100, total: 1000 }, true), "what frees space goes on");
+        assert!(!gate.allows(100, 12, Space { free: 900, total: 1000 }, true), "and that has an end, too");
     }
 }

@@ -106,17 +106,16 @@ impl World {
     fn start(&mut self, recovered: &Recovered) {
         let fork = recovered.end.next();
         let first = Lsn(fork.0 - recovered.tail.len() as u64);
-        let number = recovered.number;
         let identity = Identity {
             journal: JOURNAL,
             shard: 0,
             run: recovered.next_run(self.now.wall),
             fork,
+            forks: recovered.forks.clone(),
             first,
-            number,
+            number: recovered.number,
         };
-        let unsalted = self.disk.bug == Some(Bug::Unsalted);
-        let seed = if unsalted { 1 } else { self.prng.bits() };
+        let seed = self.prng.bits();
         let (mut ring, mut producer) = (vec![0; RING], Producer::new(RING, first));
         for record in &recovered.tail {
             let time = time_ms(self.now);
