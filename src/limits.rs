@@ -212,6 +212,8 @@ pub const JOURNAL_REPORT_MAX: usize = 1000;
 /// Earlier runs whose end a segment's header tells, the latest ones. Each start of the process adds one, until the
 /// segments before it are given back.
 pub const JOURNAL_FORKS_MAX: usize = 128;
+/// Records that `bindery journal pending` keeps in mind; it says so when there are more.
+pub const JOURNAL_RECORDS_SHOWN_MAX: usize = 1_000_000;
 /// Records whose liveness is kept in one block.
 pub const JOURNAL_BLOCK: usize = 1024;
 /// The front of a journal is copied to its end when less than so much of it is needed, percent.

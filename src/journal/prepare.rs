@@ -149,9 +149,16 @@ impl<F> Preparer<F> {
         disk: &mut D,
     ) -> Result<Done<F>, DiskError> {
         if let Some(job) = self.jobs.front() {
-            do_job(job, disk)?;
-            self.jobs.pop_front();
-            return Ok(Done::Some);
+            let done = do_job(job, disk);
+            if let (Err(_), Job::Blank(name)) = (&done, job) {
+                // A file that fails is not used again.
+                let name = name.clone();
+                self.recycle.retain(|waiting| *waiting != name);
+                self.quarantine(name);
+            } else if done.is_ok() {
+                self.jobs.pop_front();
+            }
+            return done.map(|()| Done::Some);
         }
         if let Some(name) = self.unfinished.last() {
             disk.remove(name)?;
@@ -171,6 +178,15 @@ impl<F> Preparer<F> {
             return Ok(self.ready(spare));
         }
         self.make(disk)
+    }
+
+    /// Puts a file away instead of the first job.
+    fn quarantine(&mut self, name: String) {
+        let away = format!("quarantine/{name}");
+        if let Some(job) = self.jobs.front_mut() {
+            *job = Job::Rename(name, away);
+            self.quarantined += 1;
+        }
     }
 
     fn ready(&mut self, spare: Spare<F>) -> Done<F> {

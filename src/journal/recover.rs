@@ -489,6 +489,11 @@ impl Merge<'_> {
                 }
             }
             Found::Damage(damage) if damage.lsn < used.again.min(used.cut) => {
+                // Past the bound it is told without the doubt: so much damage is no crash.
+                if self.doubtful.len() >= 64 * JOURNAL_REPORT_MAX {
+                    self.report.damaged_places += 1;
+                    return;
+                }
                 self.doubtful.push((used.segment.name.clone(), damage));
             }
             Found::Damage(_) => self.report.torn = true,

@@ -66,6 +66,10 @@ struct Inode {
     cached: Vec<u8>,
     /// Sectors that the next sync writes.
     pending: BTreeSet<usize>,
+    /// A write or sync has failed in this life of the process.
+    failed: bool,
+    /// Where the last write ended.
+    end: usize,
 }
 
 /// The disk.
@@ -82,6 +86,8 @@ pub(crate) struct SimDisk {
     /// The power is gone.
     pub(crate) dead: bool,
     pub(crate) short_writes: u64,
+    /// What nobody may ever ask of a disk.
+    pub(crate) forbidden: Option<String>,
     /// Octets of the file system that are free.
     pub(crate) free: u64,
 }
@@ -98,6 +104,7 @@ impl SimDisk {
             calls: 0,
             dead: false,
             short_writes: 0,
+            forbidden: None,
             free: 1 << 40,
         }
     }
@@ -139,12 +146,14 @@ impl SimDisk {
     pub(crate) fn kill(&mut self) {
         self.dead = false;
         self.calls = 0;
+        self.inodes.iter_mut().for_each(|inode| inode.failed = false);
     }
 
     /// The power is gone: of each sector that was on its way, either image or garbage.
     pub(crate) fn power_cut(&mut self) {
         self.dead = false;
         self.calls = 0;
+        self.inodes.iter_mut().for_each(|inode| inode.failed = false);
         let garbles = self.prng.chance(1, 2);
         let drops = self.prng.below(101);
         for inode in &mut self.inodes {
@@ -196,6 +205,7 @@ impl SimDisk {
             calls: 0,
             dead: false,
             short_writes: 0,
+            forbidden: None,
             free: self.free,
         }
     }
@@ -246,6 +256,13 @@ impl Disk for SimDisk {
         };
         let rewrites = self.bug == Some(Bug::RewritesTail) && at > 8192;
         let inode = &mut self.inodes[*file];
+        let goes_on = at as usize == inode.end || at.is_multiple_of(4096) && at as usize >= inode.end;
+        if inode.failed || at > 0 && !goes_on {
+            self.forbidden =
+                Some(format!("a write at {at}, the last ended at {}, failed: {}", inode.end, inode.failed));
+        }
+        inode.failed |= fault.is_err();
+        inode.end = at as usize + length;
         let (from, to) = (at as usize, at as usize + length);
         if inode.cached.len() < to.next_multiple_of(SECTOR) {
             inode.cached.resize(to.next_multiple_of(SECTOR), 0);
@@ -266,12 +283,19 @@ impl Disk for SimDisk {
         match self.fault() {
             Ok(Some(Fault::Cut)) => Err(EIO),
             Ok(_) => {
+                if self.inodes[*file].failed {
+                    self.forbidden = Some("a second sync of a file that failed".to_owned());
+                }
                 if self.bug != Some(Bug::AnswersBeforeSync) || self.calls.is_multiple_of(3) {
                     self.flush(*file);
                 }
                 Ok(())
             }
             Err(error) => {
+                if self.inodes[*file].failed {
+                    self.forbidden = Some("a second sync of a file that failed".to_owned());
+                }
+                self.inodes[*file].failed = true;
                 // The kernel calls the pages clean, whatever became of them, and says it once.
                 let inode = &mut self.inodes[*file];
                 inode.durable.resize(inode.cached.len(), 0);

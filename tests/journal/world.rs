@@ -236,6 +236,9 @@ impl World {
             let span = if self.prng.chance(1, 20) { 300 } else { self.prng.below(3) };
             self.now.mono = self.now.mono.after(Duration::from_millis(span));
             self.now.wall.0 += span as i64 * 1000;
+            if let (Some(what), None) = (&self.disk.forbidden, self.disk.bug) {
+                return Err(what.clone());
+            }
             if self.disk.dead {
                 break;
             }

@@ -252,6 +252,9 @@ impl Committing {
             let mut news = step.front != front;
             front = step.front;
             while let Some(change) = self.committer.change() {
+                if matches!(change, Change::Failed { .. }) {
+                    self.shared.failed_files.fetch_add(1, Ordering::Relaxed);
+                }
                 // The preparer ends after this thread.
                 let _ = self.changes.send(change);
                 news = true;
@@ -304,8 +307,11 @@ fn prepare(
                     let _ = shard.spares.try_send(spare);
                     shard.shared.wake_committer();
                 }
-                // What failed is tried again after the wait.
-                Ok(Done::Nothing) | Err(_) => {}
+                Ok(Done::Nothing) => {}
+                // It is tried again after the wait.
+                Err(_) => {
+                    shard.shared.failed_preparations.fetch_add(1, Ordering::Relaxed);
+                }
             }
             shard.shared.accepting.store(shard.preparer.accepting(), Ordering::Release);
         }

@@ -36,6 +36,8 @@ pub(super) struct Shared {
     /// Segments below it may be given back.
     pub(super) given_back: AtomicU64,
     pub(super) accepting: AtomicBool,
+    pub(super) failed_files: AtomicU64,
+    pub(super) failed_preparations: AtomicU64,
     pub(super) stop: AtomicBool,
     committer_asleep: CachePadded<AtomicBool>,
     committer: OnceLock<Thread>,
@@ -78,6 +80,8 @@ impl Shared {
             failed: AtomicBool::new(false),
             given_back: zero(),
             accepting: AtomicBool::new(true),
+            failed_files: zero(),
+            failed_preparations: zero(),
             stop: AtomicBool::new(false),
             committer_asleep: CachePadded::new(AtomicBool::new(false)),
             committer: OnceLock::new(),
@@ -254,6 +258,13 @@ impl Appender {
     #[must_use]
     pub fn accepting(&self) -> bool {
         self.shared.accepting.load(Ordering::Acquire)
+    }
+
+    /// Segments given up after a failed write or sync; pieces of the preparer's work that failed and were tried again.
+    #[must_use]
+    pub fn failures(&self) -> (u64, u64) {
+        let shared = &self.shared;
+        (shared.failed_files.load(Ordering::Relaxed), shared.failed_preparations.load(Ordering::Relaxed))
     }
 
     /// How full the ring is, percent.

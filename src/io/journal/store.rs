@@ -215,7 +215,14 @@ impl Disk for ReadOnly {
 
 /// The right to write to a directory, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Lock(#[expect(dead_code, reason = "held, and given back by the system")] File);
+pub(super) struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing would do, were there no child that was forked and has not begun its program yet.
+        let _ = flock(&self.0, FlockOperation::Unlock);
+    }
+}
 
 /// What is known of a directory once it is ours.
 #[derive(Debug)]
