@@ -182,7 +182,7 @@ fn read() -> Box<dyn Work> {
     both.append();
     both.commit();
     let octets = both.disk.octets.get(..8 * PAGE).map(<[u8]>::to_vec).unwrap_or_default();
-    let header = SegmentHeader::of_page(&octets).expect("it was written");
+    let Ok(header) = SegmentHeader::of_page(&octets) else { panic!("it was written") };
     Box::new(move || {
         let mut records = 0;
         let end = scan(black_box(&octets), &header, &mut |found| {

@@ -238,11 +238,8 @@ impl Committing {
         let mut closing = None;
         let mut front = Lsn::NONE;
         loop {
-            loop {
-                match self.spares.try_recv() {
-                    Ok(spare) => self.committer.give(spare),
-                    Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
-                }
+            while let Ok(spare) = self.spares.try_recv() {
+                self.committer.give(spare);
             }
             let now = self.clock.now();
             let ring = self.shared.unfreed();
