@@ -4,10 +4,14 @@
 //! `JOURNAL_SEED` replays one seed, `JOURNAL_SEEDS` says how many there are.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on must fail")]
 
+#[path = "journal/commit.rs"]
+mod commit;
 #[path = "journal/damage.rs"]
 mod damage;
 #[path = "journal/disk.rs"]
 mod disk;
+#[path = "journal/prepare.rs"]
+mod prepare;
 #[path = "journal/world.rs"]
 mod world;
 
