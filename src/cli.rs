@@ -1,16 +1,18 @@
 //! The command line. Owns: its grammar. Takes: arguments. Gives: an exit code. Never: decides about messages.
 //!
 //! Exit codes: 0 good, 1 runtime failure, 2 usage, 3 configuration invalid, 4 cannot reach the server, 5 timed out,
-//! 6 environment unfit, 10 threshold missed.
+//! 6 environment unfit, 8 damage found, 9 acknowledged data missing, 10 threshold missed.
 
 use crate::demo::{self, Demo};
 use bindery::config::{self, Files};
 use bindery::io;
 use bindery::io::log::{self, LogForm};
+use bindery::journal::recover::Verdict;
 use bindery::node::Node;
 use bindery::sidecar::client::{self, Address};
 use bindery::sidecar::show;
 use bindery::time::Duration;
+use bindery::tools::journal;
 use bindery::tools::load;
 use bindery::tools::record::Record;
 use bindery::tools::run::{drive, stop_on_signals};
@@ -28,6 +30,8 @@ const USAGE: u8 = 2;
 const CONFIGURATION: u8 = 3;
 const UNREACHABLE: u8 = 4;
 const UNFIT: u8 = 6;
+const DAMAGED: u8 = 8;
+const MISSING: u8 = 9;
 
 /// A thread-per-core SMPP proxy, load balancer and SMS gateway
 #[derive(Debug, Parser)]
@@ -86,6 +90,21 @@ enum Command {
 Without --closed messages leave on a schedule (open loop), 1000/s for 10 s if nothing is said, and latency counts from
 the intended time. Exit codes: 0 good, 1 faults or invalid, 4 nobody was reached, 10 a threshold was missed.")]
     Load(Box<load::command::Args>),
+    /// Read a journal; never writes, safe beside a running node
+    #[command(after_help = "Examples:
+  bindery journal verify data/journal
+  bindery journal cat data/journal --type FINISH --from 100000
+  bindery journal pending data/journal --shard 0
+
+One JSON object per line. Exit codes: 0 sound, or torn as after a crash; 1 it cannot be read; 8 damage; 9 acknowledged data
+is missing.")]
+    Journal(JournalArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct JournalArgs {
+    #[command(subcommand)]
+    ask: journal::Ask,
 }
 
 #[derive(Debug, clap::Args)]
@@ -142,6 +161,7 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Some(Command::Send(settings)) => send(*settings),
         Some(Command::Smsc(args)) => smsc(*args),
         Some(Command::Load(args)) => load(*args),
+        Some(Command::Journal(args)) => read_journal(&args),
     };
     ExitCode::from(code)
 }
@@ -396,6 +416,21 @@ fn record_to(path: Option<&Path>) -> std::io::Result<Record> {
     Ok(Record::new(Box::new(file.map_err(named)?)))
 }
 
+fn read_journal(args: &JournalArgs) -> u8 {
+    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    let answered =
+        journal::answer(&args.ask, &mut out).and_then(|verdict| Ok(out.flush().map(|()| verdict)?));
+    match answered {
+        Ok(Verdict::Sound | Verdict::Torn) => 0,
+        Ok(Verdict::Damaged) => DAMAGED,
+        Ok(Verdict::Missing) => MISSING,
+        Err(error) => {
+            complain(&format!("error: {error}"));
+            FAILED
+        }
+    }
+}
+
 fn load(args: load::command::Args) -> u8 {
     raise_descriptor_limit();
     load::command::run(args).unwrap_or_else(|error| unfit(&error))
@@ -431,6 +466,10 @@ mod tests {
             "bindery send --to 38267123456,38267123457 --hex 0102ff --address smsc.example:2775",
             "bindery check -c bindery.toml --json",
             "bindery status",
+            "bindery journal verify data/journal",
+            "bindery journal ls data/journal",
+            "bindery journal cat data/journal --type FINISH --from 100000 --key 7 --full",
+            "bindery journal pending data/journal --shard 0",
             "bindery status -a http://127.0.0.1:2780 --json",
             "bindery status acme --watch",
         ] {

@@ -1,7 +1,7 @@
 //! Bindery: a thread-per-core SMPP proxy, load balancer and SMS gateway.
 //!
 //! The house: a folder is a room, its door is `mod.rs`, and a room imports only rooms to its left:
-//! `limits time prng ids` ← `throttle counters` ← `smpp` ← `session` ← `esme carrier route policy` ← `ledger config`
+//! `limits time prng ids` ← `throttle counters` ← `smpp` ← `session` ← `esme carrier route policy journal` ← `ledger config`
 //! ← `shard` ← `io` ← `tools sidecar` ← `main`. `tests/tidy.rs` holds the table.
 
 pub mod carrier;
@@ -10,6 +10,7 @@ pub mod counters;
 pub mod esme;
 pub mod ids;
 pub mod io;
+pub mod journal;
 pub mod ledger;
 pub mod limits;
 pub mod node;

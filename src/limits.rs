@@ -190,3 +190,41 @@ pub const LOG_LINES_MAX: usize = 4096;
 
 const _: () = assert!(LANE_SLOTS_ALL / SHARDS_MAX >= 128);
 const _: () = assert!(LANE_CREDITS / SHARDS_MAX as u32 >= LANE_CREDITS_MIN);
+
+/// Octets of a journal's record beside the PDU in it.
+pub const JOURNAL_RECORD_BESIDE: usize = 4 * 1024;
+/// Octets of the frames of one batch, unless one frame alone is larger.
+pub const JOURNAL_BATCH_MAX: usize = 1024 * 1024;
+/// Octets of a shard's ring: what may be written and not durable. Over three quarters an ESME hears ESME_RTHROTTLED, when
+/// it is full ESME_RMSGQFUL.
+pub const JOURNAL_RING: usize = 16 * 1024 * 1024;
+/// Smallest `segment_size`, octets.
+pub const JOURNAL_SEGMENT_MIN: u64 = 16 * 1024 * 1024;
+/// Largest `segment_size`, octets.
+pub const JOURNAL_SEGMENT_MAX: u64 = 256 * 1024 * 1024;
+/// Prepared segments of a shard. Without one new messages for the journal hear ESME_RMSGQFUL.
+pub const JOURNAL_SPARES: usize = 2;
+/// Octets that the preparation of a segment writes at a time.
+pub const JOURNAL_PREPARE_CHUNK: usize = 1024 * 1024;
+/// With `durability = "process"`: what was written is durable so much later.
+pub const JOURNAL_PROCESS_SYNC: Duration = Duration::from_millis(200);
+/// After two files in a row have failed, the next one is tried so much later.
+pub const JOURNAL_FAILED_WAIT: Duration = Duration::from_secs(1);
+/// The space on the disk is asked for this often.
+pub const JOURNAL_SPACE_EVERY: Duration = Duration::from_secs(1);
+/// Ranges that a report of a journal lists; the others are counted.
+pub const JOURNAL_REPORT_MAX: usize = 1000;
+/// Earlier runs whose end a segment's header tells, the latest ones. Each start of the process adds one, until the
+/// segments before it are given back.
+pub const JOURNAL_FORKS_MAX: usize = 128;
+/// Records that `bindery journal pending` keeps in mind; it says so when there are more.
+pub const JOURNAL_RECORDS_SHOWN_MAX: usize = 1_000_000;
+/// Records whose liveness is kept in one block.
+pub const JOURNAL_BLOCK: usize = 1024;
+/// The front of a journal is copied to its end when less than so much of it is needed, percent.
+pub const JOURNAL_MOVE_BELOW: u64 = 25;
+/// The same when the disk is this full, percent: then whatever frees the most.
+pub const JOURNAL_MOVE_ALWAYS_AT: u64 = 70;
+
+const _: () = assert!(2 * (PDU_MAX + JOURNAL_RECORD_BESIDE) < JOURNAL_RING);
+const _: () = assert!(JOURNAL_RING as u64 <= JOURNAL_SEGMENT_MIN && JOURNAL_RING.is_power_of_two());

@@ -9,6 +9,7 @@
 mod carrier;
 mod case;
 mod counters;
+mod journal;
 mod ledger;
 mod mail;
 mod pdus;
@@ -27,6 +28,7 @@ fn main() {
         throttle::CASES,
         carrier::CASES,
         route::CASES,
+        journal::CASES,
         ledger::CASES,
         mail::CASES,
         counters::CASES,

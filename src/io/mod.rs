@@ -9,6 +9,7 @@ mod epoll;
 mod glommio;
 mod lanes;
 
+pub mod journal;
 mod link;
 pub mod log;
 mod mover;

@@ -1,9 +1,11 @@
-//! Commands of the one binary that stand at either end of a proxy: a simulated carrier, a load generator, a sender.
+//! Commands of the one binary that stand at either end of a proxy: a simulated carrier, a load generator, a sender; and
+//! the one that reads a journal.
 //!
 //! Owns: their cores, each a state machine that a driver of `io` runs. Takes: settings. Gives: PDUs, counters,
 //! reports. Never: decides anything for the proxy.
 
 pub mod digits;
+pub mod journal;
 pub mod json;
 pub mod load;
 pub mod record;

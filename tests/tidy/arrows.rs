@@ -23,7 +23,7 @@ pub(crate) const ROOMS: [(&str, &[&str]); 23] = [
     ("ledger", &["limits", "time", "ids", "smpp"]),
     ("config", &["limits", "time", "prng", "ids", "throttle", "smpp", "esme", "carrier", "route", "policy"]),
     ("shard", CORE),
-    ("io", &["limits", "time", "prng", "ids", "counters", "shard"]),
+    ("io", &["limits", "time", "prng", "ids", "counters", "journal", "shard"]),
     ("tools", OUTSIDE),
     ("sidecar", OUTSIDE),
     ("node", NODE),

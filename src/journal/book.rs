@@ -1,0 +1,308 @@
+//! Which records are still needed. Owns: the open keys with their records, and how much of each block of records is
+//! needed. Takes: each record that is appended or read back; the same book comes out either way. Gives: the oldest record
+//! needed, what is to be copied to the end. Never: the content of a record.
+//!
+//! A record takes 16 octets while it is needed, a key 16 and a place in the table beside; a block of 1,024 records 152, needed or not, from the
+//! oldest needed one on.
+
+use super::Lsn;
+use super::frame::Frame;
+use super::record::{Record, Role};
+use crate::limits::{JOURNAL_BLOCK, JOURNAL_MOVE_ALWAYS_AT, JOURNAL_MOVE_BELOW};
+use hashbrown::HashTable;
+use std::collections::VecDeque;
+
+const NONE: u32 = u32::MAX;
+const WORDS: usize = JOURNAL_BLOCK / 64;
+
+#[derive(Debug, Clone, Copy)]
+struct Needed {
+    lsn: Lsn,
+    octets: u32,
+    /// The next older one of its key, or the next free one.
+    older: u32,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Key {
+    key: u64,
+    newest: u32,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Block {
+    octets: u64,
+    needed_octets: u64,
+    needed: [u64; WORDS],
+}
+
+/// The table of needed records is full: a new message for the journal is refused with ESME_RMSGQFUL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BookFull;
+
+/// Copy what is needed below this record to the end; then all below it is free.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Plan {
+    /// The first record that stays where it is.
+    pub below: Lsn,
+    /// Octets to copy.
+    pub octets: u64,
+    /// Octets that become free.
+    pub frees: u64,
+}
+
+/// The book of one shard's journal.
+#[derive(Debug)]
+pub struct Book {
+    keys: HashTable<Key>,
+    records: Vec<Needed>,
+    free: u32,
+    records_max: usize,
+    blocks: VecDeque<Block>,
+    /// The number of the first block.
+    first: u64,
+    last: Lsn,
+    /// Records from here on are kept whatever becomes of their keys: a sink has not got them yet.
+    kept_from: Option<Lsn>,
+}
+
+fn hash(key: u64) -> u64 {
+    let mixed = (key ^ (key >> 31)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    mixed ^ (mixed >> 32)
+}
+
+const fn block_of(lsn: Lsn) -> u64 {
+    lsn.0 / JOURNAL_BLOCK as u64
+}
+
+impl Book {
+    /// An empty one with room for so many needed records; it never grows beyond them.
+    #[must_use]
+    pub fn new(records_max: usize) -> Self {
+        Self {
+            keys: HashTable::with_capacity(records_max),
+            records: Vec::with_capacity(records_max),
+            free: NONE,
+            records_max,
+            blocks: VecDeque::new(),
+            first: 0,
+            last: Lsn::NONE,
+            kept_from: None,
+        }
+    }
+
+    /// True when a record that opens or adds to a key has room.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.free != NONE || self.records.len() < self.records_max
+    }
+
+    /// Keys that are open.
+    #[must_use]
+    pub fn open(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// A record was appended, or is read back. `octets`: of its frame.
+    ///
+    /// # Errors
+    /// It is needed and there is no room: see `has_room`.
+    pub fn note(&mut self, frame: &Frame<'_>, octets: u32) -> Result<(), BookFull> {
+        let (lsn, key) = (frame.lsn, frame.key);
+        debug_assert!(lsn > self.last, "records come in order");
+        self.last = lsn;
+        if self.blocks.is_empty() {
+            self.first = block_of(lsn);
+        }
+        while block_of(lsn) >= self.first + self.blocks.len() as u64 {
+            self.blocks.push_back(Block::default());
+        }
+        if let Some(block) = self.block(lsn) {
+            block.octets += u64::from(octets);
+        }
+        let Some(kind) = frame.kind() else { return Ok(()) };
+        let noted = match kind.role() {
+            Role::Adds => self.add(lsn, key, octets),
+            Role::Closes => {
+                self.close(key);
+                Ok(())
+            }
+            Role::Replaces => {
+                self.close(key);
+                self.add(lsn, key, octets)
+            }
+            Role::Moves => match frame.record() {
+                Some(Record::Move { from, .. }) => self.moved(lsn, key, octets, from),
+                _ => Ok(()),
+            },
+        };
+        self.shrink();
+        noted
+    }
+
+    /// Records from this one on are kept for the sinks; `None`: there are no sinks.
+    pub fn keep_from(&mut self, lsn: Option<Lsn>) {
+        self.kept_from = lsn;
+    }
+
+    /// The oldest record that is needed; the next one to come when none is.
+    #[must_use]
+    pub fn front(&self) -> Lsn {
+        let needed = self.oldest().unwrap_or(self.last.next());
+        self.kept_from.map_or(needed, |kept| kept.min(needed))
+    }
+
+    /// True while the record is needed for its key.
+    #[must_use]
+    pub fn is_needed(&self, lsn: Lsn) -> bool {
+        let place = block_of(lsn).checked_sub(self.first);
+        let block = place.and_then(|place| self.blocks.get(place as usize));
+        block.is_some_and(|block| {
+            let (word, bit) = bit_of(lsn);
+            block.needed.get(word).is_some_and(|word| word & bit != 0)
+        })
+    }
+
+    /// The records of a key, in no order that means anything once copies are among them.
+    pub fn records_of(&self, key: u64) -> impl Iterator<Item = Lsn> + '_ {
+        let mut at = self.keys.find(hash(key), |found| found.key == key).map_or(NONE, |found| found.newest);
+        core::iter::from_fn(move || {
+            let record = self.records.get(at as usize)?;
+            at = record.older;
+            Some(record.lsn)
+        })
+    }
+
+    /// What to copy: the shortest front of which less than a quarter is needed; when the disk is nearly full
+    /// (`used_percent`), the front of which the least share is. The last block stays.
+    #[must_use]
+    pub fn plan(&self, used_percent: u64) -> Option<Plan> {
+        let (mut octets, mut frees, mut best) = (0, 0, None::<Plan>);
+        let most = if used_percent >= JOURNAL_MOVE_ALWAYS_AT { 100 } else { JOURNAL_MOVE_BELOW };
+        for (index, block) in self.blocks.iter().enumerate().take(self.blocks.len().saturating_sub(1)) {
+            octets += block.needed_octets;
+            frees += block.octets;
+            let below = Lsn((self.first + index as u64 + 1) * JOURNAL_BLOCK as u64);
+            let plan = Plan { below, octets, frees };
+            if octets * 100 < frees * most && octets > 0 {
+                if most < 100 {
+                    return Some(plan);
+                }
+                if best.is_none_or(|best| octets * best.frees < best.octets * frees) {
+                    best = Some(plan);
+                }
+            }
+        }
+        best
+    }
+
+    fn block(&mut self, lsn: Lsn) -> Option<&mut Block> {
+        let place = block_of(lsn).checked_sub(self.first)?;
+        self.blocks.get_mut(place as usize)
+    }
+
+    fn oldest(&self) -> Option<Lsn> {
+        let (index, block) = self.blocks.iter().enumerate().find(|(_, block)| block.needed_octets > 0)?;
+        let (word, bits) = block.needed.iter().enumerate().find(|(_, bits)| **bits != 0)?;
+        let place = word as u64 * 64 + u64::from(bits.trailing_zeros());
+        Some(Lsn((self.first + index as u64) * JOURNAL_BLOCK as u64 + place))
+    }
+
+    fn add(&mut self, lsn: Lsn, key: u64, octets: u32) -> Result<(), BookFull> {
+        let at = self.place(Needed { lsn, octets, older: NONE })?;
+        let found = self.keys.find_mut(hash(key), |found| found.key == key);
+        match found {
+            Some(found) => {
+                let older = core::mem::replace(&mut found.newest, at);
+                if let Some(record) = self.records.get_mut(at as usize) {
+                    record.older = older;
+                }
+            }
+            None => {
+                self.keys.insert_unique(hash(key), Key { key, newest: at }, |key| hash(key.key));
+            }
+        }
+        self.mark(lsn, octets);
+        Ok(())
+    }
+
+    fn place(&mut self, record: Needed) -> Result<u32, BookFull> {
+        if let Some(free) = self.records.get_mut(self.free as usize) {
+            let at = core::mem::replace(&mut self.free, free.older);
+            *free = record;
+            return Ok(at);
+        }
+        if self.records.len() >= self.records_max {
+            return Err(BookFull);
+        }
+        self.records.push(record);
+        Ok((self.records.len() - 1) as u32)
+    }
+
+    fn mark(&mut self, lsn: Lsn, octets: u32) {
+        if let Some(block) = self.block(lsn) {
+            let (word, bit) = bit_of(lsn);
+            block.needed_octets += u64::from(octets);
+            if let Some(word) = block.needed.get_mut(word) {
+                debug_assert!(*word & bit == 0);
+                *word |= bit;
+            }
+        }
+    }
+
+    fn unmark(&mut self, lsn: Lsn, octets: u32) {
+        if let Some(block) = self.block(lsn) {
+            let (word, bit) = bit_of(lsn);
+            block.needed_octets -= u64::from(octets);
+            if let Some(word) = block.needed.get_mut(word) {
+                debug_assert!(*word & bit != 0);
+                *word &= !bit;
+            }
+        }
+    }
+
+    fn close(&mut self, key: u64) {
+        let found = self.keys.find_entry(hash(key), |found| found.key == key);
+        let Ok(found) = found else { return };
+        let mut at = found.remove().0.newest;
+        while let Some(record) = self.records.get_mut(at as usize) {
+            let (lsn, octets, older) = (record.lsn, record.octets, record.older);
+            record.older = core::mem::replace(&mut self.free, at);
+            self.unmark(lsn, octets);
+            at = older;
+        }
+    }
+
+    /// The copy takes the place of the record that it was made of; when that is gone, the copy is all there is.
+    fn moved(&mut self, lsn: Lsn, key: u64, octets: u32, from: Lsn) -> Result<(), BookFull> {
+        let found = self.keys.find(hash(key), |found| found.key == key);
+        let mut at = found.map_or(NONE, |found| found.newest);
+        while let Some(record) = self.records.get_mut(at as usize) {
+            if record.lsn == from {
+                let before = core::mem::replace(&mut record.octets, octets);
+                record.lsn = lsn;
+                self.unmark(from, before);
+                self.mark(lsn, octets);
+                return Ok(());
+            }
+            at = record.older;
+        }
+        self.add(lsn, key, octets)
+    }
+
+    /// Blocks in front of which nothing is needed are forgotten, all but the last.
+    fn shrink(&mut self) {
+        while self.blocks.len() > 1 && self.blocks.front().is_some_and(|block| block.needed_octets == 0) {
+            self.blocks.pop_front();
+            self.first += 1;
+        }
+    }
+}
+
+const fn bit_of(lsn: Lsn) -> (usize, u64) {
+    let place = lsn.0 as usize % JOURNAL_BLOCK;
+    (place / 64, 1 << (place % 64))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,438 @@
+//! The committer: from the ring to the disk, batch by batch.
+//!
+//! Owns: the segment in use, the spares, how far all is written and durable. Takes: the time, what the ring holds, the
+//! oldest record that is needed, a disk. Gives: what may be answered, what the ring may use again, when it wants to be
+//! called next. Never: writes a page twice, asks a file again that failed, says durable before the disk has.
+//!
+//! ```text
+//! idle ──records──▶ written ──sync──▶ durable
+//!                      └──an error──▶ the file is given up; all above durable is written again into the next spare
+//! ```
+
+use super::disk::{Disk, DiskError, write_all};
+use super::frame::{Seed, seal};
+use super::header::{BATCH_HEAD, BatchHeader, Fork, SEGMENT_HEAD, SegmentHeader};
+use super::ring::Unfreed;
+use super::{Geometry, Lsn, whole_pages};
+use crate::limits::{JOURNAL_FAILED_WAIT, JOURNAL_PROCESS_SYNC};
+use crate::prng::Prng;
+use crate::time::{Duration, Instant, Now};
+use std::collections::VecDeque;
+
+/// `[journal] durability`: what a response waits for, and what it survives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// Nothing.
+    Off,
+    /// Written: kill -9, a panic.
+    Process,
+    /// Durable: also a power cut. A commit begins at most so long after its first record came, and not before the last
+    /// one ended.
+    Group(Duration),
+    /// Durable, and no commit waits for company.
+    Strict,
+}
+
+impl Durability {
+    /// The last record whose response may leave.
+    #[must_use]
+    pub fn answerable(self, appended: Lsn, written: Lsn, durable: Lsn) -> Lsn {
+        match self {
+            Self::Off => appended,
+            Self::Process => written,
+            Self::Group(_) | Self::Strict => durable,
+        }
+    }
+}
+
+/// Whose journal it is, and where this run begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The directory's id.
+    pub journal: u128,
+    /// The shard.
+    pub shard: u32,
+    /// This start of the process.
+    pub run: u64,
+    /// The first record that no earlier run has written.
+    pub fork: Lsn,
+    /// Where earlier runs began.
+    pub forks: Vec<Fork>,
+    /// The first record in the ring: `fork`, or the first of a tail that is written again.
+    pub first: Lsn,
+    /// The number of the last use of a file.
+    pub number: u64,
+}
+
+/// A prepared file.
+#[derive(Debug)]
+pub struct Spare<F> {
+    /// Its name.
+    pub name: String,
+    /// The file, whole and zeros or an earlier life.
+    pub file: F,
+}
+
+/// What the preparer must know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// A spare holds durable records.
+    Used {
+        /// Its name so far.
+        spare: String,
+        /// The number of its use.
+        number: u64,
+        /// Its first record.
+        base: Lsn,
+    },
+    /// A write or sync failed: the file is read and never written again.
+    Failed {
+        /// Its name as a spare.
+        spare: String,
+        /// The number of its use.
+        number: u64,
+        /// Its first record.
+        base: Lsn,
+        /// Why.
+        error: DiskError,
+    },
+}
+
+/// The oldest record that a shard needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Front {
+    /// It.
+    pub lsn: Lsn,
+    /// The last record that was appended when that was so.
+    pub as_of: Lsn,
+}
+
+/// When the committer wants to be called again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// At once.
+    Now,
+    /// Then, or when there is more in the ring.
+    At(Instant),
+    /// When there is more in the ring.
+    Idle,
+    /// When there is a spare.
+    Spare,
+}
+
+/// How far it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Step {
+    /// The last record that the kernel has.
+    pub written: Lsn,
+    /// The last record that the disk has.
+    pub durable: Lsn,
+    /// The ring may be used again up to here.
+    pub freed: u64,
+    /// The oldest record needed, as the disk knows it: segments below it may be given back.
+    pub front: Lsn,
+    /// The second file in a row has failed: nothing can be promised for now.
+    pub failed: bool,
+    /// When to call again.
+    pub next: Next,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Mark {
+    lsn: Lsn,
+    position: u64,
+    front: Lsn,
+}
+
+#[derive(Debug)]
+struct Current<F> {
+    spare: Spare<F>,
+    header: SegmentHeader,
+    seed: Seed,
+    at: u64,
+    batches: u64,
+    /// Some of it is durable, and the preparer knows.
+    told: bool,
+}
+
+/// The committer of one shard.
+#[derive(Debug)]
+pub struct Committer<F> {
+    identity: Identity,
+    geometry: Geometry,
+    durability: Durability,
+    epochs: Prng,
+    number: u64,
+    spares: VecDeque<Spare<F>>,
+    current: Option<Current<F>>,
+    written: Mark,
+    durable: Mark,
+    staging: Vec<u8>,
+    /// Since when something waits for the next commit.
+    waiting_since: Option<Instant>,
+    unsynced_since: Option<Instant>,
+    failures: u32,
+    not_before: Instant,
+    changes: VecDeque<Change>,
+    /// What the shard said last of its oldest record.
+    candidate: Front,
+    /// The part of that which rests on durable records.
+    front: Lsn,
+}
+
+impl<F> Committer<F> {
+    /// One that has written nothing. `seed` is random: it gives each use of a file its epoch.
+    #[must_use]
+    pub fn new(identity: Identity, geometry: Geometry, durability: Durability, seed: u64) -> Self {
+        assert!(geometry.segment.is_multiple_of(super::PAGE as u64) && geometry.frame_max() > 0);
+        assert!(identity.first <= identity.fork);
+        let mark = Mark { lsn: identity.first.previous(), position: 0, front: Lsn::NONE };
+        Self {
+            geometry,
+            durability,
+            epochs: Prng::new(seed),
+            number: identity.number,
+            identity,
+            spares: VecDeque::new(),
+            current: None,
+            written: mark,
+            durable: mark,
+            staging: Vec::with_capacity(whole_pages(geometry.batch + BATCH_HEAD) + super::PAGE),
+            waiting_since: None,
+            unsynced_since: None,
+            failures: 0,
+            not_before: Instant::ZERO,
+            changes: VecDeque::new(),
+            candidate: Front::default(),
+            front: Lsn::NONE,
+        }
+    }
+
+    /// Takes a prepared file.
+    pub fn give(&mut self, spare: Spare<F>) {
+        self.spares.push_back(spare);
+    }
+
+    /// Prepared files that wait.
+    #[must_use]
+    pub fn spares(&self) -> usize {
+        self.spares.len()
+    }
+
+    /// What the preparer must know.
+    pub fn change(&mut self) -> Option<Change> {
+        self.changes.pop_front()
+    }
+
+    /// Writes at most one batch and asks for at most one sync.
+    pub fn step<D: Disk<File = F>>(
+        &mut self,
+        now: Now,
+        ring: &Unfreed<'_>,
+        front: Front,
+        disk: &mut D,
+    ) -> Step {
+        assert_eq!(ring.start, self.durable.position, "the ring holds all that is not durable");
+        self.look_at(front);
+        if now.mono < self.not_before {
+            return self.outcome(Next::At(self.not_before));
+        }
+        let more = ring.end() > self.written.position;
+        if more && self.waiting_since.is_none() {
+            self.waiting_since = Some(now.mono);
+        }
+        let next = match self.work(now, ring, more, disk) {
+            Ok(next) => next,
+            Err(error) => self.fail(now, error),
+        };
+        self.outcome(next)
+    }
+
+    /// A record below the front is not needed because of one that closed it: that one must be durable first.
+    fn look_at(&mut self, front: Front) {
+        if self.candidate.as_of <= self.durable.lsn {
+            self.front = self.front.max(self.candidate.lsn);
+            self.candidate = front;
+        }
+        if self.candidate.as_of <= self.durable.lsn {
+            self.front = self.front.max(self.candidate.lsn);
+        }
+    }
+
+    fn outcome(&self, next: Next) -> Step {
+        debug_assert!(self.durable.lsn <= self.written.lsn);
+        Step {
+            written: self.written.lsn,
+            durable: self.durable.lsn,
+            freed: self.durable.position,
+            front: self.durable.front,
+            failed: self.failures > 1,
+            next,
+        }
+    }
+
+    fn work<D: Disk<File = F>>(
+        &mut self,
+        now: Now,
+        ring: &Unfreed<'_>,
+        more: bool,
+        disk: &mut D,
+    ) -> Result<Next, DiskError> {
+        if let Some(due) = self.sync_due()
+            && now.mono >= due
+        {
+            self.sync(disk)?;
+            return Ok(Next::Now);
+        }
+        if !more {
+            return Ok(self.sync_due().map_or(Next::Idle, Next::At));
+        }
+        if let (Durability::Group(window), Some(since)) = (self.durability, self.waiting_since)
+            && now.mono < since.after(window)
+        {
+            return Ok(Next::At(since.after(window)));
+        }
+        let staged = self.stage(ring);
+        if !self.has_place(now, disk)? {
+            return Ok(Next::Spare);
+        }
+        self.write(&staged, disk)?;
+        match self.durability {
+            Durability::Off => self.settled(),
+            Durability::Process => {
+                self.unsynced_since.get_or_insert(now.mono);
+            }
+            Durability::Group(_) | Durability::Strict => self.sync(disk)?,
+        }
+        self.waiting_since = None;
+        let more = ring.end() > self.written.position;
+        Ok(if more { Next::Now } else { self.sync_due().map_or(Next::Idle, Next::At) })
+    }
+
+    fn sync_due(&self) -> Option<Instant> {
+        self.unsynced_since.map(|since| since.after(JOURNAL_PROCESS_SYNC))
+    }
+
+    /// Copies the next frames into the staging buffer; checksums are set when the segment is known.
+    fn stage(&mut self, ring: &Unfreed<'_>) -> Mark {
+        self.staging.clear();
+        self.staging.resize(BATCH_HEAD, 0);
+        let mut mark = Mark { front: self.front, ..self.written };
+        while let Some((frame, octets, after)) = ring.frame(mark.position) {
+            let length = self.staging.len() - BATCH_HEAD + octets.len();
+            if length > self.geometry.batch && self.staging.len() > BATCH_HEAD {
+                break;
+            }
+            assert_eq!(frame.lsn, mark.lsn.next(), "records are numbered without gaps");
+            self.staging.extend_from_slice(octets);
+            mark = Mark { lsn: frame.lsn, position: after, ..mark };
+        }
+        assert!(mark.lsn > self.written.lsn, "there was a whole record");
+        mark
+    }
+
+    /// True when the staged batch has a segment to go to.
+    fn has_place<D: Disk<File = F>>(&mut self, now: Now, disk: &mut D) -> Result<bool, DiskError> {
+        let length = whole_pages(self.staging.len()) as u64;
+        assert!(length + SEGMENT_HEAD as u64 <= self.geometry.segment, "every batch fits an empty segment");
+        if let Some(current) = &self.current
+            && current.at + length <= self.geometry.segment
+        {
+            return Ok(true);
+        }
+        if self.spares.is_empty() {
+            return Ok(false);
+        }
+        if self.current.is_some() && self.unsynced_since.is_some() {
+            self.sync(disk)?;
+        }
+        let Some(spare) = self.spares.pop_front() else { return Ok(false) };
+        self.number += 1;
+        let header = SegmentHeader {
+            journal: self.identity.journal,
+            shard: self.identity.shard,
+            number: self.number,
+            run: self.identity.run,
+            epoch: self.epochs.bits(),
+            base: self.written.lsn.next(),
+            fork: self.identity.fork,
+            forks: self.identity.forks.clone(),
+            durable: self.durable.lsn,
+            length: self.geometry.segment,
+            wall: now.wall,
+            mono: now.mono,
+        };
+        let seed = Seed::of(header.epoch);
+        let page = header.to_page();
+        let current = Current { spare, header, seed, at: SEGMENT_HEAD as u64, batches: 0, told: false };
+        let current = self.current.insert(current);
+        write_all(disk, &current.spare.file, 0, &[page, page].concat())?;
+        Ok(true)
+    }
+
+    /// Writes what is staged onto fresh pages.
+    fn write<D: Disk<File = F>>(&mut self, staged: &Mark, disk: &mut D) -> Result<(), DiskError> {
+        let Some(current) = &mut self.current else { return Ok(()) };
+        let octets = self.staging.len() - BATCH_HEAD;
+        let header = BatchHeader {
+            epoch: current.header.epoch,
+            number: current.batches,
+            first: self.written.lsn.next(),
+            durable: self.durable.lsn,
+            front: staged.front,
+            records: (staged.lsn.0 - self.written.lsn.0) as u32,
+            octets: octets as u32,
+        };
+        let (head, mut body) = self.staging.split_at_mut(BATCH_HEAD);
+        head.copy_from_slice(&header.to_octets());
+        while let Some(span) = super::frame::span(body) {
+            let (frame, rest) = body.split_at_mut(span);
+            seal(frame, current.seed);
+            body = rest;
+        }
+        self.staging.resize(whole_pages(self.staging.len()), 0);
+        write_all(disk, &current.spare.file, current.at, &self.staging)?;
+        current.at += self.staging.len() as u64;
+        current.batches += 1;
+        self.written = *staged;
+        Ok(())
+    }
+
+    fn sync<D: Disk<File = F>>(&mut self, disk: &mut D) -> Result<(), DiskError> {
+        if let Some(current) = &self.current {
+            disk.sync(&current.spare.file)?;
+        }
+        self.settled();
+        Ok(())
+    }
+
+    /// What is written is durable, or as durable as was asked for.
+    fn settled(&mut self) {
+        self.durable = self.written;
+        self.unsynced_since = None;
+        self.failures = 0;
+        if let Some(current) = &mut self.current
+            && !current.told
+        {
+            current.told = true;
+            let (number, base) = (current.header.number, current.header.base);
+            self.changes.push_back(Change::Used { spare: current.spare.name.clone(), number, base });
+        }
+    }
+
+    /// The file is given up; the ring has everything that it may have lost.
+    fn fail(&mut self, now: Now, error: DiskError) -> Next {
+        self.failures += 1;
+        self.written = self.durable;
+        self.unsynced_since = None;
+        if let Some(current) = self.current.take() {
+            let (number, base) = (current.header.number, current.header.base);
+            self.changes.push_back(Change::Failed { spare: current.spare.name, number, base, error });
+        }
+        if self.failures == 1 {
+            return Next::Now;
+        }
+        self.not_before = now.mono.after(JOURNAL_FAILED_WAIT);
+        Next::At(self.not_before)
+    }
+}

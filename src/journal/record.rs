@@ -1,0 +1,475 @@
+//! The records of a journal and their octets.
+//!
+//! A key is opened by the first record that names it, and closed by FINISH or TOMBSTONE: until then each of its records
+//! is needed after a restart. The records of a message that a carrier has accepted in relay mode are SENT and FINISH; in
+//! store mode ACCEPT comes first, then SENDING before each attempt and its outcome behind it. SENDING without an outcome
+//! is *unknown*, ACCEPT alone was not sent. A receipt that waits for its message, a receipt or MO that waits for its
+//! account, a block and a sink's cursor have keys of their own.
+
+use super::Lsn;
+use super::frame::SKIPPABLE;
+use super::octets::{Count, Reader, Sink, Writer};
+
+/// What a record is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Kind {
+    /// A message was taken from an ESME.
+    Accept = 1,
+    /// It is about to be written to a carrier.
+    Sending = 2,
+    /// The carrier refused; there may be another attempt.
+    Refused = 3,
+    /// The carrier accepted.
+    Sent = 4,
+    /// A receipt has come.
+    DlrIn = 5,
+    /// The ESME has answered a receipt.
+    DlrOut = 6,
+    /// An MO has come.
+    MoIn = 7,
+    /// The end of a message; the call detail record.
+    Finish = 8,
+    /// The end of anything else.
+    Tombstone = 9,
+    /// A copy of an older record whose segment is given back.
+    Move = 10,
+    /// How far a sink has come.
+    Cursor = 11,
+    /// An emergency stop by an operator.
+    Block = 12,
+}
+
+/// What a record does to its key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// It is needed until the key is closed.
+    Adds,
+    /// It is needed until the next of its key.
+    Replaces,
+    /// It takes the place of an older one.
+    Moves,
+    /// The key is closed, and nothing of it is needed.
+    Closes,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 12] = [
+        Self::Accept,
+        Self::Sending,
+        Self::Refused,
+        Self::Sent,
+        Self::DlrIn,
+        Self::DlrOut,
+        Self::MoIn,
+        Self::Finish,
+        Self::Tombstone,
+        Self::Move,
+        Self::Cursor,
+        Self::Block,
+    ];
+
+    /// As it is written.
+    #[must_use]
+    pub const fn of(octet: u8) -> Option<Self> {
+        if octet == 0 || octet as usize > Self::ALL.len() {
+            return None;
+        }
+        Some(Self::ALL[octet as usize - 1])
+    }
+
+    /// As people read it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Accept => "ACCEPT",
+            Self::Sending => "SENDING",
+            Self::Refused => "REFUSED",
+            Self::Sent => "SENT",
+            Self::DlrIn => "DLR_IN",
+            Self::DlrOut => "DLR_OUT",
+            Self::MoIn => "MO_IN",
+            Self::Finish => "FINISH",
+            Self::Tombstone => "TOMBSTONE",
+            Self::Move => "MOVE",
+            Self::Cursor => "CURSOR",
+            Self::Block => "BLOCK",
+        }
+    }
+
+    /// What it does to its key.
+    #[must_use]
+    pub const fn role(self) -> Role {
+        match self {
+            Self::Accept
+            | Self::Sending
+            | Self::Refused
+            | Self::Sent
+            | Self::DlrIn
+            | Self::DlrOut
+            | Self::MoIn
+            | Self::Block => Role::Adds,
+            Self::Cursor => Role::Replaces,
+            Self::Move => Role::Moves,
+            Self::Finish | Self::Tombstone => Role::Closes,
+        }
+    }
+
+    pub(super) const fn flags(self) -> u16 {
+        match self {
+            Self::DlrOut => SKIPPABLE,
+            Self::Accept
+            | Self::Sending
+            | Self::Refused
+            | Self::Sent
+            | Self::DlrIn
+            | Self::MoIn
+            | Self::Finish
+            | Self::Tombstone
+            | Self::Move
+            | Self::Cursor
+            | Self::Block => 0,
+        }
+    }
+}
+
+/// The content of a record. Accounts and carriers are named: handles mean nothing after a restart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Record<'a> {
+    /// A message was taken from an ESME; its key is its own id.
+    Accept {
+        /// Who submitted it.
+        esme: &'a [u8],
+        /// When it expires, microseconds since 1970; 0: never.
+        validity: i64,
+        /// As it came, TLVs and all.
+        pdu: &'a [u8],
+    },
+    /// It is about to be written to a carrier.
+    Sending {
+        /// Which attempt, from 1.
+        attempt: u16,
+        /// To whom.
+        carrier: &'a [u8],
+    },
+    /// The carrier refused.
+    Refused {
+        /// Which attempt.
+        attempt: u16,
+        /// Its command_status.
+        status: u32,
+        /// Milliseconds until the next attempt is due.
+        wait_ms: u32,
+        /// Who refused.
+        carrier: &'a [u8],
+    },
+    /// The carrier accepted.
+    Sent {
+        /// Final receipts that were asked for.
+        awaited: u16,
+        /// Who accepted.
+        carrier: &'a [u8],
+        /// The carrier's id.
+        message_id: &'a [u8],
+        /// Who submitted it.
+        esme: &'a [u8],
+        /// Where it goes.
+        destination: &'a [u8],
+    },
+    /// A receipt has come; of a message, or with a key of its own while its message is not known.
+    DlrIn {
+        /// Who sent it.
+        carrier: &'a [u8],
+        /// As it came.
+        pdu: &'a [u8],
+    },
+    /// The ESME has answered a receipt.
+    DlrOut {
+        /// What the receipt said, as in SMPP 3.4 §5.2.28.
+        state: u8,
+        /// The ESME's command_status.
+        status: u32,
+    },
+    /// An MO has come.
+    MoIn {
+        /// Who sent it.
+        carrier: &'a [u8],
+        /// For whom it is.
+        esme: &'a [u8],
+        /// As it came.
+        pdu: &'a [u8],
+    },
+    /// The end of a message.
+    Finish {
+        /// How it ended, as in SMPP 3.4 §5.2.28.
+        state: u8,
+        /// The last command_status.
+        status: u32,
+        /// Attempts that were made.
+        attempts: u16,
+        /// When it was accepted, microseconds since 1970.
+        accepted: i64,
+        /// Who submitted it.
+        esme: &'a [u8],
+        /// Who had it last; empty: nobody.
+        carrier: &'a [u8],
+        /// The carrier's id; empty: none.
+        message_id: &'a [u8],
+        /// Where it went.
+        destination: &'a [u8],
+    },
+    /// The end of anything else.
+    Tombstone {
+        /// Why: the number of a `counters::Reason`.
+        reason: u8,
+    },
+    /// A copy of an older record.
+    Move {
+        /// The record whose place it takes, itself perhaps a copy.
+        from: Lsn,
+        /// The first one.
+        origin: Lsn,
+        /// What it is.
+        kind: u8,
+        /// The version of its payload.
+        version: u8,
+        /// When it was written, microseconds since 1970.
+        wall: i64,
+        /// Its payload.
+        payload: &'a [u8],
+    },
+    /// How far a sink has come.
+    Cursor {
+        /// The last record that it has.
+        upto: Lsn,
+        /// Its name.
+        sink: &'a [u8],
+    },
+    /// An emergency stop.
+    Block {
+        /// When it ends, microseconds since 1970.
+        until: i64,
+        /// What it stops, as the operator wrote it.
+        rule: &'a [u8],
+    },
+}
+
+impl<'a> Record<'a> {
+    /// What it is.
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        match self {
+            Self::Accept { .. } => Kind::Accept,
+            Self::Sending { .. } => Kind::Sending,
+            Self::Refused { .. } => Kind::Refused,
+            Self::Sent { .. } => Kind::Sent,
+            Self::DlrIn { .. } => Kind::DlrIn,
+            Self::DlrOut { .. } => Kind::DlrOut,
+            Self::MoIn { .. } => Kind::MoIn,
+            Self::Finish { .. } => Kind::Finish,
+            Self::Tombstone { .. } => Kind::Tombstone,
+            Self::Move { .. } => Kind::Move,
+            Self::Cursor { .. } => Kind::Cursor,
+            Self::Block { .. } => Kind::Block,
+        }
+    }
+
+    /// Version of its form.
+    #[must_use]
+    pub const fn version(&self) -> u8 {
+        1
+    }
+
+    /// Octets of its payload.
+    #[must_use]
+    #[expect(clippy::len_without_is_empty, reason = "a record is never empty")]
+    pub fn len(&self) -> usize {
+        let mut count = Count::default();
+        self.encode(&mut count);
+        count.0
+    }
+
+    pub(super) fn put(&self, out: &mut Writer<'_>) {
+        self.encode(out);
+    }
+
+    #[inline]
+    fn encode(&self, out: &mut impl Sink) {
+        match *self {
+            Self::Accept { esme, validity, pdu } => {
+                out.u64(validity.cast_unsigned());
+                out.short(esme);
+                out.put(pdu);
+            }
+            Self::Sending { attempt, carrier } => {
+                out.u16(attempt);
+                out.short(carrier);
+            }
+            Self::Refused { attempt, status, wait_ms, carrier } => {
+                out.u16(attempt);
+                out.u32(status);
+                out.u32(wait_ms);
+                out.short(carrier);
+            }
+            Self::Sent { awaited, carrier, message_id, esme, destination } => {
+                out.u16(awaited);
+                [carrier, message_id, esme, destination].iter().for_each(|text| out.short(text));
+            }
+            Self::DlrIn { carrier, pdu } => {
+                out.short(carrier);
+                out.put(pdu);
+            }
+            Self::DlrOut { state, status } => {
+                out.u8(state);
+                out.u32(status);
+            }
+            Self::MoIn { carrier, esme, pdu } => {
+                out.short(carrier);
+                out.short(esme);
+                out.put(pdu);
+            }
+            Self::Finish { state, status, attempts, accepted, esme, carrier, message_id, destination } => {
+                out.u8(state);
+                out.u32(status);
+                out.u16(attempts);
+                out.u64(accepted.cast_unsigned());
+                [esme, carrier, message_id, destination].iter().for_each(|text| out.short(text));
+            }
+            Self::Tombstone { reason } => out.u8(reason),
+            Self::Move { from, origin, kind, version, wall, payload } => {
+                out.u64(from.0);
+                out.u64(origin.0);
+                out.u8(kind);
+                out.u8(version);
+                out.u64(wall.cast_unsigned());
+                out.put(payload);
+            }
+            Self::Cursor { upto, sink } => {
+                out.u64(upto.0);
+                out.short(sink);
+            }
+            Self::Block { until, rule } => {
+                out.u64(until.cast_unsigned());
+                out.put(rule);
+            }
+        }
+    }
+
+    /// The record of a payload; `None` when it has another form.
+    #[must_use]
+    pub fn read(kind: Kind, version: u8, payload: &'a [u8]) -> Option<Self> {
+        if version != 1 {
+            return None;
+        }
+        let mut from = Reader::new(payload);
+        let record = match kind {
+            Kind::Accept => Self::Accept { validity: from.i64()?, esme: from.short()?, pdu: rest(&mut from) },
+            Kind::Sending => Self::Sending { attempt: from.u16()?, carrier: from.short()? },
+            Kind::Refused => Self::Refused {
+                attempt: from.u16()?,
+                status: from.u32()?,
+                wait_ms: from.u32()?,
+                carrier: from.short()?,
+            },
+            Kind::Sent => Self::Sent {
+                awaited: from.u16()?,
+                carrier: from.short()?,
+                message_id: from.short()?,
+                esme: from.short()?,
+                destination: from.short()?,
+            },
+            Kind::DlrIn => Self::DlrIn { carrier: from.short()?, pdu: rest(&mut from) },
+            Kind::DlrOut => Self::DlrOut { state: from.u8()?, status: from.u32()? },
+            Kind::MoIn => Self::MoIn { carrier: from.short()?, esme: from.short()?, pdu: rest(&mut from) },
+            Kind::Finish => Self::Finish {
+                state: from.u8()?,
+                status: from.u32()?,
+                attempts: from.u16()?,
+                accepted: from.i64()?,
+                esme: from.short()?,
+                carrier: from.short()?,
+                message_id: from.short()?,
+                destination: from.short()?,
+            },
+            Kind::Tombstone => Self::Tombstone { reason: from.u8()? },
+            Kind::Move => Self::Move {
+                from: Lsn(from.u64()?),
+                origin: Lsn(from.u64()?),
+                kind: from.u8()?,
+                version: from.u8()?,
+                wall: from.i64()?,
+                payload: rest(&mut from),
+            },
+            Kind::Cursor => Self::Cursor { upto: Lsn(from.u64()?), sink: from.short()? },
+            Kind::Block => Self::Block { until: from.i64()?, rule: rest(&mut from) },
+        };
+        from.all().is_empty().then_some(record)
+    }
+}
+
+fn rest<'a>(from: &mut Reader<'a>) -> &'a [u8] {
+    let all = from.all();
+    from.take(all.len()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn examples() -> Vec<Record<'static>> {
+        vec![
+            Record::Accept { esme: b"acme", validity: -1, pdu: b"pdu" },
+            Record::Sending { attempt: 2, carrier: b"alpha" },
+            Record::Refused { attempt: 2, status: 0x58, wait_ms: 5000, carrier: b"alpha" },
+            Record::Sent { awaited: 1, carrier: b"a", message_id: b"0A1", esme: b"e", destination: b"382" },
+            Record::DlrIn { carrier: b"alpha", pdu: b"" },
+            Record::DlrOut { state: 2, status: 0 },
+            Record::MoIn { carrier: b"alpha", esme: b"acme", pdu: b"pdu" },
+            Record::Finish {
+                state: 2,
+                status: 0,
+                attempts: 1,
+                accepted: 1_790_000_000_000_000,
+                esme: b"acme",
+                carrier: b"alpha",
+                message_id: b"",
+                destination: b"38267",
+            },
+            Record::Tombstone { reason: 3 },
+            Record::Move { from: Lsn(4), origin: Lsn(2), kind: 1, version: 1, wall: 9, payload: b"x" },
+            Record::Cursor { upto: Lsn(u64::MAX), sink: b"file" },
+            Record::Block { until: 5, rule: b"--to 382*" },
+        ]
+    }
+
+    #[test]
+    fn every_kind_is_read_as_it_was_written() {
+        let mut kinds = Vec::new();
+        for record in examples() {
+            let mut octets = vec![0; record.len()];
+            let mut out = Writer::new(&mut octets);
+            record.put(&mut out);
+            assert!(out.rest().is_empty());
+            assert_eq!(Record::read(record.kind(), 1, &octets), Some(record));
+            assert_eq!(Record::read(record.kind(), 2, &octets), None, "a version of its own");
+            assert_eq!(Kind::of(record.kind() as u8), Some(record.kind()));
+            kinds.push(record.kind());
+        }
+        assert_eq!(kinds, Kind::ALL);
+        assert_eq!((Kind::of(0), Kind::of(13)), (None, None));
+    }
+
+    #[test]
+    fn a_payload_that_is_cut_is_no_record() {
+        for record in examples() {
+            let mut octets = vec![0; record.len()];
+            record.put(&mut Writer::new(&mut octets));
+            let open =
+                matches!(record.kind(), Kind::Accept | Kind::DlrIn | Kind::MoIn | Kind::Move | Kind::Block);
+            let cut = &octets[..octets.len() - 1];
+            assert!(open || Record::read(record.kind(), 1, cut).is_none(), "{record:?}");
+            assert_eq!(Record::read(record.kind(), 1, &[]), None);
+        }
+    }
+}

@@ -1,0 +1,587 @@
+//! Reads a shard's journal back: every record once, in order, and a report of what is not as it should be.
+//!
+//! Owns nothing and changes nothing on the disk. Up to the highest `durable` that any header says, each record that is
+//! still needed must be there; a gap is `missing`. Above it the records up to the first gap are taken; what lies behind
+//! was never promised and is void, for ever, since the next run's segments say where they fork off.
+
+use super::disk::{Disk, DiskError, FileKind, read_name};
+use super::frame::{Frame, SKIPPABLE};
+use super::header::{BadHeader, BatchHeader, Fork, SEGMENT_HEAD, SegmentHeader};
+use super::scan::{Damage, Found, scan};
+use super::{Lsn, PAGE};
+use crate::limits::{JOURNAL_REPORT_MAX, JOURNAL_SEGMENT_MAX};
+use crate::time::{Instant, Wall};
+use std::collections::BTreeMap;
+
+/// Why a journal is not read at all. Nothing was changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// The disk does not give it.
+    Disk(DiskError),
+    /// A later program wrote this file.
+    Newer {
+        /// Its name.
+        file: String,
+        /// The least format that a reader must know.
+        reader: u16,
+    },
+    /// A later program wrote this record, and it must not be passed over.
+    UnknownKind {
+        /// Its number.
+        lsn: Lsn,
+        /// Its kind.
+        kind: u8,
+    },
+    /// The file belongs to another journal.
+    Foreign {
+        /// Its name.
+        file: String,
+    },
+}
+
+impl core::fmt::Display for Refusal {
+    fn fmt(&self, out: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Disk(error) => write!(out, "the journal cannot be read: {error}"),
+            Self::Newer { file, reader } => {
+                write!(out, "{file}: written by a later program, which wants format {reader}")
+            }
+            Self::UnknownKind { lsn, kind } => {
+                write!(out, "record {}: kind {kind} was written by a later program", lsn.0)
+            }
+            Self::Foreign { file } => write!(out, "{file} belongs to another journal"),
+        }
+    }
+}
+
+impl core::error::Error for Refusal {}
+
+impl From<DiskError> for Refusal {
+    fn from(error: DiskError) -> Self {
+        Self::Disk(error)
+    }
+}
+
+/// Where a record stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// The number of its segment.
+    pub segment: u64,
+    /// The place of its frame.
+    pub at: u64,
+    /// When it was written.
+    pub wall: Wall,
+    /// Octets of its frame.
+    pub octets: u32,
+}
+
+/// A segment that holds records.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Segment {
+    /// Which use of a file it is.
+    pub number: u64,
+    /// The file's name.
+    pub name: String,
+    /// What the name says.
+    pub kind: FileKind,
+    /// Its first record.
+    pub base: Lsn,
+    /// Its length.
+    pub length: u64,
+    /// A batch in it says that the one before was durable.
+    pub proven: bool,
+}
+
+/// Records that ought to be there and are not: both ends included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Missing {
+    /// The first.
+    pub first: Lsn,
+    /// The last.
+    pub last: Lsn,
+}
+
+/// How a journal is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verdict {
+    /// Every octet is as it was written.
+    Sound,
+    /// As after a crash: the last batch is not whole, and was not promised.
+    Torn,
+    /// Something is damaged, and no record that was promised is lost.
+    Damaged,
+    /// Records that were promised are lost.
+    Missing,
+}
+
+/// What was found.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Report {
+    /// Segments that hold records.
+    pub segments: u64,
+    /// Records that were read.
+    pub records: u64,
+    /// Octets of their frames.
+    pub octets: u64,
+    /// Everything up to here was durable.
+    pub durable: Lsn,
+    /// The oldest record that was needed.
+    pub front: Lsn,
+    /// Promised and not there, the first `JOURNAL_REPORT_MAX` ranges.
+    pub missing: Vec<Missing>,
+    /// How many records those and all others are.
+    pub missing_records: u64,
+    /// Damaged octets, the first `JOURNAL_REPORT_MAX`: the file and where in it.
+    pub damage: Vec<(String, Damage)>,
+    /// Damaged places in all.
+    pub damaged_places: u64,
+    /// Whole records behind a gap that were never promised, and are void.
+    pub void: u64,
+    /// The last batch of a segment is not whole.
+    pub torn: bool,
+}
+
+impl Report {
+    /// In one word.
+    #[must_use]
+    pub const fn verdict(&self) -> Verdict {
+        if self.missing_records > 0 {
+            Verdict::Missing
+        } else if self.damaged_places > 0 {
+            Verdict::Damaged
+        } else if self.torn || self.void > 0 {
+            Verdict::Torn
+        } else {
+            Verdict::Sound
+        }
+    }
+
+    fn damaged(&mut self, file: &str, damage: Damage) {
+        self.damaged_places += 1;
+        if self.damage.len() < JOURNAL_REPORT_MAX {
+            self.damage.push((file.to_owned(), damage));
+        }
+    }
+
+    fn lost(&mut self, first: Lsn, last: Lsn) {
+        let first = first.max(self.front);
+        if first <= last {
+            self.missing_records += last.0 - first.0 + 1;
+            if self.missing.len() < JOURNAL_REPORT_MAX {
+                self.missing.push(Missing { first, last });
+            }
+        }
+    }
+}
+
+/// What a run begins with.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Recovered {
+    /// The directory's id, when a segment says one.
+    pub journal: Option<u128>,
+    /// Segments, oldest first.
+    pub segments: Vec<Segment>,
+    /// Names of prepared files.
+    pub spares: Vec<String>,
+    /// Names of files after a failed write that hold nothing.
+    pub spoilt: Vec<String>,
+    /// Names of files whose preparation was not finished.
+    pub unfinished: Vec<String>,
+    /// The highest number of a run.
+    pub run: u64,
+    /// Where the runs began.
+    pub forks: Vec<Fork>,
+    /// The highest number in a header or a name.
+    pub number: u64,
+    /// The last record.
+    pub end: Lsn,
+    /// Prepared files that hold nothing but what was never promised.
+    pub void: Vec<Segment>,
+    /// Frames above `durable`, up to `end`: to be written again before anything else.
+    pub tail: Vec<Tail>,
+    /// What was found.
+    pub report: Report,
+}
+
+impl Recovered {
+    /// The number of the run that begins now. A run whose headers are all lost may have had the next number: the time
+    /// tells the two apart.
+    #[must_use]
+    pub fn next_run(&self, now: Wall) -> u64 {
+        self.run.saturating_add(1).max(now.0.max(0).cast_unsigned())
+    }
+}
+
+/// A record that may not be durable yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tail {
+    /// When it was written.
+    pub wall: Wall,
+    /// Its frame.
+    pub frame: Vec<u8>,
+}
+
+/// How a journal is read.
+#[derive(Debug, Clone, Copy)]
+pub struct Recovery {
+    /// Whose journal.
+    pub shard: u32,
+    /// Its directory's id, when it is known.
+    pub journal: Option<u128>,
+}
+
+const HEADER_DAMAGE: Damage = Damage { at: 0, octets: SEGMENT_HEAD as u64, lsn: Lsn::NONE };
+
+struct Used {
+    segment: Segment,
+    header: SegmentHeader,
+    /// Records from here on are void.
+    cut: Lsn,
+    /// Records from here on were written again into a later segment, or are void.
+    again: Lsn,
+    /// Both copies of its header are sound.
+    whole: bool,
+}
+
+struct Held {
+    place: Place,
+    frame: Vec<u8>,
+}
+
+/// What comes together from all segments.
+struct Merge<'v> {
+    expected: Lsn,
+    /// The highest `durable` of any segment's header.
+    proven: Lsn,
+    held: BTreeMap<Lsn, Held>,
+    report: Report,
+    gaps: Vec<Missing>,
+    /// Damage, if what was there was durable.
+    doubtful: Vec<(String, Damage)>,
+    refusal: Option<Refusal>,
+    visit: &'v mut dyn FnMut(&Frame<'_>, &Place),
+}
+
+impl Recovery {
+    /// Reads all of it; `visit` is called with each record, in order.
+    ///
+    /// # Errors
+    /// It cannot be read, or not by this program.
+    pub fn run<D: Disk>(
+        &self,
+        disk: &mut D,
+        visit: &mut dyn FnMut(&Frame<'_>, &Place),
+    ) -> Result<Recovered, Refusal> {
+        let mut recovered = Recovered { journal: self.journal, ..Recovered::default() };
+        let mut octets = Vec::new();
+        let mut report = Report::default();
+        let mut used = self.files(disk, &mut recovered, &mut report, &mut octets)?;
+        used.sort_by_key(|used| used.header.number);
+        recovered.forks = forks_of(&used);
+        cut(&mut used, &recovered.forks);
+        let proven = used.iter().map(|used| used.header.durable).max().unwrap_or_default();
+        let first = used.first().map_or(Lsn::FIRST, |used| used.header.base);
+        let mut merge = Merge {
+            expected: first,
+            proven,
+            held: BTreeMap::new(),
+            report,
+            gaps: Vec::new(),
+            doubtful: Vec::new(),
+            refusal: None,
+            visit,
+        };
+        for used in &mut used {
+            load(disk, &used.segment.name, &mut octets, &mut merge.report)?;
+            if (octets.len() as u64) < used.header.length {
+                let at = octets.len() as u64;
+                let damage = Damage { at, octets: used.header.length - at, lsn: used.header.base };
+                merge.report.damaged(&used.segment.name, damage);
+            }
+            used.segment.proven = merge.segment(used, &octets) && used.whole;
+        }
+        merge.finish(first, &mut recovered)?;
+        recovered.report.segments = used.len() as u64;
+        recovered.run = used.iter().map(|used| used.header.run).max().unwrap_or_default();
+        let numbers = used.iter().map(|used| used.header.number);
+        recovered.number = numbers.fold(recovered.number, u64::max);
+        let is_void = |used: &Used| used.segment.kind == FileKind::Spare && used.header.base >= used.cut;
+        let (void, kept): (Vec<Used>, Vec<Used>) = used.into_iter().partition(is_void);
+        recovered.void = void.into_iter().map(|used| used.segment).collect();
+        recovered.segments = kept.into_iter().map(|used| used.segment).collect();
+        Ok(recovered)
+    }
+
+    /// The files of the shard, by what they are.
+    fn files<D: Disk>(
+        &self,
+        disk: &mut D,
+        recovered: &mut Recovered,
+        report: &mut Report,
+        octets: &mut Vec<u8>,
+    ) -> Result<Vec<Used>, Refusal> {
+        let mut names = disk.list()?;
+        names.sort();
+        let mut used = Vec::new();
+        for name in names {
+            let Some((kind, shard, number)) = read_name(&name) else { continue };
+            if shard != self.shard {
+                continue;
+            }
+            recovered.number = recovered.number.max(number);
+            if kind == FileKind::Unfinished {
+                recovered.unfinished.push(name);
+                continue;
+            }
+            let (header, whole) = match headers(disk, &name)? {
+                (Some(header), both) => {
+                    if !both && kind == FileKind::Segment {
+                        report.damaged(&name, HEADER_DAMAGE);
+                    }
+                    (header, both)
+                }
+                (None, _) if kind == FileKind::Spare => {
+                    recovered.spares.push(name);
+                    continue;
+                }
+                (None, _) if kind == FileKind::Spoilt => {
+                    recovered.spoilt.push(name);
+                    continue;
+                }
+                (None, _) => {
+                    report.damaged(&name, HEADER_DAMAGE);
+                    load(disk, &name, octets, report)?;
+                    let Some(header) = without_header(octets, self.shard, number) else { continue };
+                    (header, false)
+                }
+            };
+            let foreign =
+                recovered.journal.is_some_and(|journal| header.journal != 0 && journal != header.journal);
+            if foreign || header.shard != self.shard {
+                return Err(Refusal::Foreign { file: name });
+            }
+            if header.journal != 0 {
+                recovered.journal = Some(header.journal);
+            }
+            let (number, base, length) = (header.number, header.base, header.length);
+            used.push(Used {
+                segment: Segment { number, name, kind, base, length, proven: false },
+                header,
+                cut: Lsn(u64::MAX),
+                again: Lsn(u64::MAX),
+                whole,
+            });
+        }
+        Ok(used)
+    }
+}
+
+/// The header of a file, and whether both copies of it are sound.
+fn headers<D: Disk>(disk: &mut D, name: &str) -> Result<(Option<SegmentHeader>, bool), Refusal> {
+    let file = disk.open(name)?;
+    let mut found = [None, None];
+    for (at, found) in [0, PAGE as u64].into_iter().zip(&mut found) {
+        let mut page = [0; PAGE];
+        if !matches!(disk.read(&file, at, &mut page), Ok(PAGE)) {
+            continue;
+        }
+        *found = match SegmentHeader::of_page(&page) {
+            Ok(header) => Some(header),
+            Err(BadHeader::Damaged) => None,
+            Err(BadHeader::Newer { reader }) => {
+                return Err(Refusal::Newer { file: name.to_owned(), reader });
+            }
+        };
+    }
+    let [first, second] = found;
+    let whole = first == second;
+    Ok((first.or(second), whole))
+}
+
+/// What the header of a segment must have said, from its batches; `None`: there are none.
+fn without_header(octets: &[u8], shard: u32, number: u64) -> Option<SegmentHeader> {
+    let pages = octets.get(SEGMENT_HEAD..).unwrap_or_default().chunks(PAGE);
+    let batches: Vec<BatchHeader> = pages.filter_map(BatchHeader::of_octets).collect();
+    // Of several lives of the file the last one has the highest records.
+    let epoch = batches.iter().max_by_key(|batch| batch.first).map(|batch| batch.epoch)?;
+    let own = || batches.iter().filter(move |batch| batch.epoch == epoch);
+    Some(SegmentHeader {
+        journal: 0,
+        shard,
+        number,
+        // No run is later than this one on its account, and it is not later than any.
+        run: 0,
+        epoch,
+        base: own().map(|batch| batch.first).min()?,
+        fork: Lsn(u64::MAX),
+        forks: Vec::new(),
+        durable: own().map(|batch| batch.durable).min()?,
+        length: octets.len() as u64,
+        wall: Wall::default(),
+        mono: Instant::ZERO,
+    })
+}
+
+/// Where the runs began, as all segments tell it.
+fn forks_of(used: &[Used]) -> Vec<Fork> {
+    let mut forks: BTreeMap<u64, Lsn> = BTreeMap::new();
+    for header in used.iter().map(|used| &used.header).filter(|header| header.run > 0) {
+        let own = Fork { run: header.run, lsn: header.fork };
+        for fork in header.forks.iter().copied().chain([own]) {
+            forks.entry(fork.run).and_modify(|least| *least = (*least).min(fork.lsn)).or_insert(fork.lsn);
+        }
+    }
+    // That of the oldest run cuts nothing off.
+    let oldest = used.iter().map(|used| used.header.run).min().unwrap_or_default();
+    forks.into_iter().map(|(run, lsn)| Fork { run, lsn }).filter(|fork| fork.run > oldest).collect()
+}
+
+/// What an earlier run wrote behind the place where a later one forked off is void.
+fn cut(used: &mut [Used], forks: &[Fork]) {
+    let mut again = Lsn(u64::MAX);
+    for used in used.iter_mut().rev() {
+        used.again = again;
+        let (run, base) = (used.header.run, used.header.base);
+        again = again.min(base);
+        // Of one whose header is gone: a run that forked off at or before its first record is its own.
+        let voids = |fork: &&Fork| if run == 0 { fork.lsn > base } else { fork.run > run };
+        used.cut = forks.iter().filter(voids).map(|fork| fork.lsn).min().unwrap_or(Lsn(u64::MAX));
+    }
+}
+
+/// Reads a whole file; what cannot be read is zeros, and damage.
+fn load<D: Disk>(disk: &mut D, name: &str, octets: &mut Vec<u8>, report: &mut Report) -> Result<(), Refusal> {
+    const CHUNK: usize = 256 * PAGE;
+    let file = disk.open(name)?;
+    let length = disk.length(&file)?.min(JOURNAL_SEGMENT_MAX) as usize;
+    octets.clear();
+    octets.resize(length, 0);
+    for (index, chunk) in octets.chunks_mut(CHUNK).enumerate() {
+        let at = index * CHUNK;
+        if disk.read(&file, at as u64, chunk) == Ok(chunk.len()) {
+            continue;
+        }
+        for (index, page) in chunk.chunks_mut(PAGE).enumerate() {
+            let at = (at + index * PAGE) as u64;
+            if disk.read(&file, at, page) != Ok(page.len()) {
+                page.fill(0);
+                report.damaged(name, Damage { at, octets: page.len() as u64, lsn: Lsn::NONE });
+            }
+        }
+    }
+    Ok(())
+}
+
+impl Merge<'_> {
+    /// Reads a segment; true when it is proven.
+    fn segment(&mut self, used: &Used, octets: &[u8]) -> bool {
+        let mut proven = false;
+        self.proven_upto(used.header.durable);
+        let end = scan(octets, &used.header, &mut |found| match found {
+            Found::Batch(batch) => {
+                proven |= batch.durable >= used.header.base;
+                self.report.front = self.report.front.max(batch.front);
+                self.proven_upto(batch.durable.min(used.cut.previous()));
+            }
+            Found::Frame(frame, at) => {
+                if frame.lsn < used.cut {
+                    self.frame(used, octets, &frame, at);
+                }
+            }
+            Found::Damage(damage) if damage.lsn < used.again.min(used.cut) => {
+                // Past the bound it is told without the doubt: so much damage is no crash.
+                if self.doubtful.len() >= 64 * JOURNAL_REPORT_MAX {
+                    self.report.damaged_places += 1;
+                    return;
+                }
+                self.doubtful.push((used.segment.name.clone(), damage));
+            }
+            Found::Damage(_) => self.report.torn = true,
+        });
+        self.report.torn |= end.torn;
+        proven
+    }
+
+    fn frame(&mut self, used: &Used, octets: &[u8], frame: &Frame<'_>, at: u64) {
+        let rest = octets.get(at as usize..).unwrap_or_default();
+        let length = super::frame::span(rest).unwrap_or_default();
+        let wall = used.header.time_of(frame.time_ms);
+        let place = Place { segment: used.header.number, at, wall, octets: length as u32 };
+        if frame.lsn == self.expected && frame.lsn <= self.proven.max(self.report.durable) {
+            self.tell(frame, &place);
+            self.follow();
+        } else if frame.lsn >= self.expected {
+            let frame_octets = rest.get(..length).unwrap_or_default();
+            let held = || Held { place, frame: frame_octets.to_vec() };
+            self.held.entry(frame.lsn).or_insert_with(held);
+        }
+    }
+
+    fn tell(&mut self, frame: &Frame<'_>, place: &Place) {
+        debug_assert_eq!(frame.lsn, self.expected);
+        if frame.kind().is_none() && frame.flags & SKIPPABLE == 0 && self.refusal.is_none() {
+            self.refusal = Some(Refusal::UnknownKind { lsn: frame.lsn, kind: frame.kind });
+        }
+        self.report.records += 1;
+        self.report.octets += u64::from(place.octets);
+        (self.visit)(frame, place);
+        self.expected = frame.lsn.next();
+    }
+
+    fn tell_held(&mut self, held: &Held) {
+        if let Some((frame, _)) = Frame::unsealed(&held.frame) {
+            self.tell(&frame, &held.place);
+        }
+    }
+
+    /// Held records that follow the last one told, as far as they are proven.
+    fn follow(&mut self) {
+        let proven = self.proven.max(self.report.durable);
+        while self.expected <= proven
+            && let Some(held) = self.held.remove(&self.expected)
+        {
+            self.tell_held(&held);
+        }
+    }
+
+    /// Every copy of these records has been passed: what is not held is missing.
+    fn proven_upto(&mut self, durable: Lsn) {
+        self.report.durable = self.report.durable.max(durable);
+        while self.expected <= durable {
+            let next = self.held.first_key_value().map_or(Lsn(u64::MAX), |(lsn, _)| *lsn);
+            if next > self.expected {
+                let last = next.previous().min(durable);
+                self.gaps.push(Missing { first: self.expected, last });
+                self.expected = last.next();
+            } else if let Some((_, held)) = self.held.pop_first() {
+                self.tell_held(&held);
+            }
+        }
+    }
+
+    fn finish(mut self, first: Lsn, recovered: &mut Recovered) -> Result<(), Refusal> {
+        self.proven_upto(self.proven.max(self.report.durable));
+        while let Some(held) = self.held.remove(&self.expected) {
+            self.tell_held(&held);
+            recovered.tail.push(Tail { wall: held.place.wall, frame: held.frame });
+        }
+        self.report.void = self.held.len() as u64;
+        for (file, damage) in core::mem::take(&mut self.doubtful) {
+            if damage.lsn <= self.report.durable {
+                self.report.damaged(&file, damage);
+            } else {
+                self.report.torn = true;
+            }
+        }
+        // What is below the front may have been given back.
+        if self.report.front < first {
+            self.report.lost(self.report.front.max(Lsn::FIRST), first.previous());
+        }
+        for gap in core::mem::take(&mut self.gaps) {
+            self.report.lost(gap.first, gap.last);
+        }
+        recovered.end = self.expected.previous();
+        recovered.report = self.report;
+        self.refusal.map_or(Ok(()), Err)
+    }
+}

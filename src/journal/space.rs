@@ -1,0 +1,108 @@
+//! May new messages be taken into the journal? Owns: the answer, which does not flutter. Takes: what is used. Gives: yes
+//! or no; at no an ESME hears ESME_RMSGQFUL (`journal_full`), and everything that frees space goes on.
+
+use super::disk::Space;
+use crate::limits::JOURNAL_SPARES;
+
+/// The bounds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SpaceLimits {
+    /// `[journal] size_max`, octets.
+    pub size_max: u64,
+    /// `[journal] min_free`, percent of the file system.
+    pub min_free: u8,
+}
+
+/// What is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Usage {
+    /// Octets of segments that hold something.
+    pub used: u64,
+    /// Prepared files.
+    pub spares: usize,
+    /// The file system's.
+    pub space: Space,
+}
+
+/// Closes at 90 % of `size_max`, without a spare, or below `min_free`; opens at 80 % with a spare and a tenth more free.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gate {
+    limits: SpaceLimits,
+    open: bool,
+}
+
+impl Gate {
+    /// An open one.
+    #[must_use]
+    pub const fn new(limits: SpaceLimits) -> Self {
+        Self { limits, open: true }
+    }
+
+    /// The answer, now that so much is used.
+    pub fn decide(&mut self, usage: Usage) -> bool {
+        let percent = u128::from(usage.used) * 100 / u128::from(self.limits.size_max.max(1));
+        let least = u128::from(usage.space.total) * u128::from(self.limits.min_free) / 100;
+        let free = u128::from(usage.space.free);
+        self.open = if self.open {
+            usage.spares > 0 && percent < 90 && free >= least
+        } else {
+            usage.spares > 0 && percent < 80 && free >= least + least / 10
+        };
+        self.open
+    }
+
+    /// True when a file of so many octets may be made beside so many others. `reserve`: the committer has none left; what
+    /// ends messages must be written even then, so that space comes back.
+    #[must_use]
+    pub fn allows(&self, octets: u64, files: u64, space: Space, reserve: bool) -> bool {
+        let least = u128::from(space.total) * u128::from(self.limits.min_free) / 100;
+        let after = u128::from(space.free.saturating_sub(octets));
+        let size = files.saturating_add(1).saturating_mul(octets);
+        let beyond = if reserve { octets.saturating_mul(JOURNAL_SPARES as u64) } else { 0 };
+        size <= self.limits.size_max.saturating_add(beyond)
+            && space.free >= octets
+            && (reserve || after >= least)
+    }
+
+    /// The answer of late.
+    #[must_use]
+    pub const fn is_open(&self) -> bool {
+        self.open
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: SpaceLimits = SpaceLimits { size_max: 1000, min_free: 10 };
+
+    fn usage(used: u64, spares: usize, free: u64) -> Usage {
+        Usage { used, spares, space: Space { free, total: 1000 } }
+    }
+
+    #[test]
+    fn it_closes_at_nine_tenths_and_opens_again_at_eight() {
+        let mut gate = Gate::new(LIMITS);
+        let answers = [899, 900, 850, 800, 799, 850].map(|used| gate.decide(usage(used, 1, 500)));
+        assert_eq!(answers, [true, false, false, false, true, true]);
+    }
+
+    #[test]
+    fn it_closes_without_a_spare_or_without_free_space() {
+        let mut gate = Gate::new(LIMITS);
+        assert!(!gate.decide(usage(0, 0, 500)) && gate.decide(usage(0, 1, 500)));
+        let answers = [100, 99, 105, 109, 110].map(|free| gate.decide(usage(0, 2, free)));
+        assert_eq!(answers, [true, false, false, false, true]);
+    }
+
+    #[test]
+    fn no_file_is_made_over_the_size_or_into_the_reserve() {
+        let gate = Gate::new(LIMITS);
+        assert!(gate.allows(100, 9, Space { free: 200, total: 1000 }, false));
+        assert!(!gate.allows(100, 10, Space { free: 900, total: 1000 }, false), "size_max");
+        assert!(!gate.allows(100, 1, Space { free: 199, total: 1000 }, false), "min_free");
+        assert!(gate.allows(100, 11, Space { free: 100, total: 1000 }, true), "what frees space goes on");
+        assert!(!gate.allows(100, 12, Space { free: 900, total: 1000 }, true), "and that has an end, too");
+    }
+}

@@ -1,0 +1,182 @@
+//! What the committer does when: windows, syncs, spares, files that fail.
+
+use crate::disk::{Fault, Plan, SimDisk};
+use crate::world::GEOMETRY;
+use bindery::journal::commit::{Change, Front, Identity, Next, Spare, Step};
+use bindery::journal::disk::{FileKind, name_of, write_all};
+use bindery::journal::ring::{Producer, Unfreed};
+use bindery::journal::{Committer, Disk, Durability, Lsn, Record};
+use bindery::time::{Duration, Instant, Now, Wall};
+
+const RING: usize = 16 * 1024;
+
+struct Rig {
+    disk: SimDisk,
+    ring: Vec<u8>,
+    producer: Producer,
+    committer: Committer<usize>,
+    tail: u64,
+    freed: u64,
+    files: u64,
+    front: Front,
+}
+
+impl Rig {
+    fn new(durability: Durability, spares: u64) -> Self {
+        let first = Lsn::FIRST;
+        let identity =
+            Identity { journal: 1, shard: 0, run: 1, fork: first, forks: Vec::new(), first, number: 0 };
+        let mut rig = Self {
+            disk: SimDisk::new(1, None),
+            ring: vec![0; RING],
+            producer: Producer::new(RING, first),
+            committer: Committer::new(identity, GEOMETRY, durability, 3),
+            tail: 0,
+            freed: 0,
+            files: 0,
+            front: Front::default(),
+        };
+        (0..spares).for_each(|_| rig.spare());
+        rig
+    }
+
+    fn spare(&mut self) {
+        self.files += 1;
+        let name = name_of(FileKind::Spare, 0, self.files);
+        let file = self.disk.create(&name).unwrap();
+        write_all(&mut self.disk, &file, 0, &vec![0; GEOMETRY.segment as usize]).unwrap();
+        self.disk.sync(&file).unwrap();
+        self.committer.give(Spare { name, file });
+    }
+
+    fn append(&mut self, records: u64) {
+        for key in 0..records {
+            let record = Record::Tombstone { reason: 1 };
+            self.producer.append(&mut self.ring, key, 0, &record).unwrap();
+        }
+        self.tail = self.freed + self.producer.used();
+    }
+
+    fn step(&mut self, millis: u64) -> Step {
+        let now = Now { mono: Instant::from_nanos(millis * 1_000_000), wall: Wall(0) };
+        let unfreed = Unfreed::of(&self.ring, self.freed, self.tail);
+        let step = self.committer.step(now, &unfreed, self.front, &mut self.disk);
+        self.freed = step.freed;
+        self.producer.free(step.freed);
+        assert_eq!(self.disk.forbidden, None);
+        step
+    }
+
+    /// The next call of the disk goes wrong.
+    fn fail_next(&mut self, calls_from_now: u64, fault: Fault) {
+        self.disk.plan = Plan { at: Some((self.disk.calls + calls_from_now, fault)), ..Plan::default() };
+    }
+}
+
+fn at(millis: u64) -> Next {
+    Next::At(Instant::from_nanos(millis * 1_000_000))
+}
+
+#[test]
+fn a_commit_is_durable_in_one_step_and_then_there_is_nothing_to_do() {
+    for durability in [Durability::Strict, Durability::Group(Duration::ZERO)] {
+        let mut rig = Rig::new(durability, 1);
+        assert_eq!(rig.step(0).next, Next::Idle);
+        rig.append(3);
+        let step = rig.step(1);
+        assert_eq!((step.written, step.durable, step.next), (Lsn(3), Lsn(3), Next::Idle));
+        assert_eq!(step.freed, rig.tail);
+    }
+}
+
+#[test]
+fn a_window_waits_for_company_and_no_longer() {
+    let mut rig = Rig::new(Durability::Group(Duration::from_millis(5)), 1);
+    rig.append(1);
+    assert_eq!((rig.step(10).next, rig.step(14).durable), (at(15), Lsn::NONE));
+    rig.append(1);
+    let step = rig.step(15);
+    assert_eq!((step.durable, step.next), (Lsn(2), Next::Idle));
+}
+
+#[test]
+fn process_says_written_at_once_and_durable_a_while_later() {
+    let mut rig = Rig::new(Durability::Process, 1);
+    rig.append(2);
+    let step = rig.step(0);
+    assert_eq!((step.written, step.durable, step.freed, step.next), (Lsn(2), Lsn::NONE, 0, at(200)));
+    rig.append(1);
+    assert_eq!((rig.step(199).written, rig.step(199).durable), (Lsn(3), Lsn::NONE));
+    assert_eq!((rig.step(200).durable, rig.step(200).next), (Lsn(3), Next::Idle));
+    let answerable = |durability: Durability| durability.answerable(Lsn(9), Lsn(5), Lsn(3));
+    let all = [Durability::Off, Durability::Process, Durability::Group(Duration::ZERO), Durability::Strict];
+    assert_eq!(all.map(answerable), [Lsn(9), Lsn(5), Lsn(3), Lsn(3)]);
+}
+
+#[test]
+fn off_asks_for_no_sync() {
+    let mut rig = Rig::new(Durability::Off, 1);
+    rig.append(2);
+    let calls = rig.disk.calls;
+    assert_eq!((rig.step(0).next, rig.step(1000).next), (Next::Idle, Next::Idle));
+    assert_eq!(rig.disk.calls - calls, 2, "the header and the batch");
+}
+
+#[test]
+fn without_a_spare_it_waits_and_loses_nothing() {
+    let mut rig = Rig::new(Durability::Strict, 0);
+    rig.append(5);
+    assert_eq!((rig.step(0).next, rig.step(1).durable), (Next::Spare, Lsn::NONE));
+    rig.spare();
+    assert_eq!(rig.step(2).durable, Lsn(5));
+}
+
+#[test]
+fn a_file_that_fails_is_left_and_all_that_is_not_durable_goes_into_the_next_one() {
+    // The header, the batch, the sync; each may be the one that fails.
+    for call in 0..3 {
+        let mut rig = Rig::new(Durability::Strict, 2);
+        rig.append(4);
+        rig.fail_next(call, Fault::Io);
+        let step = rig.step(0);
+        assert_eq!(
+            (step.written, step.durable, step.failed, step.next),
+            (Lsn::NONE, Lsn::NONE, false, Next::Now)
+        );
+        let step = rig.step(0);
+        assert_eq!((step.durable, step.failed), (Lsn(4), false));
+        let changes: Vec<Change> = std::iter::from_fn(|| rig.committer.change()).collect();
+        assert!(
+            matches!(changes[..], [Change::Failed { number: 1, .. }, Change::Used { number: 2, .. }]),
+            "{changes:?}"
+        );
+    }
+}
+
+#[test]
+fn two_files_in_a_row_that_fail_are_said_and_it_goes_on_when_the_disk_does() {
+    let mut rig = Rig::new(Durability::Strict, 4);
+    rig.append(4);
+    rig.disk.plan = Plan { at: Some((rig.disk.calls, Fault::Full)), for_ever: true, ..Plan::default() };
+    assert!(!rig.step(0).failed);
+    let step = rig.step(1);
+    assert_eq!((step.failed, step.next, step.durable), (true, at(1001), Lsn::NONE));
+    rig.disk.plan = Plan::default();
+    assert_eq!((rig.step(1000).next, rig.step(1000).failed), (at(1001), true), "not before its time");
+    let step = rig.step(1001);
+    assert_eq!((step.failed, step.durable), (false, Lsn(4)));
+}
+
+#[test]
+fn the_front_moves_only_when_the_record_that_moved_it_is_durable() {
+    let mut rig = Rig::new(Durability::Strict, 1);
+    rig.append(1);
+    assert_eq!(rig.step(0).front, Lsn::NONE);
+    // Record 2 closes record 1, and is in the ring only.
+    rig.append(1);
+    rig.front = Front { lsn: Lsn(2), as_of: Lsn(2) };
+    assert_eq!(rig.step(1).front, Lsn::NONE, "the batch with record 2 cannot say so itself");
+    rig.append(1);
+    rig.front = Front { lsn: Lsn(3), as_of: Lsn(3) };
+    assert_eq!(rig.step(2).front, Lsn(2));
+}

@@ -1,0 +1,346 @@
+//! A disk in memory that loses, tears and garbles what was not synced, as one seed says.
+
+use bindery::journal::{Disk, DiskError, Space};
+use bindery::prng::Prng;
+use std::collections::{BTreeMap, BTreeSet};
+
+pub(crate) const SECTOR: usize = 512;
+const EIO: DiskError = DiskError::Failed(5);
+
+/// What happens at a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// An I/O error.
+    Io,
+    /// No space.
+    Full,
+    /// A write takes half of it; any other call works.
+    Short,
+    /// The power goes in the middle of it.
+    Cut,
+}
+
+impl Fault {
+    pub(crate) const ALL: [Self; 3] = [Self::Io, Self::Full, Self::Short];
+}
+
+/// Which calls go wrong.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Plan {
+    /// This call.
+    pub(crate) at: Option<(u64, Fault)>,
+    /// And all behind it.
+    pub(crate) for_ever: bool,
+    /// Of a hundred calls.
+    pub(crate) percent: u64,
+}
+
+impl Plan {
+    /// Some calls, as the seed says.
+    pub(crate) fn drawn(seed: u64) -> Self {
+        let mut prng = Prng::new(seed);
+        Self { at: None, for_ever: false, percent: prng.below(12) }
+    }
+}
+
+/// What a broken committer would do, done to what the disk sees of a sound one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Bug {
+    /// The sync comes after the answer.
+    AnswersBeforeSync,
+    /// A batch begins in the page where the last one ended, which is written again.
+    RewritesTail,
+    /// A sync that failed is asked for again, and then says yes.
+    RetriesSync,
+}
+
+impl Bug {
+    pub(crate) const ALL: [Self; 3] = [Self::AnswersBeforeSync, Self::RewritesTail, Self::RetriesSync];
+}
+
+#[derive(Debug, Clone, Default)]
+struct Inode {
+    /// What survives a power cut for sure.
+    durable: Vec<u8>,
+    /// What a read sees.
+    cached: Vec<u8>,
+    /// Sectors that the next sync writes.
+    pending: BTreeSet<usize>,
+    /// A write or sync has failed in this life of the process.
+    failed: bool,
+    /// Where the last write ended.
+    end: usize,
+}
+
+/// The disk.
+#[derive(Debug)]
+pub(crate) struct SimDisk {
+    names: BTreeMap<String, usize>,
+    /// As a power cut finds them.
+    durable_names: BTreeMap<String, usize>,
+    inodes: Vec<Inode>,
+    prng: Prng,
+    pub(crate) plan: Plan,
+    pub(crate) bug: Option<Bug>,
+    pub(crate) calls: u64,
+    /// The power is gone.
+    pub(crate) dead: bool,
+    pub(crate) short_writes: u64,
+    /// What nobody may ever ask of a disk.
+    pub(crate) forbidden: Option<String>,
+    /// Octets of the file system that are free.
+    pub(crate) free: u64,
+}
+
+impl SimDisk {
+    pub(crate) fn new(seed: u64, bug: Option<Bug>) -> Self {
+        Self {
+            names: BTreeMap::new(),
+            durable_names: BTreeMap::new(),
+            inodes: Vec::new(),
+            prng: Prng::new(seed),
+            plan: Plan::default(),
+            bug,
+            calls: 0,
+            dead: false,
+            short_writes: 0,
+            forbidden: None,
+            free: 1 << 40,
+        }
+    }
+
+    fn fault(&mut self) -> Result<Option<Fault>, DiskError> {
+        if self.dead {
+            return Err(EIO);
+        }
+        let call = self.calls;
+        self.calls += 1;
+        let planned = self.plan.at.filter(|(at, _)| call == *at || self.plan.for_ever && call > *at);
+        let drawn = self.prng.chance(self.plan.percent, 100);
+        let fault = match planned {
+            Some((_, fault)) => Some(fault),
+            None if drawn => Some(Fault::ALL[self.prng.below(3) as usize]),
+            None => None,
+        };
+        match fault {
+            None => Ok(None),
+            Some(Fault::Io) => Err(EIO),
+            Some(Fault::Full) => Err(DiskError::Full),
+            Some(other) => {
+                self.dead |= other == Fault::Cut;
+                Ok(Some(other))
+            }
+        }
+    }
+
+    fn flush(&mut self, file: usize) {
+        let inode = &mut self.inodes[file];
+        inode.durable.resize(inode.cached.len(), 0);
+        for sector in std::mem::take(&mut inode.pending) {
+            let range = sector * SECTOR..(sector + 1) * SECTOR;
+            inode.durable[range.clone()].copy_from_slice(&inode.cached[range]);
+        }
+    }
+
+    /// The process is gone, the kernel is not.
+    pub(crate) fn kill(&mut self) {
+        self.dead = false;
+        self.calls = 0;
+        self.inodes.iter_mut().for_each(|inode| inode.failed = false);
+    }
+
+    /// The power is gone: of each sector that was on its way, either image or garbage.
+    pub(crate) fn power_cut(&mut self) {
+        self.dead = false;
+        self.calls = 0;
+        self.inodes.iter_mut().for_each(|inode| inode.failed = false);
+        let garbles = self.prng.chance(1, 2);
+        let drops = self.prng.below(101);
+        for inode in &mut self.inodes {
+            inode.durable.resize(inode.cached.len(), 0);
+            for sector in std::mem::take(&mut inode.pending) {
+                let range = sector * SECTOR..(sector + 1) * SECTOR;
+                if garbles && self.prng.chance(1, 3) {
+                    inode.durable[range].iter_mut().for_each(|octet| *octet = self.prng.bits() as u8);
+                } else if !self.prng.chance(drops, 100) {
+                    inode.durable[range.clone()].copy_from_slice(&inode.cached[range]);
+                }
+            }
+            inode.cached = inode.durable.clone();
+        }
+        // The names of new files: the file system's own journal keeps a part of them.
+        for (name, inode) in std::mem::take(&mut self.names) {
+            if !self.durable_names.contains_key(&name)
+                && !self.durable_names.values().any(|known| *known == inode)
+                && self.prng.chance(1, 2)
+            {
+                self.durable_names.insert(name, inode);
+            }
+        }
+        self.names = self.durable_names.clone();
+    }
+
+    /// The octets of a file, as they are read.
+    pub(crate) fn octets(&mut self, name: &str) -> &mut Vec<u8> {
+        let inode = self.names[name];
+        self.inodes[inode].durable.clear();
+        &mut self.inodes[inode].cached
+    }
+
+    /// Removes a file as somebody else would.
+    pub(crate) fn lose(&mut self, name: &str) {
+        self.names.remove(name);
+        self.durable_names.remove(name);
+    }
+
+    /// A copy that shares nothing.
+    pub(crate) fn copy(&self) -> Self {
+        Self {
+            names: self.names.clone(),
+            durable_names: self.durable_names.clone(),
+            inodes: self.inodes.clone(),
+            prng: Prng::new(1),
+            plan: Plan::default(),
+            bug: None,
+            calls: 0,
+            dead: false,
+            short_writes: 0,
+            forbidden: None,
+            free: self.free,
+        }
+    }
+}
+
+impl Disk for SimDisk {
+    type File = usize;
+
+    fn list(&mut self) -> Result<Vec<String>, DiskError> {
+        Ok(self.names.keys().cloned().collect())
+    }
+
+    fn create(&mut self, name: &str) -> Result<usize, DiskError> {
+        self.fault()?;
+        if self.names.contains_key(name) {
+            return Err(EIO);
+        }
+        self.inodes.push(Inode::default());
+        self.names.insert(name.to_owned(), self.inodes.len() - 1);
+        Ok(self.inodes.len() - 1)
+    }
+
+    fn open(&mut self, name: &str) -> Result<usize, DiskError> {
+        self.names.get(name).copied().ok_or(DiskError::Gone)
+    }
+
+    fn length(&mut self, file: &usize) -> Result<u64, DiskError> {
+        Ok(self.inodes[*file].cached.len() as u64)
+    }
+
+    fn read(&mut self, file: &usize, at: u64, into: &mut [u8]) -> Result<usize, DiskError> {
+        let octets = self.inodes[*file].cached.get(at as usize..).unwrap_or_default();
+        let length = octets.len().min(into.len());
+        into[..length].copy_from_slice(&octets[..length]);
+        Ok(length)
+    }
+
+    fn write(&mut self, file: &usize, at: u64, octets: &[u8]) -> Result<usize, DiskError> {
+        let fault = self.fault();
+        let length = match fault {
+            Ok(None) => octets.len(),
+            Ok(Some(Fault::Short)) => {
+                self.short_writes += 1;
+                octets.len().div_ceil(2)
+            }
+            // Some of it may be on its way.
+            Ok(Some(_)) | Err(_) => self.prng.below(octets.len() as u64 + 1) as usize,
+        };
+        let rewrites = self.bug == Some(Bug::RewritesTail) && at > 8192;
+        let inode = &mut self.inodes[*file];
+        let goes_on = at as usize == inode.end || at.is_multiple_of(4096) && at as usize >= inode.end;
+        if inode.failed || at > 0 && !goes_on {
+            self.forbidden =
+                Some(format!("a write at {at}, the last ended at {}, failed: {}", inode.end, inode.failed));
+        }
+        inode.failed |= fault.is_err();
+        inode.end = at as usize + length;
+        let (from, to) = (at as usize, at as usize + length);
+        if inode.cached.len() < to.next_multiple_of(SECTOR) {
+            inode.cached.resize(to.next_multiple_of(SECTOR), 0);
+        }
+        inode.cached[from..to].copy_from_slice(&octets[..length]);
+        inode.pending.extend(from / SECTOR..to.div_ceil(SECTOR));
+        if rewrites {
+            inode.pending.extend(from / SECTOR - 8..from / SECTOR);
+        }
+        match fault {
+            Ok(Some(Fault::Cut)) => Err(EIO),
+            Ok(_) => Ok(length),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn sync(&mut self, file: &usize) -> Result<(), DiskError> {
+        match self.fault() {
+            Ok(Some(Fault::Cut)) => Err(EIO),
+            Ok(_) => {
+                if self.inodes[*file].failed {
+                    self.forbidden = Some("a second sync of a file that failed".to_owned());
+                }
+                if self.bug != Some(Bug::AnswersBeforeSync) || self.calls.is_multiple_of(3) {
+                    self.flush(*file);
+                }
+                Ok(())
+            }
+            Err(error) => {
+                if self.inodes[*file].failed {
+                    self.forbidden = Some("a second sync of a file that failed".to_owned());
+                }
+                self.inodes[*file].failed = true;
+                // The kernel calls the pages clean, whatever became of them, and says it once.
+                let inode = &mut self.inodes[*file];
+                inode.durable.resize(inode.cached.len(), 0);
+                for sector in std::mem::take(&mut inode.pending) {
+                    if self.prng.chance(1, 3) {
+                        let range = sector * SECTOR..(sector + 1) * SECTOR;
+                        inode.durable[range.clone()].copy_from_slice(&inode.cached[range]);
+                    }
+                }
+                if self.bug == Some(Bug::RetriesSync) { Ok(()) } else { Err(error) }
+            }
+        }
+    }
+
+    fn rename(&mut self, from: &str, to: &str) -> Result<(), DiskError> {
+        let fault = self.fault();
+        let done = matches!(fault, Ok(None | Some(Fault::Short))) || self.prng.chance(1, 2);
+        if done && from != to {
+            if let Some(inode) = self.names.remove(from) {
+                self.names.insert(to.to_owned(), inode);
+            } else if !self.names.contains_key(to) {
+                return Err(DiskError::Gone);
+            }
+            self.durable_names = self.names.clone();
+        }
+        match fault? {
+            Some(Fault::Cut) => Err(EIO),
+            _ => Ok(()),
+        }
+    }
+
+    fn remove(&mut self, name: &str) -> Result<(), DiskError> {
+        self.fault()?;
+        self.names.remove(name);
+        self.durable_names.remove(name);
+        Ok(())
+    }
+
+    fn sync_directory(&mut self) -> Result<(), DiskError> {
+        self.fault()?;
+        self.durable_names = self.names.clone();
+        Ok(())
+    }
+
+    fn space(&mut self) -> Result<Space, DiskError> {
+        Ok(Space { free: self.free, total: 1 << 40 })
+    }
+}

@@ -1,0 +1,149 @@
+//! What the preparer makes, gives back and puts away, and what it does without space.
+
+use crate::disk::{Fault, Plan, SimDisk};
+use crate::world::GEOMETRY;
+use bindery::journal::commit::Change;
+use bindery::journal::disk::{Disk, DiskError, FileKind, name_of};
+use bindery::journal::prepare::Done;
+use bindery::journal::recover::Recovered;
+use bindery::journal::space::SpaceLimits;
+use bindery::journal::{Lsn, Preparer};
+use bindery::time::Instant;
+
+struct Rig {
+    disk: SimDisk,
+    preparer: Preparer<usize>,
+    spares: Vec<String>,
+    used: u64,
+}
+
+impl Rig {
+    fn new(segments_max: u64) -> Self {
+        let limits = SpaceLimits { size_max: segments_max * GEOMETRY.segment, min_free: 10 };
+        let preparer = Preparer::new(0, GEOMETRY, limits, &Recovered::default());
+        Self { disk: SimDisk::new(1, None), preparer, spares: Vec::new(), used: 0 }
+    }
+
+    /// Works until there is nothing to do at this time.
+    fn work(&mut self, millis: u64, front: u64) -> Result<(), DiskError> {
+        let now = Instant::from_nanos(millis * 1_000_000);
+        loop {
+            match self.preparer.step(now, Lsn(front), &mut self.disk)? {
+                Done::Some => {}
+                Done::Spare(spare) => self.spares.push(spare.name),
+                Done::Nothing => return Ok(()),
+            }
+        }
+    }
+
+    /// The committer takes a spare for the records from `base` on.
+    fn takes(&mut self, base: u64) {
+        self.used += 1;
+        let spare = self.spares.remove(0);
+        self.preparer.changed(Change::Used { spare, number: self.used, base: Lsn(base) });
+    }
+
+    fn names(&mut self) -> Vec<String> {
+        self.disk.list().unwrap()
+    }
+}
+
+#[test]
+fn there_are_two_spares_and_a_used_one_is_replaced() {
+    let mut rig = Rig::new(10);
+    rig.work(0, 0).unwrap();
+    assert_eq!(rig.names(), [name_of(FileKind::Spare, 0, 1), name_of(FileKind::Spare, 0, 2)]);
+    let names = rig.names();
+    assert!(rig.preparer.accepting() && rig.spares == names);
+    rig.takes(1);
+    rig.work(1, 0).unwrap();
+    let segment = name_of(FileKind::Segment, 0, 1);
+    assert_eq!((rig.names().len(), rig.names().contains(&segment), rig.spares.len()), (3, true, 2));
+}
+
+#[test]
+fn only_the_oldest_segments_are_given_back_and_their_files_used_again() {
+    let mut rig = Rig::new(10);
+    rig.work(0, 0).unwrap();
+    for base in [1, 100, 200] {
+        rig.takes(base);
+        rig.work(1, 0).unwrap();
+    }
+    let files = rig.names().len();
+    rig.work(2, 99).unwrap();
+    assert_eq!(rig.preparer.segments(), 3, "record 99 is in the first");
+    rig.work(3, 200).unwrap();
+    assert_eq!(rig.preparer.segments(), 1, "the one in use stays");
+    rig.takes(300);
+    rig.takes(400);
+    rig.work(4, 200).unwrap();
+    assert_eq!((rig.names().len(), rig.spares.len()), (files, 2), "no new file was made");
+}
+
+#[test]
+fn a_segment_that_failed_is_put_away_and_never_used_again() {
+    let mut rig = Rig::new(10);
+    rig.work(0, 0).unwrap();
+    rig.takes(1);
+    rig.work(0, 0).unwrap();
+    let spare = String::new();
+    rig.preparer.changed(Change::Failed { spare, number: 1, base: Lsn(1), error: DiskError::Failed(5) });
+    rig.takes(50);
+    rig.work(1, 0).unwrap();
+    assert!(rig.names().contains(&name_of(FileKind::Failed, 0, 1)));
+    rig.work(2, 50).unwrap();
+    let away = format!("quarantine/{}", name_of(FileKind::Failed, 0, 1));
+    assert!(rig.names().contains(&away) && rig.spares.len() == 2, "{:?}", rig.names());
+}
+
+#[test]
+fn without_space_nothing_new_is_taken_and_a_second_after_it_is_back_everything_is() {
+    let mut rig = Rig::new(10);
+    rig.disk.free = 0;
+    rig.work(0, 0).unwrap();
+    assert!(!rig.preparer.accepting() && rig.names().is_empty());
+    rig.disk.free = 1 << 40;
+    rig.work(999, 0).unwrap();
+    rig.work(1000, 0).unwrap();
+    assert!(rig.preparer.accepting() && rig.spares.len() == 2);
+}
+
+#[test]
+fn the_journal_grows_to_its_limit_and_what_ends_messages_has_a_reserve_beyond() {
+    let mut rig = Rig::new(4);
+    rig.work(0, 0).unwrap();
+    for number in 0..4 {
+        rig.takes(1 + number * 100);
+        rig.work(1 + number * 2000, 0).unwrap();
+    }
+    assert!(!rig.preparer.accepting());
+    assert!(rig.spares.len() == 1 && rig.names().len() == 5, "{:?}", rig.names());
+    rig.takes(500);
+    rig.work(9000, 0).unwrap();
+    assert_eq!((rig.spares.len(), rig.names().len()), (1, 6));
+    rig.takes(600);
+    rig.work(9500, 0).unwrap();
+    assert_eq!((rig.spares.len(), rig.names().len()), (0, 6), "the reserve has an end");
+    rig.work(10_000, 601).unwrap();
+    rig.work(12_000, 601).unwrap();
+    assert!(rig.preparer.accepting() && rig.spares.len() == 2, "{:?}", rig.names());
+}
+
+#[test]
+fn a_file_whose_preparation_fails_is_removed_and_another_one_made() {
+    for fault in [Fault::Io, Fault::Full] {
+        let mut calls = 0;
+        for call in 0..5 {
+            let mut rig = Rig::new(10);
+            rig.disk.plan = Plan { at: Some((call, fault)), ..Plan::default() };
+            calls += usize::from(rig.work(0, 0).is_err());
+            rig.disk.plan = Plan::default();
+            rig.work(1, 0).unwrap();
+            assert_eq!(rig.spares.len(), 2, "{fault:?} at {call}");
+            let kinds = rig.names().iter().filter(|name| name.ends_with(".new")).count();
+            assert_eq!(kinds, 0, "{:?}", rig.names());
+            assert_eq!(rig.disk.forbidden, None);
+        }
+        assert!(calls >= 4, "{fault:?}: {calls} calls fail");
+    }
+}

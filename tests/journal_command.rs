@@ -1,0 +1,120 @@
+//! `bindery journal` on journals that are sound, damaged and incomplete.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on must fail")]
+
+use bindery::io::Clock;
+use bindery::io::journal::{Journal, Settings};
+use bindery::journal::{Durability, Lsn, Record};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// A journal of 300 records, of which the messages 100 to 149 are open.
+fn journal(name: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("journal-command-{name}"));
+    let _ = std::fs::remove_dir_all(&path);
+    let settings = Settings {
+        directory: path.clone(),
+        shards: 1,
+        durability: Durability::Strict,
+        segment: 1 << 20,
+        size_max: 16 << 20,
+        min_free: 0,
+        ring: 1 << 18,
+    };
+    let clock = Clock::start();
+    let opened = Journal::open(&settings, vec![Box::new(|| ())], clock, &mut |_, _, _| ());
+    let (journal, mut starts) = opened.unwrap_or_else(|error| panic!("{error}"));
+    let appender = &mut starts[0].appender;
+    for key in 0..150 {
+        let accept = Record::Accept { esme: b"acme", validity: 0, pdu: b"0123456789" };
+        let last = if key < 100 {
+            appender.append(clock.now(), key, &accept).unwrap();
+            appender.append(clock.now(), key, &Record::Tombstone { reason: 1 }).unwrap()
+        } else {
+            appender.append(clock.now(), key, &accept).unwrap()
+        };
+        // Some batches: the last one is never known to be durable.
+        if key % 10 == 0 {
+            appender.kick();
+            while appender.durable() < last {
+                std::thread::yield_now();
+            }
+        }
+    }
+    assert_eq!(appender.append(clock.now(), 999, &accept_of()).unwrap(), Lsn(251));
+    appender.kick();
+    drop(journal);
+    path
+}
+
+fn accept_of() -> Record<'static> {
+    Record::Accept { esme: b"bank", validity: 7, pdu: b"last" }
+}
+
+/// What the command prints, line by line, and its exit code.
+fn asked(arguments: &[&str], path: &Path) -> (Vec<serde_json::Value>, Option<i32>) {
+    let output = Command::new(env!("CARGO_BIN_EXE_bindery"))
+        .arg("journal")
+        .arg(arguments[0])
+        .arg(path)
+        .args(&arguments[1..])
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    (text.lines().map(|line| serde_json::from_str(line).unwrap()).collect(), output.status.code())
+}
+
+fn segment(path: &Path) -> PathBuf {
+    let names = std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path());
+    let mut segments: Vec<PathBuf> =
+        names.filter(|name| name.extension().is_some_and(|end| end == "seg")).collect();
+    segments.sort();
+    segments.remove(0)
+}
+
+#[test]
+fn a_sound_journal_is_shown_and_verified() {
+    let path = journal("sound");
+    let (lines, code) = asked(&["verify"], &path);
+    assert_eq!((code, &lines[0]["verdict"], &lines[0]["records"]), (Some(0), &"sound".into(), &251.into()));
+    let (lines, code) = asked(&["ls"], &path);
+    assert_eq!((code, lines.len(), &lines[0]["base"]), (Some(0), 1, &1.into()));
+    let (lines, code) = asked(&["cat"], &path);
+    assert_eq!((code, lines.len(), &lines[250]["esme"]), (Some(0), 251, &"bank".into()));
+    assert!(lines[250].get("pdu").is_none(), "bodies only when they are asked for");
+    let (lines, _) = asked(&["cat", "--type", "tombstone", "--from", "100"], &path);
+    assert_eq!((lines.len(), &lines[0]["lsn"]), (51, &100.into()));
+    let (lines, _) = asked(&["cat", "--key", "999", "--full"], &path);
+    assert_eq!((lines.len(), &lines[0]["pdu"]), (1, &"6c617374".into()));
+    let (lines, code) = asked(&["pending"], &path);
+    assert_eq!((code, lines.len(), &lines[0]["key"]), (Some(0), 51, &100.into()));
+    std::fs::remove_dir_all(&path).unwrap();
+}
+
+#[test]
+fn damage_is_exit_code_8_and_what_is_missing_9_and_nothing_is_mended() {
+    let path = journal("damaged");
+    let file = segment(&path);
+    let sound = std::fs::read(&file).unwrap();
+    // The second copy of the header.
+    let mut octets = sound.clone();
+    octets[5000] ^= 1;
+    std::fs::write(&file, &octets).unwrap();
+    let (lines, code) = asked(&["verify"], &path);
+    assert_eq!((code, &lines[0]["verdict"]), (Some(8), &"damaged".into()));
+    // A record of the first batch.
+    let mut octets = sound;
+    octets[2 * 4096 + 64 + 40] ^= 1;
+    std::fs::write(&file, &octets).unwrap();
+    let (lines, code) = asked(&["verify"], &path);
+    assert_eq!((code, &lines[0]["missing_records"]), (Some(9), &1.into()));
+    assert_eq!(lines[0]["missing"][0]["first"], 1);
+    assert_eq!(asked(&["cat"], &path).0.len(), 250, "the others are there");
+    assert_eq!(std::fs::read(&file).unwrap(), octets);
+    std::fs::remove_dir_all(&path).unwrap();
+}
+
+#[test]
+fn what_is_no_journal_is_exit_code_1() {
+    assert_eq!(asked(&["verify"], Path::new("/nonexistent")).1, Some(1));
+    assert_eq!(asked(&["verify"], Path::new(env!("CARGO_MANIFEST_DIR"))).1, Some(1));
+}

@@ -1,0 +1,208 @@
+//! The journal in a real directory: what was promised is there after the end of the process, however it ends.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on must fail")]
+
+use bindery::io::Clock;
+use bindery::io::journal::{AppendRefused, Journal, OpenError, ReadOnly, Settings, Start};
+use bindery::journal::recover::Verdict;
+use bindery::journal::{Durability, Lsn, Record};
+use bindery::time::Duration;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+const CHILD: &str = "JOURNAL_STORE_CHILD";
+
+/// A directory of one test, empty at first and removed at its end.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("journal-{name}"));
+        let _ = std::fs::remove_dir_all(&path);
+        Self(path)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn settings(directory: &Path, durability: Durability) -> Settings {
+    let (segment, ring) = (1 << 20, 1 << 18);
+    let directory = directory.to_owned();
+    Settings { directory, shards: 1, durability, segment, size_max: 64 << 20, min_free: 0, ring }
+}
+
+/// Opens a journal of one shard; each record of the last run, as its key and the octets of its PDU.
+fn open(settings: &Settings) -> (Journal, Start, Vec<(u64, Vec<u8>)>) {
+    let mut read = Vec::new();
+    let opened = Journal::open(settings, vec![Box::new(|| ())], Clock::start(), &mut |_, frame, _| {
+        let Some(Record::Accept { pdu, .. }) = frame.record() else { panic!("{frame:?}") };
+        read.push((frame.key, pdu.to_vec()));
+    });
+    let (journal, mut starts) = opened.unwrap_or_else(|error| panic!("{error}"));
+    (journal, starts.remove(0), read)
+}
+
+fn pdu_of(key: u64) -> Vec<u8> {
+    (0..key % 300).map(|at| (key + at) as u8).collect()
+}
+
+/// Appends a message, waiting for room where there is none.
+fn append(start: &mut Start, clock: Clock, key: u64) -> Lsn {
+    let pdu = pdu_of(key);
+    let record = Record::Accept { esme: b"acme", validity: 0, pdu: &pdu };
+    loop {
+        match start.appender.append(clock.now(), key, &record) {
+            Ok(lsn) => return lsn,
+            Err(AppendRefused::Full) => {
+                start.appender.kick();
+                std::thread::yield_now();
+            }
+            Err(AppendRefused::TooLong) => panic!("it is short"),
+        }
+    }
+}
+
+fn wait_for(start: &Start, lsn: Lsn) {
+    start.appender.kick();
+    while start.appender.answerable() < lsn {
+        std::thread::yield_now();
+    }
+}
+
+const ALL: [Durability; 4] =
+    [Durability::Off, Durability::Process, Durability::Group(Duration::from_millis(1)), Durability::Strict];
+
+#[test]
+fn what_was_appended_is_read_back_in_order_whatever_responses_wait_for() {
+    for (index, durability) in ALL.into_iter().enumerate() {
+        let folder = Folder::new(&format!("back-{index}"));
+        let settings = settings(&folder.0, durability);
+        for run in 0..3u64 {
+            let (journal, mut start, read) = open(&settings);
+            let keys: Vec<u64> = read.iter().map(|(key, _)| *key).collect();
+            assert_eq!(keys, (0..run * 3000).collect::<Vec<_>>(), "{durability:?}");
+            assert!(read.iter().all(|(key, pdu)| *pdu == pdu_of(*key)));
+            assert!(start.report.verdict() <= Verdict::Torn, "{:?}", start.report);
+            let clock = Clock::start();
+            let last = (run * 3000..(run + 1) * 3000).map(|key| append(&mut start, clock, key)).last();
+            assert_eq!(last, Some(Lsn((run + 1) * 3000)));
+            wait_for(&start, last.unwrap());
+            drop(journal);
+        }
+    }
+}
+
+#[test]
+fn a_directory_has_one_writer_and_any_number_of_readers() {
+    let folder = Folder::new("lock");
+    let settings = settings(&folder.0, Durability::Strict);
+    let (journal, mut start, _) = open(&settings);
+    let last = append(&mut start, Clock::start(), 7);
+    wait_for(&start, last);
+    let second = Journal::open(&settings, vec![Box::new(|| ())], Clock::start(), &mut |_, _, _| ());
+    assert!(matches!(second, Err(OpenError::System(_))));
+    let mut reader = ReadOnly::new(&folder.0);
+    assert_eq!(reader.shards(), Ok(vec![0]));
+    let recovery = bindery::journal::Recovery { shard: 0, journal: None };
+    let recovered = recovery.run(&mut reader, &mut |_, _| ()).unwrap();
+    assert_eq!((recovered.end, recovered.report.verdict()), (last, Verdict::Sound));
+    drop(journal);
+    drop(open(&settings));
+}
+
+#[test]
+fn a_node_with_fewer_shards_than_the_journal_is_refused() {
+    let folder = Folder::new("shards");
+    let mut settings = settings(&folder.0, Durability::Strict);
+    settings.shards = 2;
+    let wakes: Vec<bindery::io::journal::Wake> = vec![Box::new(|| ()), Box::new(|| ())];
+    drop(Journal::open(&settings, wakes, Clock::start(), &mut |_, _, _| ()).unwrap());
+    settings.shards = 1;
+    let refused = Journal::open(&settings, vec![Box::new(|| ())], Clock::start(), &mut |_, _, _| ());
+    assert!(matches!(refused, Err(OpenError::NoShard(1))));
+}
+
+#[test]
+fn segments_are_given_back_when_nothing_in_them_is_needed() {
+    let folder = Folder::new("given-back");
+    let settings = settings(&folder.0, Durability::Group(Duration::ZERO));
+    let (journal, mut start, _) = open(&settings);
+    let clock = Clock::start();
+    let mut last = Lsn::NONE;
+    // 60,000 records are some 11 MiB, eleven segments.
+    for key in 0..60_000 {
+        last = append(&mut start, clock, key);
+        start.appender.needs_from(last);
+    }
+    wait_for(&start, last);
+    drop(journal);
+    let segments = std::fs::read_dir(&folder.0).unwrap();
+    let names: Vec<String> =
+        segments.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
+    assert!(names.len() < 12, "{names:?}");
+    let (_journal, start, read) = open(&settings);
+    assert_eq!((start.end, read.last().map(|(key, _)| *key)), (last, Some(59_999)));
+    assert!(start.report.verdict() <= Verdict::Torn, "{:?}", start.report);
+}
+
+/// The other process: appends for ever and says which records it might have answered.
+fn child(path: &str, durability: Durability) {
+    let settings = settings(Path::new(path), durability);
+    let (_journal, mut start, read) = open(&settings);
+    let (clock, mut key) = (Clock::start(), read.len() as u64);
+    let mut out = std::io::stdout().lock();
+    loop {
+        for _ in 0..20 {
+            append(&mut start, clock, key);
+            key += 1;
+        }
+        start.appender.kick();
+        if writeln!(out, "acked {}", start.appender.answerable().0).and_then(|()| out.flush()).is_err() {
+            return;
+        }
+    }
+}
+
+#[test]
+fn nothing_that_was_answered_is_lost_when_the_process_is_killed() {
+    if let Some(path) = std::env::var_os(CHILD) {
+        let path = path.to_string_lossy().into_owned();
+        let (kind, path) = path.split_once(':').unwrap();
+        child(path, if kind == "process" { Durability::Process } else { Durability::Group(Duration::ZERO) });
+        return;
+    }
+    for kind in ["process", "group"] {
+        let folder = Folder::new(&format!("kill-{kind}"));
+        let mut kept = 0;
+        for round in 0..8usize {
+            let mut child = Command::new(std::env::current_exe().unwrap())
+                .args([
+                    "--exact",
+                    "nothing_that_was_answered_is_lost_when_the_process_is_killed",
+                    "--nocapture",
+                ])
+                .env(CHILD, format!("{kind}:{}", folder.0.display()))
+                .stdout(Stdio::piped())
+                .spawn()
+                .unwrap();
+            let lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+            let mut acked = lines.filter_map(|line| line.strip_prefix("acked ")?.parse::<u64>().ok());
+            let mut last = acked.by_ref().nth(3 + 17 * round).expect("it answers");
+            child.kill().unwrap();
+            last = acked.last().unwrap_or(last);
+            child.wait().unwrap();
+            let (_journal, start, read) = open(&settings(&folder.0, Durability::Strict));
+            assert!(start.end.0 >= last, "{kind}: answered {last}, read {:?}", start.end);
+            assert!(
+                read.iter().enumerate().all(|(at, (key, pdu))| at as u64 == *key && *pdu == pdu_of(*key))
+            );
+            assert!(start.report.verdict() <= Verdict::Torn, "{:?}", start.report);
+            kept = start.end.0;
+        }
+        assert!(kept > 500, "{kind}: {kept} records");
+    }
+}
