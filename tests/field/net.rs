@@ -288,9 +288,9 @@ impl<P> Net<P> {
     fn accept(&mut self, id: WireId, listener: ListenerId) {
         let Wire { node, link, .. } = self.wires[id];
         self.wires[id].known = true;
-        // Others come from other addresses: 250 of each.
-        let [high, low] = ((id / 250) as u16).to_be_bytes();
-        let peer = core::net::SocketAddr::from(([10, 1, high, low], 1024 + (id % 250) as u16));
+        // Others come from other addresses: a hundred of each.
+        let [_, second, third, fourth] = (id as u32 / 100).to_be_bytes();
+        let peer = core::net::SocketAddr::from(([10, second, third, fourth], 1024 + (id % 100) as u16));
         self.feed(node, Input::Accepted { link, listener, peer });
         if !self.wires[id].open {
             self.forget(id);
@@ -450,6 +450,8 @@ impl<P> Net<P> {
         if let Some(carrier) = self.wires[id].carrier {
             self.sockets[carrier].0 -= 1;
         }
+        let wire = &mut self.wires[id];
+        (wire.sending, wire.inbox, wire.stream) = (Vec::new(), Vec::new(), Vec::new());
         if self.wires[id].known {
             self.forget(id);
         }
@@ -476,6 +478,11 @@ impl<P> Net<P> {
     pub(crate) fn stick(&mut self, id: WireId, stuck: bool) {
         self.wires[id].stuck = stuck;
         self.flush(id);
+    }
+
+    /// Room for so many more links, so that a test may watch the heap.
+    pub(crate) fn reserve(&mut self, wires: usize) {
+        self.wires.reserve(wires);
     }
 
     pub(crate) fn is_open(&self, id: WireId) -> bool {

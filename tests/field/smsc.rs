@@ -87,6 +87,10 @@ pub(crate) struct Smsc {
     pub(crate) elsewhere: bool,
     /// It reacts to nothing.
     pub(crate) hung: bool,
+    /// Binds are refused with this.
+    pub(crate) refuses: Option<CommandStatus>,
+    /// Binds that it was asked for.
+    pub(crate) binds: u64,
     /// A receipt is offered so often at most.
     pub(crate) offers_max: u32,
     /// A receipt that was refused is offered again after this.
@@ -111,6 +115,8 @@ impl Default for Smsc {
             asked: 0,
             elsewhere: false,
             hung: false,
+            refuses: None,
+            binds: 0,
             offers_max: 20,
             again: Duration::from_secs(1),
             receipts_taken: 0,
@@ -166,6 +172,11 @@ impl World {
             CommandId::DELIVER_SM_RESP => self.carrier_answered(carrier, wire, pdu),
             _ => {
                 if let Some(kind) = BindKind::of(command).filter(|_| !command.is_response()) {
+                    let smsc = &mut self.carriers[carrier];
+                    smsc.binds += 1;
+                    if let Some(status) = smsc.refuses {
+                        return self.net.send(wire, header(command.response(), status, sequence));
+                    }
                     let mut answer = Vec::new();
                     let response = BindResp { system_id: Some(b"smsc"), ..BindResp::default() };
                     response.write(&mut answer, command.response(), CommandStatus::OK, sequence);
