@@ -10,10 +10,10 @@ mod content;
 mod figures;
 #[path = "field/flow.rs"]
 mod flow;
-#[path = "field/heap.rs"]
-mod heap;
 #[path = "field/health.rs"]
 mod health;
+#[path = "field/heap.rs"]
+mod heap;
 #[path = "field/limits.rs"]
 mod limits;
 #[path = "field/loss.rs"]

@@ -58,8 +58,10 @@ impl Ledger {
 /// Five accounts push 500 messages a second to a carrier that takes 100; its share used and refused after ten seconds.
 fn throttled(keys: &str, seconds: u64) -> (f64, f64, u64, u64) {
     let mut text: String = (0..5).map(|at| account(&format!("a{at}"), "")).collect();
-    text += &(carrier("alpha", &format!("window_max = 100\nreconnect = {{ min = \"100ms\", max = \"1s\" }}\n{keys}"))
-        + &pool("", &[("alpha", 1, 1)]));
+    text += &(carrier(
+        "alpha",
+        &format!("window_max = 100\nreconnect = {{ min = \"100ms\", max = \"1s\" }}\n{keys}"),
+    ) + &pool("", &[("alpha", 1, 1)]));
     let mut world = World::up(&text, 2, 7);
     (0..5).for_each(|at| {
         world.bound(at, 1);
@@ -97,7 +99,8 @@ fn throttled(keys: &str, seconds: u64) -> (f64, f64, u64, u64) {
     let again = world.messages.iter().filter(|message| message.status == OPEN).count() as u64;
     let ledger = ledger.borrow();
     let (mut taken, mut refused, mut span) = (0, 0, 0.0);
-    for (from, to) in [(began.after(Duration::from_secs(10)), cut), (cut.after(Duration::from_secs(2)), end)] {
+    for (from, to) in [(began.after(Duration::from_secs(10)), cut), (cut.after(Duration::from_secs(2)), end)]
+    {
         let (some, not) = ledger.within(from, to);
         (taken, refused, span) = (taken + some, refused + not, span + to.since(from).as_secs_f64());
     }
@@ -133,7 +136,11 @@ fn up_07_a_carrier_that_throttles() {
 #[test]
 fn up_08_a_burst_passes_and_one_more_does_not() {
     let policy = "[policy.p]\nrate = \"100/s\"\nburst = 100\n";
-    let mut world = World::up(&(policy.to_owned() + &one_to_one("policy = \"p\"\nwindow_max = 200", "window_max = 200")), 1, 8);
+    let mut world = World::up(
+        &(policy.to_owned() + &one_to_one("policy = \"p\"\nwindow_max = 200", "window_max = 200")),
+        1,
+        8,
+    );
     let wire = world.bound(0, 1)[0];
     for _ in 0..101 {
         world.submit(0, wire, Draft::plain);
@@ -165,7 +172,9 @@ fn up_08_a_rate_over_sixteen_binds_and_shards() {
     figure(
         "UP-08",
         "up_08_a_rate_over_sixteen_binds_and_shards",
-        &format!("333/s offered over 16 binds of a node of 16 shards for {seconds} s, 100/s allowed, burst 100"),
+        &format!(
+            "333/s offered over 16 binds of a node of 16 shards for {seconds} s, 100/s allowed, burst 100"
+        ),
         &format!("{passed} accepted"),
         &format!("{target} within 0.5 %"),
     );
@@ -231,7 +240,8 @@ fn up_09_slots_come_back() {
     for _ in 0..seconds / 10 {
         world.run_for(Duration::from_secs(10));
         let gauge = world.carrier_cells(0).window_used();
-        let real = world.messages.iter().filter(|message| message.copies > 0 && message.status == OPEN).count();
+        let real =
+            world.messages.iter().filter(|message| message.copies > 0 && message.status == OPEN).count();
         worst = worst.max(gauge.abs_diff(real as u64));
     }
     let span = world.now().since(began).as_secs_f64();
@@ -246,8 +256,13 @@ fn up_09_slots_come_back() {
     figure(
         "UP-09",
         "up_09_slots_come_back",
-        &format!("1 % of answers lost, 1 % later than twice the timeout, 1 % generic_nack, {seconds} s (numbers that wrap: session::window)"),
-        &format!("{rate:.0}/s of {expected:.0}/s, gauge off by {worst} at most (1 ms is on the way), {most} socket, {} late answers", world.carrier_cells(0).late.get()),
+        &format!(
+            "1 % of answers lost, 1 % later than twice the timeout, 1 % generic_nack, {seconds} s (numbers that wrap: session::window)"
+        ),
+        &format!(
+            "{rate:.0}/s of {expected:.0}/s, gauge off by {worst} at most (1 ms is on the way), {most} socket, {} late answers",
+            world.carrier_cells(0).late.get()
+        ),
         "within 3 %, gauge = in flight, no reconnect",
     );
     world.assert_base();
@@ -286,8 +301,13 @@ fn up_12_a_carrier_that_falls_silent() {
     figure(
         "UP-12",
         "up_12_a_carrier_that_falls_silent",
-        &format!("{rounds} times one of two carriers swallows everything at 200/s (the starved reader is not in virtual time)"),
-        &format!("all traffic elsewhere after {:.2} s at the latest, {unknown} unknown, {twice} twice", longest.as_secs_f64()),
+        &format!(
+            "{rounds} times one of two carriers swallows everything at 200/s (the starved reader is not in virtual time)"
+        ),
+        &format!(
+            "all traffic elsewhere after {:.2} s at the latest, {unknown} unknown, {twice} twice",
+            longest.as_secs_f64()
+        ),
         "within interval + timeout, 5 s, none twice",
     );
     assert!(longest <= Duration::from_secs(5), "{longest:?}");
@@ -298,7 +318,8 @@ fn up_12_a_carrier_that_falls_silent() {
 #[test]
 fn up_13_a_carrier_that_is_away() {
     let seconds = scaled(30, 300);
-    let keys = "window_max = 1000\nsessions = 1\nqueue_max = 20_000\nreconnect = { min = \"1s\", max = \"5s\" }";
+    let keys =
+        "window_max = 1000\nsessions = 1\nqueue_max = 20_000\nreconnect = { min = \"1s\", max = \"5s\" }";
     let mut world = World::up(&one_to_one("window_max = 16_000\nanswer_timeout = \"10s\"", keys), 1, 11);
     world.bound(0, 1);
     world.net.refuses[0] = true;
@@ -336,8 +357,14 @@ fn up_13_a_carrier_that_is_away() {
     figure(
         "UP-13",
         "up_13_a_carrier_that_is_away",
-        &format!("the only carrier is away {seconds} s, 5000 messages/s pushed, one shard (waiting on disk is not in the product)"),
-        &format!("{each:.2} inputs a message, {wakes} wakes/s (idle {idle}), heap {} KiB more, slowest answer {:.1} s, {disordered} out of order afterwards", grown / 1024, world.slowest().as_secs_f64()),
+        &format!(
+            "the only carrier is away {seconds} s, 5000 messages/s pushed, one shard (waiting on disk is not in the product)"
+        ),
+        &format!(
+            "{each:.2} inputs a message, {wakes} wakes/s (idle {idle}), heap {} KiB more, slowest answer {:.1} s, {disordered} out of order afterwards",
+            grown / 1024,
+            world.slowest().as_secs_f64()
+        ),
         "no polling: at most 2 inputs a message; no growth; answers within 10 s; in order afterwards",
     );
     assert!(each <= 2.0 && grown < 4 << 20 && disordered == 0, "{each} {grown} {disordered}");

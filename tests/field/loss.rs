@@ -17,7 +17,8 @@ const WINDOW: u64 = 20;
 
 /// Messages over two carriers that read some submits and then lose the link; how many links were lost.
 fn cut(on_unknown: &str, cuts: u64, seed: u64) -> (World, u64) {
-    let keys = format!("sessions = 2\nwindow_max = {WINDOW}\nreconnect = {{ min = \"10ms\", max = \"50ms\" }}");
+    let keys =
+        format!("sessions = 2\nwindow_max = {WINDOW}\nreconnect = {{ min = \"10ms\", max = \"50ms\" }}");
     let text = account("a", "window_max = 200\nattempts_max = 10")
         + &carrier("alpha", &keys)
         + &carrier("beta", &keys)
@@ -73,8 +74,13 @@ fn up_10_no_duplicate_when_links_are_cut() {
     figure(
         "UP-10",
         "up_10_no_duplicate_when_links_are_cut",
-        &format!("{cuts} links lost after some of {all} submits were read and not answered; on_unknown = fail"),
-        &format!("{twice} twice, {unknown} unknown, {} neither accepted nor unknown", all - unknown - world.answered(OK)),
+        &format!(
+            "{cuts} links lost after some of {all} submits were read and not answered; on_unknown = fail"
+        ),
+        &format!(
+            "{twice} twice, {unknown} unknown, {} neither accepted nor unknown",
+            all - unknown - world.answered(OK)
+        ),
         "0 twice, each accepted or unknown",
     );
     world.assert_base();
@@ -90,7 +96,10 @@ fn up_10_none_lost_when_what_is_unknown_is_sent_again() {
     figure(
         "UP-10",
         "up_10_none_lost_when_what_is_unknown_is_sent_again",
-        &format!("{cuts} links lost after some of {} submits were read; on_unknown = resend", world.messages.len()),
+        &format!(
+            "{cuts} links lost after some of {} submits were read; on_unknown = resend",
+            world.messages.len()
+        ),
         &format!("{lost} lost, {:.1} sent twice a cut", copies as f64 / cuts as f64),
         &format!("0 lost, at most the window, {WINDOW}, twice a cut"),
     );
@@ -130,7 +139,10 @@ fn up_11_a_carrier_that_restarts_sees_no_more_binds_than_it_allows() {
         "UP-11",
         "up_11_a_carrier_that_restarts_sees_no_more_binds_than_it_allows",
         &format!("{restarts} restarts of a carrier that allows 4 binds, under traffic"),
-        &format!("at most {most} sockets, {binds} binds, all back after {:.1} s at most", longest.as_secs_f64()),
+        &format!(
+            "at most {most} sockets, {binds} binds, all back after {:.1} s at most",
+            longest.as_secs_f64()
+        ),
         "never more than 4 sockets",
     );
     assert_eq!(most, 4);
@@ -160,7 +172,9 @@ fn up_11_already_bound_is_waited_for() {
 fn up_11_two_thousand_sessions_come_back_in_one_second() {
     let accounts = 100;
     let mut text: String = (0..accounts).map(|at| account(&format!("a{at}"), "sessions_max = 20")).collect();
-    text += &(account("steady", "window_max = 100") + &carrier("alpha", "window_max = 500") + &pool("", &[("alpha", 1, 1)]));
+    text += &(account("steady", "window_max = 100")
+        + &carrier("alpha", "window_max = 500")
+        + &pool("", &[("alpha", 1, 1)]));
     let mut world = World::up(&text, 4, 14);
     for at in 0..accounts {
         world.bound(at, 20);
@@ -189,7 +203,10 @@ fn up_11_two_thousand_sessions_come_back_in_one_second() {
         "UP-11",
         "up_11_two_thousand_sessions_come_back_in_one_second",
         "2000 sessions of 100 accounts lost at once, dialling again within 1 s (no processor in virtual time)",
-        &format!("all bound after {:.2} s, {refused} refused, an answer to others took {during:?}, {base:?} before", took.as_secs_f64()),
+        &format!(
+            "all bound after {:.2} s, {refused} refused, an answer to others took {during:?}, {base:?} before",
+            took.as_secs_f64()
+        ),
         "all bound within 10 s, others not slower than twice",
     );
     assert!(refused == 0 && during <= 2 * base, "{refused} {during:?} {base:?}");
@@ -204,7 +221,11 @@ fn probe(world: &mut World, account: usize, wire: WireId) -> Duration {
 
 #[test]
 fn up_26_nobody_waits_longer_than_the_answer_timeout() {
-    let mut world = World::new(&one_to_one("answer_timeout = \"60s\"\nwindow_max = 500", "response_timeout = \"8s\""), 2, 15);
+    let mut world = World::new(
+        &one_to_one("answer_timeout = \"60s\"\nwindow_max = 500", "response_timeout = \"8s\""),
+        2,
+        15,
+    );
     world.net.refuses[0] = true;
     let wire = world.bound(0, 1)[0];
     for _ in 0..200 {
@@ -219,7 +240,11 @@ fn up_26_nobody_waits_longer_than_the_answer_timeout() {
         "UP-26",
         "up_26_nobody_waits_longer_than_the_answer_timeout",
         "200 messages, answer_timeout 60 s, the carrier down (validity in store mode and a hop limit are not in the product)",
-        &format!("{refused} answered ESME_RSYSERR after {:.2} to {:.2} s", first.as_secs_f64(), last.as_secs_f64()),
+        &format!(
+            "{refused} answered ESME_RSYSERR after {:.2} to {:.2} s",
+            first.as_secs_f64(),
+            last.as_secs_f64()
+        ),
         "all, at 60 s less the response_timeout, 1 s either way",
     );
     assert_eq!(refused, 200, "{}", world.tally());

@@ -6,8 +6,7 @@ use bindery::counters::{Hints, ShardCounters};
 use bindery::ids::{LinkId, ListenerId, ShardId};
 use bindery::limits::CLOSE_FLUSH;
 use bindery::shard::mail::{Mail, Parcel};
-use bindery::shard::port::{Action, Answer, Ask, CloseHow, Core, Input, Outbox, Ticket};
-use bindery::shard::status::Status;
+use bindery::shard::port::{Action, CloseHow, Core, Input, Outbox, Ticket};
 use bindery::shard::{Plan, Position, Shard};
 use bindery::smpp::frame::Frame;
 use bindery::time::{Duration, Instant, Now, Wall};
@@ -406,7 +405,8 @@ impl<P> Net<P> {
         match action {
             Action::Connect(connect) => {
                 let named = |name: &String| connect.address.split('.').next() == Some(name);
-                let carrier = self.names.iter().position(named).expect("a carrier's address begins with its name");
+                let carrier =
+                    self.names.iter().position(named).expect("a carrier's address begins with its name");
                 let (up, wait) = match (self.swallows[carrier], self.refuses[carrier]) {
                     (true, _) => (false, connect.timeout),
                     (false, refuses) => (!refuses, self.latency),
@@ -492,23 +492,5 @@ impl<P> Net<P> {
     /// Links that are up.
     pub(crate) fn open_wires(&self) -> usize {
         self.wires.iter().filter(|wire| wire.open).count()
-    }
-
-    /// How the node is.
-    pub(crate) fn status(&mut self) -> Status {
-        let mut status = Status::default();
-        let now = self.now;
-        for node in &mut self.nodes {
-            let ask = Input::Ask { ticket: Ticket(0), ask: Ask::Status };
-            node.core.handle(now, ask, &mut node.out);
-            let mut actions = Vec::new();
-            node.out.take_actions(&mut actions);
-            for action in actions {
-                if let Action::Answer { answer: Answer::Status(one), .. } = action {
-                    status = status.join(*one);
-                }
-            }
-        }
-        status
     }
 }

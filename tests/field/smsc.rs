@@ -21,8 +21,6 @@ pub(crate) struct Asked<'a> {
     pub(crate) pdu: &'a Pdu<'a>,
     /// Which of the world's messages it is.
     pub(crate) message: u32,
-    /// How many this carrier was asked before.
-    pub(crate) nth: u64,
     pub(crate) now: Instant,
     pub(crate) wire: WireId,
 }
@@ -49,6 +47,9 @@ pub(crate) enum Act {
 
 /// What a carrier does with requests.
 pub(crate) type Script = Box<dyn FnMut(&mut Prng, &Asked<'_>) -> Vec<Act>>;
+
+/// How a response, and how a receipt, writes the number of a message.
+pub(crate) type Ids = (fn(u64) -> String, fn(u64) -> String);
 
 /// Where a receipt says its id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,7 +78,7 @@ pub(crate) struct Smsc {
     pub(crate) sessions: Vec<(WireId, BindKind)>,
     pub(crate) script: Script,
     /// How a response, and how a receipt, writes the number of a message.
-    pub(crate) ids: (fn(u64) -> String, fn(u64) -> String),
+    pub(crate) ids: Ids,
     pub(crate) says: Says,
     /// The first number.
     pub(crate) first: u64,
@@ -194,7 +195,7 @@ impl World {
         known.carrier = carrier as u8;
         let now = self.net.now.mono;
         let smsc = &mut self.carriers[carrier];
-        let asked = Asked { pdu, message, nth: smsc.asked, now, wire };
+        let asked = Asked { pdu, message, now, wire };
         let id = smsc.first + smsc.asked;
         smsc.asked += 1;
         let acts = (smsc.script)(&mut self.prng, &asked);
@@ -204,7 +205,12 @@ impl World {
             match act {
                 Act::Answer(wait, CommandStatus::OK) => {
                     let mut answer = Vec::new();
-                    MessageIdResp::new(text.as_bytes()).write(&mut answer, response, CommandStatus::OK, sequence);
+                    MessageIdResp::new(text.as_bytes()).write(
+                        &mut answer,
+                        response,
+                        CommandStatus::OK,
+                        sequence,
+                    );
                     self.net.later(wait, Turn::Send(wire, answer));
                 }
                 Act::Answer(wait, status) => {
@@ -222,13 +228,6 @@ impl World {
                 Act::Cut => self.net.reset(wire),
             }
         }
-    }
-
-    /// A receipt of a message that this carrier never took.
-    pub(crate) fn foreign_receipt(&mut self, carrier: usize, id: u64) {
-        let (number, stat) = (b"38160999999".to_vec(), "DELIVRD");
-        let dlr = Dlr { carrier, wire: usize::MAX, id, message: 0, number, stat, offers: 1000 };
-        self.send_receipt(dlr);
     }
 
     pub(crate) fn send_receipt(&mut self, mut dlr: Dlr) {
@@ -301,7 +300,11 @@ impl World {
         let source = Address { ton: 1, npi: 1, digits: &dlr.number };
         let destination = Address { ton: 1, npi: 1, digits: b"14499" };
         let mut octets = Vec::new();
-        Sm { source, destination, content, ..Sm::default() }.write(&mut octets, CommandId::DELIVER_SM, sequence);
+        Sm { source, destination, content, ..Sm::default() }.write(
+            &mut octets,
+            CommandId::DELIVER_SM,
+            sequence,
+        );
         octets
     }
 

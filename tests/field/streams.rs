@@ -97,10 +97,17 @@ impl Draft {
         let source = Address { ton: 1, npi: 1, digits: b"14499" };
         let destination = Address { ton: 1, npi: 1, digits: &self.to };
         let mut octets = Vec::new();
-        Sm { source, destination, content, ..Sm::default() }.write(&mut octets, CommandId::SUBMIT_SM, message + 1);
+        Sm { source, destination, content, ..Sm::default() }.write(
+            &mut octets,
+            CommandId::SUBMIT_SM,
+            message + 1,
+        );
         octets
     }
 }
+
+/// What the messages of a stream say.
+pub(crate) type Drafts = Box<dyn FnMut(&mut Prng, u32) -> Draft>;
 
 /// Messages of one account.
 pub(crate) struct Stream {
@@ -111,7 +118,7 @@ pub(crate) struct Stream {
     /// Requests without an answer, of all its sessions; over it nothing is sent.
     pub(crate) in_flight_max: usize,
     in_flight: usize,
-    pub(crate) draft: Box<dyn FnMut(&mut Prng, u32) -> Draft>,
+    pub(crate) draft: Drafts,
 }
 
 impl World {
@@ -121,7 +128,8 @@ impl World {
         self.set_side(wire, Side::Esme(account));
         let esme = &self.config.esmes[account];
         let system_id = esme.system_id.clone();
-        let bind = Bind { system_id: &system_id, password: b"secret", interface_version: 0x34, ..Bind::default() };
+        let bind =
+            Bind { system_id: &system_id, password: b"secret", interface_version: 0x34, ..Bind::default() };
         let mut octets = Vec::new();
         bind.write(&mut octets, kind.command(), 1);
         self.net.send(wire, octets);
@@ -161,8 +169,14 @@ impl World {
     }
 
     /// A stream of plain messages: `left` of them, one each `every` or, when that is zero, one for each answer.
-    pub(crate) fn stream(&mut self, account: usize, left: u64, every: Duration, in_flight_max: usize) -> usize {
-        let draft = Box::new(|_: &mut Prng, message| Draft::plain(message));
+    pub(crate) fn stream(
+        &mut self,
+        account: usize,
+        left: u64,
+        every: Duration,
+        in_flight_max: usize,
+    ) -> usize {
+        let draft: Drafts = Box::new(|_, message| Draft::plain(message));
         self.stream_of(Stream { account, left, every, in_flight_max, in_flight: 0, draft })
     }
 
@@ -262,22 +276,6 @@ impl World {
                 self.feed(account);
             }
         }
-    }
-
-    /// Whoever waits for messages that will never be answered, since their link is gone, waits no longer.
-    pub(crate) fn forget_open(&mut self, of: impl Fn(&Message) -> bool) -> usize {
-        let gone = self.messages.iter_mut().filter(|message| message.status == OPEN && of(message));
-        let accounts: Vec<usize> = gone
-            .map(|message| {
-                message.status = OPEN - 1;
-                message.account as usize
-            })
-            .collect();
-        self.open -= accounts.len();
-        for &account in &accounts {
-            self.stream_answered(account);
-        }
-        accounts.len()
     }
 
     fn note_delivery(&mut self, account: usize, wire: WireId, pdu: &Pdu<'_>) {

@@ -4,7 +4,7 @@ use crate::net::{Net, Told, WireId};
 use crate::smsc::{Dlr, Smsc};
 use crate::streams::{Esme, Stream};
 use bindery::config::{self, Config, Files};
-use bindery::counters::{CarrierCounters, EsmeCounters, Match, ShardCounters};
+use bindery::counters::{CarrierCounters, Match, ShardCounters};
 use bindery::prng::Prng;
 use bindery::smpp::cursor::Cursor;
 use bindery::smpp::frame::{Frame, Pdu};
@@ -89,9 +89,7 @@ pub(crate) struct World {
 
 /// A configuration of this text behind one listener.
 pub(crate) fn config_of(text: &str) -> Config {
-    let whole = format!(
-        "[[listener]]\naddress = \"192.0.2.10:2775\"\nconnections_max = 1_000_000\n{text}"
-    );
+    let whole = format!("[[listener]]\naddress = \"192.0.2.10:2775\"\nconnections_max = 1_000_000\n{text}");
     let mut files = Files {
         read: &mut |_: &Path| Ok(whole.clone()),
         list: &mut |_: &Path| Ok(Vec::new()),
@@ -139,10 +137,6 @@ impl World {
 
     pub(crate) fn carrier_cells(&self, carrier: usize) -> &CarrierCounters {
         &self.net.counters[0].carriers[carrier]
-    }
-
-    pub(crate) fn esme_cells(&self, esme: usize) -> &EsmeCounters {
-        &self.net.counters[0].esmes[esme]
     }
 
     /// Receipts of a carrier that ended so.
@@ -259,9 +253,17 @@ impl World {
         }
         let by_status: Vec<_> = by_status
             .into_iter()
-            .map(|(status, count)| if status == OPEN { format!("open {count}") } else { format!("{status:#x} {count}") })
+            .map(
+                |(status, count)| {
+                    if status == OPEN { format!("open {count}") } else { format!("{status:#x} {count}") }
+                },
+            )
             .collect();
-        format!("{} messages: {}; receipts {finals} final, {others} other", self.messages.len(), by_status.join(", "))
+        format!(
+            "{} messages: {}; receipts {finals} final, {others} other",
+            self.messages.len(),
+            by_status.join(", ")
+        )
     }
 
     /// Nothing is held for anybody any more: no copy, no queue, no parked receipt, no request in flight.
