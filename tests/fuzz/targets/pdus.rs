@@ -192,7 +192,7 @@ fn renamed(sm: &Sm<'_>, marked: bool) {
         else {
             continue;
         };
-        assert_eq!(after.tlv_id.is_some(), before.tlv_id.is_some());
+        assert!(before.tlv_id.is_none() || after.tlv_id == Some(new));
         assert!(after.tlv_id.is_none_or(|id| id == new));
         if before.text_id().is_some() {
             assert_eq!(after.text_id(), Some(new));
