@@ -2,7 +2,8 @@
 //! minutes with coverage to guide it, in seconds and without.
 //!
 //! `FUZZ_SEED` begins elsewhere, `FUZZ_ROUNDS` says how many inputs each target gets, `FUZZ_INPUT` replays a file (its
-//! target's name stands in `FUZZ_TARGET`), `FUZZ_SEEDS` is a folder that the seeds are written to.
+//! target's name stands in `FUZZ_TARGET`), `FUZZ_SEEDS` is a folder that the seeds are written to, `FUZZ_CORPUS` one
+//! where what the fuzzer has found is, which is tried as well.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on must fail")]
 
 #[path = "fuzz/seeds.rs"]
@@ -62,6 +63,10 @@ fn try_many(target: Target, rounds: u64) {
         last.1.clone_from(seed);
         (target.run)(&last.1);
     }
+    for found in corpus(target) {
+        last.1 = found;
+        (target.run)(&last.1);
+    }
     let mut prng = Prng::new(number("FUZZ_SEED", 1));
     for _ in 0..rounds {
         last.1 = changed(&mut prng, &seeds, target.len_max);
@@ -74,6 +79,18 @@ fn try_many(target: Target, rounds: u64) {
         seeds.len()
     )
     .unwrap();
+}
+
+/// What the fuzzer has found, when `FUZZ_CORPUS` says where.
+fn corpus(target: Target) -> Vec<Vec<u8>> {
+    let Some(folder) = std::env::var_os("FUZZ_CORPUS") else { return Vec::new() };
+    let Ok(files) = std::fs::read_dir(Path::new(&folder).join(target.name)) else { return Vec::new() };
+    let read = files.flatten().filter_map(|file| std::fs::read(file.path()).ok());
+    read.map(|mut input| {
+        input.truncate(target.len_max);
+        input
+    })
+    .collect()
 }
 
 macro_rules! tests {
