@@ -17,6 +17,11 @@ use std::io::Write as _;
 use std::path::Path;
 use targets::{TARGETS, Target, named};
 
+#[expect(clippy::explicit_write, reason = "println! would be captured")]
+fn say(text: &str) {
+    writeln!(std::io::stdout(), "{text}").unwrap();
+}
+
 fn number(name: &str, usual: u64) -> u64 {
     std::env::var(name).map_or(usual, |text| text.parse().expect("a number"))
 }
@@ -72,13 +77,7 @@ fn try_many(target: Target, rounds: u64) {
         last.1 = changed(&mut prng, &seeds, target.len_max);
         (target.run)(&last.1);
     }
-    writeln!(
-        std::io::stdout(),
-        "fuzz: {} held for {} seeds and {rounds} inputs made of them",
-        target.name,
-        seeds.len()
-    )
-    .unwrap();
+    say(&format!("fuzz: {} held for {} seeds and {rounds} inputs made of them", target.name, seeds.len()));
 }
 
 /// What the fuzzer has found, when `FUZZ_CORPUS` says where.

@@ -159,7 +159,7 @@ pub(super) fn headers(data: &[u8]) {
     for range in parts(&long, encoding, form) {
         assert_eq!(range.start, end);
         assert!(range.len() <= encoding.room(if long.len() > encoding.room(0) { form.udh_len() } else { 0 }));
-        assert!(range.len() > 0 || long.is_empty());
+        assert!(!range.is_empty() || long.is_empty());
         end = range.end;
         count += 1;
     }
