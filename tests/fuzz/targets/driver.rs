@@ -96,6 +96,8 @@ pub(super) struct Peer {
     pub(super) carrier: Option<usize>,
     /// Written by the node, not taken by its socket.
     sending: Vec<u8>,
+    /// Of that, octets that its former shard wrote.
+    former: usize,
     /// The socket takes nothing.
     pub(super) stuck: bool,
     paused: bool,
@@ -217,7 +219,7 @@ impl Driver {
                 Action::HandOver { link, to, parcel } => {
                     self.shards[shard].1.closed(link);
                     if let Some(peer) = self.peers.get_mut(&link) {
-                        (peer.moving, peer.paused) = (true, false);
+                        (peer.moving, peer.paused, peer.former) = (true, false, peer.sending.len());
                         self.parcels.push_back((link, to.index(), parcel));
                     }
                 }
@@ -331,9 +333,9 @@ impl Driver {
     fn flush(&mut self, link: LinkId) {
         let Some(peer) = self.peers.get_mut(&link).filter(|peer| !peer.stuck && !peer.moving) else { return };
         let octets = core::mem::take(&mut peer.sending);
-        let shard = peer.shard;
+        let (shard, own) = (peer.shard, octets.len() - core::mem::take(&mut peer.former));
         self.heard(link, &octets);
-        if !octets.is_empty() && self.shards[shard].1.flushed(link, octets.len()) {
+        if own > 0 && self.shards[shard].1.flushed(link, own) {
             self.feed(shard, Input::Room { link });
         }
     }
