@@ -10,6 +10,8 @@
 //! other sleeps. A sequentially consistent fence stands between the two steps of each, so one of them sees the other.
 //! The same holds for a sender that sleeps with posts that found no room, and the receiver that makes room.
 
+mod flag;
+
 use super::{Clock, StopHandle};
 use crate::counters::{Counter, LoopCounters};
 use crate::ids::ShardId;
@@ -17,12 +19,17 @@ use crate::limits::{LANE_SLOTS, LANE_SLOTS_ALL, LANE_TAKE};
 use crate::shard::mail::{Mail, Parcel};
 use crate::time::Duration;
 use crossbeam_utils::CachePadded;
+use flag::{Asleep, before_looking};
 use ringbuf::traits::{Consumer, Observer, Producer, Split};
 use ringbuf::{HeapCons, HeapProd, HeapRb};
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering, fence};
+
+/// What the flags are made of; under loom they are made of its own.
+mod atomics {
+    pub(super) use std::sync::atomic::{AtomicBool, Ordering, fence};
+}
 
 /// What goes from one shard to another.
 #[derive(Debug)]
@@ -38,15 +45,14 @@ pub(super) enum Post {
 /// Where a shard is woken.
 #[derive(Debug)]
 struct Door {
-    asleep: AtomicBool,
+    asleep: Asleep,
     handle: StopHandle,
 }
 
 impl Door {
     /// Wakes the shard if it sleeps. What it must see was written before.
     fn wake(&self) {
-        fence(Ordering::SeqCst);
-        if self.asleep.load(Ordering::Relaxed) && self.asleep.swap(false, Ordering::SeqCst) {
+        if self.asleep.take() {
             self.handle.wake();
         }
     }
@@ -56,7 +62,7 @@ impl Door {
 struct Sending {
     ring: HeapProd<Post>,
     /// The sender sleeps with posts that found no room.
-    full: Arc<CachePadded<AtomicBool>>,
+    full: Arc<CachePadded<Asleep>>,
     /// Those posts.
     waiting: VecDeque<Post>,
 }
@@ -64,7 +70,7 @@ struct Sending {
 /// The receiver's end of a lane.
 struct Taking {
     ring: HeapCons<Post>,
-    full: Arc<CachePadded<AtomicBool>>,
+    full: Arc<CachePadded<Asleep>>,
 }
 
 /// What the loop of a shard shares with those of the other shards: lanes, and the clock that deadlines are told by.
@@ -90,7 +96,7 @@ impl Lanes {
     pub fn with_slots(handles: &[StopHandle], slots: usize) -> Vec<Self> {
         let shards = handles.len();
         let doors = handles.iter().cloned();
-        let doors = doors.map(|handle| CachePadded::new(Door { asleep: AtomicBool::new(false), handle }));
+        let doors = doors.map(|handle| CachePadded::new(Door { asleep: Asleep::new(), handle }));
         let doors: Arc<[CachePadded<Door>]> = doors.collect();
         let clock = Clock::start();
         let mut all: Vec<Self> = (0..shards)
@@ -179,8 +185,7 @@ impl Lanes {
             }
             let from = ShardId::new(index);
             into.extend(lane.ring.pop_iter().take(LANE_TAKE).map(|post| (from, post)));
-            fence(Ordering::SeqCst);
-            if lane.full.load(Ordering::Relaxed) && lane.full.swap(false, Ordering::SeqCst) {
+            if lane.full.take() {
                 door.wake();
             }
         }
@@ -195,11 +200,11 @@ impl Lanes {
     /// Says that this shard sleeps from now on; true when it may.
     pub(super) fn doze(&self) -> bool {
         let Some(door) = self.doors.get(self.shard.index()) else { return true };
-        door.asleep.store(true, Ordering::SeqCst);
+        door.asleep.say();
         for lane in self.sending.iter().flatten().filter(|lane| !lane.waiting.is_empty()) {
-            lane.full.store(true, Ordering::SeqCst);
+            lane.full.say();
         }
-        fence(Ordering::SeqCst);
+        before_looking();
         if self.has_work() {
             self.awake();
             return false;
@@ -210,7 +215,7 @@ impl Lanes {
     /// Says that this shard is awake.
     pub(super) fn awake(&self) {
         if let Some(door) = self.doors.get(self.shard.index()) {
-            door.asleep.store(false, Ordering::SeqCst);
+            door.asleep.unsay();
         }
     }
 }
@@ -234,7 +239,7 @@ impl Sending {
 
 fn lane(slots: usize) -> (Sending, Taking) {
     let (prod, cons) = HeapRb::new(slots.max(1)).split();
-    let full = Arc::new(CachePadded::new(AtomicBool::new(false)));
+    let full = Arc::new(CachePadded::new(Asleep::new()));
     let sending = Sending { ring: prod, full: Arc::clone(&full), waiting: VecDeque::new() };
     (sending, Taking { ring: cons, full })
 }

@@ -461,7 +461,9 @@ impl Session {
             }
             Err(Mismatch::Unknown) => {}
         }
-        if let Some(asked) = self.timers.answer(sequence, command) {
+        // A session that is over stays so, whatever else was on its way.
+        let over = self.state == State::Closed;
+        if let Some(asked) = self.timers.answer(sequence, command).filter(|_| !over) {
             return self.on_control_response(now, asked, pdu);
         }
         let why = if command.name().is_some() { Ignored::ResponseUnknown } else { Ignored::ResponseCommand };

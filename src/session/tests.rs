@@ -574,3 +574,13 @@ fn a_silent_peer_is_closed_also_when_it_is_asked_more_often_than_answers_are_wai
         assert!(matches!(dead.advance(seconds(60))[..], [Ticked::Close(_)]));
     }
 }
+
+#[test]
+fn a_session_that_is_over_is_not_bound_by_a_late_answer() {
+    let mut peer = Peer::new(Role::Esme);
+    let mut sequence = 0;
+    peer.session.bind(peer.now, TRX, 0x34, |number| sequence = number);
+    assert_eq!(peer.asks(CommandId::UNBIND), Heard::Finished);
+    let heard = peer.says(CommandId::BIND_TRANSCEIVER_RESP, CommandStatus::OK, sequence);
+    assert_eq!((heard, peer.session.state()), (Heard::Unmatched, State::Closed));
+}

@@ -160,15 +160,17 @@ impl Shard {
                 self.give_up(now, key, CommandStatus::SYSTEM_ERROR, Reason::NoCarrier, out);
                 continue;
             }
-            if let Some((part, _)) = message.part
-                && let Some(placed) = self.affinity.place(now.mono, part)
-                && placed.sent > 0
-                && placed.carrier != carrier
+            let part = message.part;
+            let placed = part.and_then(|(part, _)| self.affinity.place(now.mono, part));
+            if let Some(placed) = placed
+                && (placed.failed || (placed.sent > 0 && placed.carrier != carrier))
             {
-                // Its other parts went there meanwhile.
                 state.queue.pop_front();
                 self.count_queued(carrier);
-                if self.is_here(placed.carrier) {
+                // Another part failed while it waited, or its other parts went elsewhere.
+                if placed.failed {
+                    self.give_up(now, key, CommandStatus::SYSTEM_ERROR, Reason::NoCarrier, out);
+                } else if self.is_here(placed.carrier) {
                     self.line_up(now, key, placed.carrier);
                 } else if let Some(message) = self.messages.remove(key) {
                     self.decide_again(now, message, out);

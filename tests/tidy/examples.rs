@@ -144,7 +144,14 @@ fn a_place_of_one_machine_is_found() {
     let host = ["crates", ".io"].concat();
     let source = format!("source = \"registry+https://github.com/rust-lang/{host}-index\"");
     finds(places, &[("tests/a/run", &format!("cd {folder}")), ("README.md", &host), ("Cargo.toml", &source)]);
-    leaves(places, &[("Cargo.lock", &source), ("README.md", &format!("net{folder} and {{}}{folder}"))]);
+    leaves(
+        places,
+        &[
+            ("Cargo.lock", &source),
+            ("tests/a/Cargo.lock", &source),
+            ("README.md", &format!("net{folder} and {{}}{folder}")),
+        ],
+    );
 }
 
 #[test]

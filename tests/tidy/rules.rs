@@ -182,7 +182,7 @@ pub(crate) fn places(file: &File) -> Vec<Fault> {
         concat!("debian", ".org"),
         concat!("ubuntu", ".com"),
     ];
-    let locked = file.path == "Cargo.lock";
+    let locked = file.path == "Cargo.lock" || file.path.ends_with("/Cargo.lock");
     let mut faults = Vec::new();
     for (number, line) in file.text.lines().enumerate() {
         if locked && line.starts_with("source = \"registry+") {

@@ -323,6 +323,25 @@ fn a_message_moves_only_while_none_of_its_parts_was_accepted() {
 }
 
 #[test]
+fn a_part_that_waits_is_not_sent_when_another_has_failed() {
+    let mut config = config(&["acme"], &["alpha"]);
+    config.carriers[0].window_max = 1;
+    let (mut rig, link, carriers) = up(config);
+    rig.send(link, &[part(1, 9, 2, 1), part(2, 9, 2, 2)].concat());
+    let (at, request) = who_has(&mut rig, &carriers);
+    rig.send(at, &refusal(&request, CommandStatus::INVALID_DESTINATION));
+    if rig.shards.len() > 1 {
+        // It was given to the carrier's home at once, which knows nothing of the other part.
+        let (at, request) = who_has(&mut rig, &carriers);
+        return rig.send(at, &answer(&request, "late"));
+    }
+    nobody_has(&mut rig, &carriers);
+    let answers = rig.heard(link).iter().map(|heard| (heard.sequence(), heard.status())).collect::<Vec<_>>();
+    assert_eq!(answers, [(1, CommandStatus::INVALID_DESTINATION), (2, CommandStatus::SYSTEM_ERROR)]);
+    rig.assert_settled();
+}
+
+#[test]
 fn a_carrier_whose_errors_pass_the_limit_gets_nothing_for_a_while() {
     let mut config = config(&["acme"], &["alpha", "beta"]);
     config.pools[0].eject = Some(EjectSettings {
