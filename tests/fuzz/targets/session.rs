@@ -200,7 +200,7 @@ impl Model {
                 Some(Ticked::Nothing) => {}
                 Some(Ticked::Expired(owner, sequence)) => self.gone(owner, Some(sequence)),
                 Some(Ticked::Close(reason)) => {
-                    assert!(!reason.is_empty());
+                    assert!(!reason.name().is_empty());
                     assert_eq!(self.session.state(), State::Closed);
                 }
             }
