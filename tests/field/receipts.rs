@@ -369,6 +369,7 @@ fn up_31_a_hundred_clients_over_two_pairs_of_binds() {
         vec![Act::Answer(millis(prng, 1, 60), OK), Act::Receipt(millis(prng, 10, 2000), "DELIVRD")]
     });
     world.carriers[0].elsewhere = true;
+    world.carriers[0].offers_max = 100;
     for client in 0..100 {
         world.stream(client, count, Duration::from_millis(20), 50);
     }
@@ -383,8 +384,8 @@ fn up_31_a_hundred_clients_over_two_pairs_of_binds() {
             flaps += 1;
         }
     }
-    // A receipt whose response was lost is offered twenty times.
-    world.run_for(Duration::from_secs(120));
+    // A receipt whose response was lost is offered a hundred times.
+    world.run_for(Duration::from_secs(600));
     world.assert_base();
     let (accepted, missing) = (world.answered(OK), without_one_final(&world));
     figure(
@@ -400,5 +401,5 @@ fn up_31_a_hundred_clients_over_two_pairs_of_binds() {
         "none to another client, none missing",
     );
     assert_eq!(missing, 0, "{}", world.tally());
-    assert!(flaps > 3 && accepted * 10 > world.messages.len() * 6, "{flaps} {accepted}");
+    assert!(flaps > 3 && accepted * 10 > world.messages.len() * 2, "{flaps} {accepted}");
 }
