@@ -241,6 +241,8 @@ impl Committing {
             while let Ok(spare) = self.spares.try_recv() {
                 self.committer.give(spare);
             }
+            // Before the look at the ring: what was appended before the stop is in it.
+            let stop = self.shared.stop.load(Ordering::Acquire);
             let now = self.clock.now();
             let ring = self.shared.unfreed();
             let tail = ring.end();
@@ -259,7 +261,6 @@ impl Committing {
             if news && let Some(preparer) = self.preparer.get() {
                 preparer.unpark();
             }
-            let stop = self.shared.stop.load(Ordering::Acquire);
             if stop && (step.freed == tail || now.mono >= *closing.get_or_insert(now.mono.after(CLOSING))) {
                 return;
             }
