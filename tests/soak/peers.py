@@ -291,8 +291,9 @@ class Peers:
     async def ask(self, link, submits, manner):
         """Asks for more and more until the link is closed: the system holds some MiB before the proxy has to."""
         await link.send(submits)
-        enquiries = pdu(ENQUIRE_LINK, 1) * 4096
+        enquiries = pdu(ENQUIRE_LINK, 1) * 1024
         for turn in itertools.count():
-            if manner == "slowly" and turn < 50:
+            if manner == "slowly" and turn < 200:
                 await link.receive(1024)
             await link.send(enquiries)
+            await asyncio.sleep(0.002)
