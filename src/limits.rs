@@ -74,8 +74,10 @@ pub const OUTPUT_SOFT: usize = 256 * 1024;
 pub const OUTPUT_HARD: usize = 4 * OUTPUT_SOFT;
 /// Output buffers that a shard keeps for reuse.
 pub const OUTPUT_BUFFERS_KEPT: usize = 1024;
-/// Largest output buffer worth keeping, octets.
-pub const OUTPUT_BUFFER_KEPT_MAX: usize = 1024 * 1024;
+/// Largest output buffer worth keeping, octets: more than a link has of one turn. What slow readers leave is larger.
+pub const OUTPUT_BUFFER_KEPT_MAX: usize = 256 * 1024;
+/// Octets that the kept output buffers of a shard may have together.
+pub const OUTPUT_KEPT_MAX: usize = 4 * 1024 * 1024;
 /// Octets that one read takes from a link: its budget of one turn.
 pub const READ_BUFFER: usize = 64 * 1024;
 /// Connections that one turn accepts from one listener.

@@ -3,8 +3,8 @@
 
 use bindery::io::Clock;
 use bindery::io::journal::{AppendRefused, Journal, OpenError, ReadOnly, Settings, Start};
-use bindery::journal::recover::Verdict;
-use bindery::journal::{Durability, Lsn, Record};
+use bindery::journal::recover::{Refusal, Verdict};
+use bindery::journal::{DiskError, Durability, Lsn, Record};
 use bindery::time::Duration;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -84,7 +84,12 @@ fn what_was_appended_is_read_back_in_order_whatever_responses_wait_for() {
         for run in 0..3u64 {
             let (journal, mut start, read) = open(&settings);
             let keys: Vec<u64> = read.iter().map(|(key, _)| *key).collect();
-            assert!(keys.iter().copied().eq(0..run * 3000), "{durability:?}: {} of {}", keys.len(), run * 3000);
+            assert!(
+                keys.iter().copied().eq(0..run * 3000),
+                "{durability:?}: {} of {}",
+                keys.len(),
+                run * 3000
+            );
             assert!(read.iter().all(|(key, pdu)| *pdu == pdu_of(*key)));
             assert!(start.report.verdict() <= Verdict::Torn, "{:?}", start.report);
             let clock = Clock::start();
@@ -108,7 +113,13 @@ fn a_directory_has_one_writer_and_any_number_of_readers() {
     let mut reader = ReadOnly::new(&folder.0);
     assert_eq!(reader.shards(), Ok(vec![0]));
     let recovery = bindery::journal::Recovery { shard: 0, journal: None };
-    let recovered = recovery.run(&mut reader, &mut |_, _| ()).unwrap();
+    // The writer renames files while others read: what is gone by then is looked for again.
+    let recovered = loop {
+        match recovery.run(&mut reader, &mut |_, _| ()) {
+            Err(Refusal::Disk(DiskError::Gone)) => {}
+            other => break other.unwrap(),
+        }
+    };
     assert_eq!((recovered.end, recovered.report.verdict()), (last, Verdict::Sound));
     drop(journal);
     drop(open(&settings));

@@ -7,7 +7,7 @@
 use super::mail::{Mail, Parcel};
 use super::status::Status;
 use crate::ids::{LinkId, ListenerId, ShardId};
-use crate::limits::{OUTPUT_BUFFER_KEPT_MAX, OUTPUT_BUFFERS_KEPT, OUTPUT_SOFT};
+use crate::limits::{OUTPUT_BUFFER_KEPT_MAX, OUTPUT_BUFFERS_KEPT, OUTPUT_KEPT_MAX, OUTPUT_SOFT};
 use crate::time::{Duration, Instant, Now};
 use core::net::{IpAddr, SocketAddr};
 
@@ -228,6 +228,8 @@ pub struct Outbox {
     actions: Vec<Action>,
     mails: Vec<(ShardId, Mail)>,
     spare: Vec<Vec<u8>>,
+    /// What they can hold together.
+    spare_octets: usize,
     /// Takes what is written to links that are gone.
     sink: Vec<u8>,
 }
@@ -256,6 +258,7 @@ impl Outbox {
             if output.buffer.capacity() == 0
                 && let Some(spare) = self.spare.pop()
             {
+                self.spare_octets -= spare.capacity();
                 output.buffer = spare;
             }
         }
@@ -369,8 +372,12 @@ impl Outbox {
 
     /// For the driver: a buffer that is no longer needed.
     pub fn keep(&mut self, mut buffer: Vec<u8>) {
-        if self.spare.len() < OUTPUT_BUFFERS_KEPT && (1..=OUTPUT_BUFFER_KEPT_MAX).contains(&buffer.capacity())
+        let octets = buffer.capacity();
+        if self.spare.len() < OUTPUT_BUFFERS_KEPT
+            && (1..=OUTPUT_BUFFER_KEPT_MAX).contains(&octets)
+            && self.spare_octets + octets <= OUTPUT_KEPT_MAX
         {
+            self.spare_octets += octets;
             buffer.clear();
             self.spare.push(buffer);
         }
@@ -438,6 +445,23 @@ mod tests {
         assert_eq!(out.backlog(LINK), 3);
         out.flushed(link, buffer.len() - 5);
         assert_eq!(out.backlog(LINK), 0);
+    }
+
+    #[test]
+    fn kept_buffers_are_bounded_in_octets() {
+        let mut out = Outbox::new();
+        out.open(LINK);
+        out.keep(Vec::with_capacity(OUTPUT_BUFFER_KEPT_MAX + 1));
+        assert_eq!(out.spare.len(), 0, "what a slow reader left");
+        let all = OUTPUT_KEPT_MAX / OUTPUT_BUFFER_KEPT_MAX;
+        (0..all + 3).for_each(|_| out.keep(Vec::with_capacity(OUTPUT_BUFFER_KEPT_MAX)));
+        assert_eq!(out.spare.len(), all);
+        out.to(LINK).push(1);
+        assert_eq!(out.spare.len(), all - 1);
+        let (_, used) = out.take_dirty().unwrap();
+        out.keep(used);
+        out.keep(Vec::with_capacity(1));
+        assert_eq!(out.spare.len(), all);
     }
 
     #[test]
