@@ -23,6 +23,12 @@ impl Counter {
         self.add(1);
     }
 
+    /// Takes one back, of a gauge; never below zero.
+    #[inline]
+    pub fn lower(&self) {
+        self.set(self.get().saturating_sub(1));
+    }
+
     /// For gauges.
     #[inline]
     pub fn set(&self, value: u64) {

@@ -345,7 +345,7 @@ impl Shard {
             let Some(first) = self.refusals_held.pop_front() else { break };
             self.refuse_bind_now(now, first, out);
         }
-        self.counters.refusals_held.add(1);
+        self.counters.refusals_held.bump();
         let Self { links, refusals_held, .. } = self;
         if refusals_held.len() > 2 * REFUSALS_HELD_MAX {
             refusals_held.retain(|id| live(links, *id).is_some_and(|slot| slot.bind_refused.is_some()));
@@ -354,8 +354,7 @@ impl Shard {
 
     /// One wrong bind is answered, or its link is gone.
     pub(super) fn count_held_off(&self) {
-        let held = self.counters.refusals_held.get();
-        self.counters.refusals_held.set(held.saturating_sub(1));
+        self.counters.refusals_held.lower();
     }
 
     pub(super) fn refuse_bind_now(&mut self, _now: Now, id: LinkId, out: &mut Outbox) {

@@ -6,9 +6,10 @@
 //! `links` cuts streams into PDUs; `esmes` and `carriers` let sessions begin and end; `mt` takes a submit from an ESME
 //! to a carrier (`queue` while it waits, `failover` when it is refused or lost) and `answers` its answer back; where the
 //! two are at home on different shards `post` carries letters, `away` stands for the carrier and `guests` for the ESME.
-//! `throttle` asks an account's policy first. `multi` does the same for many destinations, `operations` for query, cancel and replace; `mo` takes receipts and MO
-//! from a carrier to an ESME and the answer back. `bad` keeps the last bad things that peers did, `status` tells how all of it is, `tally` counts it by status and
-//! state. `plan` is what all shards of a node read.
+//! `throttle` asks an account's policy first. `multi` does the same for many destinations, `operations` for query, cancel
+//! and replace; `mo` takes receipts and MO from a carrier to an ESME and the answer back. `bad` keeps the last bad things
+//! that peers did, `status` tells how all of it is, `tally` counts it by status and state. `plan` is what all shards of a
+//! node read.
 
 mod answers;
 mod away;

@@ -212,7 +212,7 @@ impl Shard {
         let destination = body.destination();
         let pool = self.pool_for(esme, body.source(), destination)?;
         let wish = Wish { esme, pool: Some(pool), part, tried: &[] };
-        // The message is made last: it is large, and was moved three times on its way.
+        // The message is made last: it is large, and each step before would move it.
         let place = self.place(now, &wish, body, out)?;
         let mut message = self.message(now, id, esme, pdu, Kind::Submit);
         message.pool = Some(pool);

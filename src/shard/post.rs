@@ -102,7 +102,7 @@ impl Shard {
         {
             debug_assert!(*credits > 0, "asked before");
             *credits -= 1;
-            self.counters.credits_used.add(1);
+            self.counters.credits_used.bump();
         }
         self.send_mail(now, to, mail, out);
     }
@@ -120,7 +120,7 @@ impl Shard {
             && let Some(credits) = self.post.credits.get_mut(from.index())
         {
             *credits += 1;
-            self.counters.credits_used.set(self.counters.credits_used.get().saturating_sub(1));
+            self.counters.credits_used.lower();
             debug_assert!(*credits <= self.position.credits, "a credit comes back once");
         }
         self.take_mail(now, from, mail, out);
