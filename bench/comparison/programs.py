@@ -26,8 +26,10 @@ class Failed(Exception):
     """A program did not do its part; the figures would mean nothing."""
 
 
-def build(drivers, notes):
-    """The release binary, with glommio when it is among the drivers wanted and can be built; what cannot be is noted."""
+def build(drivers, folder, notes):
+    """The release binary, with glommio when it is among the drivers wanted and can be built; what cannot be is noted.
+
+    A copy in the folder: the build of the floor puts one without glommio in the same place."""
     cargo = shutil.which("cargo") or pathlib.Path.home() / ".cargo/bin/cargo"
     command = [cargo, "build", "--release", "--quiet"]
     built = False
@@ -39,7 +41,8 @@ def build(drivers, notes):
             notes.append("The build with the feature glommio failed: built without it.")
     if not built:
         subprocess.run(command, cwd=ROOT, check=True)
-    return pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release/bindery"
+    target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+    return pathlib.Path(shutil.copy2(target / "release/bindery", folder / "bindery"))
 
 
 def free_port():
