@@ -25,7 +25,8 @@ fn journal(name: &str) -> PathBuf {
     let (journal, mut starts) = opened.unwrap_or_else(|error| panic!("{error}"));
     let appender = &mut starts[0].appender;
     for key in 0..150 {
-        let accept = Record::Accept { esme: b"acme", validity: 0, pdu: b"0123456789" };
+        let accept =
+            Record::Accept { accepted: 0, validity: 0, due: 0, esme: b"acme", id: b"", pdu: b"0123456789" };
         let last = if key < 100 {
             appender.append(clock.now(), key, &accept).unwrap();
             appender.append(clock.now(), key, &Record::Tombstone { reason: 1 }).unwrap()
@@ -47,7 +48,7 @@ fn journal(name: &str) -> PathBuf {
 }
 
 fn accept_of() -> Record<'static> {
-    Record::Accept { esme: b"bank", validity: 7, pdu: b"last" }
+    Record::Accept { accepted: 0, validity: 7, due: 0, esme: b"bank", id: b"", pdu: b"last" }
 }
 
 /// What the command prints, line by line, and its exit code.

@@ -53,7 +53,7 @@ fn pdu_of(key: u64) -> Vec<u8> {
 /// Appends a message, waiting for room where there is none.
 fn append(start: &mut Start, clock: Clock, key: u64) -> Lsn {
     let pdu = pdu_of(key);
-    let record = Record::Accept { esme: b"acme", validity: 0, pdu: &pdu };
+    let record = Record::Accept { accepted: 0, validity: 0, due: 0, esme: b"acme", id: b"", pdu: &pdu };
     loop {
         match start.appender.append(clock.now(), key, &record) {
             Ok(lsn) => return lsn,

@@ -121,7 +121,14 @@ impl Both {
 
     fn append(&mut self) {
         for key in 0..BATCH {
-            let record = Record::Accept { esme: b"acme", validity: 0, pdu: black_box(&self.pdu) };
+            let record = Record::Accept {
+                accepted: 0,
+                validity: 0,
+                due: 0,
+                esme: b"acme",
+                id: b"",
+                pdu: black_box(&self.pdu),
+            };
             let appended = self.producer.append(&mut self.ring, key, time_ms(self.now), &record);
             assert!(appended.is_ok());
         }

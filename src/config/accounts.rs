@@ -8,7 +8,7 @@ use super::report::{Notes, Place, Source};
 use super::routes::Directory;
 use super::table::{Fallback, Table, is_ascii_within};
 use super::{INACTIVITY_MAX, TIMER_MAX, TIMER_MIN, keys, units};
-use crate::esme::settings::{AddressBlock, MessageIdSource, ReceiptsTo, WindowOver};
+use crate::esme::settings::{AddressBlock, MessageIdSource, Mode, ReceiptsTo, Waiting, WindowOver};
 use crate::esme::{Settings, Shared};
 use crate::ids::{PolicyId, PoolId};
 use crate::limits::{ESMES_MAX, SESSIONS_MAX, SYSTEM_ID_MAX, WINDOW_MAX};
@@ -108,6 +108,9 @@ fn read_one(
         system_id_reply: table
             .ascii(notes, "system_id_reply", SYSTEM_ID_MAX)
             .unwrap_or_else(|| b"SMSC".to_vec()),
+        mode: Mode::Relay,
+        durability: None,
+        waiting: Waiting { count_max: 100_000, keep: Duration::from_secs(72 * 3600) },
     }
 }
 

@@ -88,6 +88,8 @@ pub struct Node {
     pub spin: Duration,
     /// Longest drain at SIGTERM.
     pub drain_deadline: Duration,
+    /// Where what outlives the process is.
+    pub data_dir: PathBuf,
 }
 
 /// `[[listener]]`: ESMEs bind here.
@@ -120,6 +122,45 @@ pub struct Http {
     pub admin_socket: Option<PathBuf>,
 }
 
+/// `[journal]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Journal {
+    /// What responses wait for, unless an account says otherwise.
+    pub durability: esme::settings::Durability,
+    /// Longest wait of a record for company; zero: the next sync starts when the last one ends.
+    pub group_commit: Duration,
+    /// Octets of a segment.
+    pub segment_size: u64,
+    /// Octets on the disk, of all shards.
+    pub size_max: u64,
+    /// Percent of the file system that stay free.
+    pub min_free: u8,
+    /// When a message is tried again that no carrier took.
+    pub retry: Retry,
+}
+
+/// `[journal] retry`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retry {
+    /// Waits before the second, third … attempt; the last one goes on.
+    pub waits: Vec<Duration>,
+    /// Percent by which a wait may be longer or shorter.
+    pub jitter: u8,
+    /// It is over with a message after so long.
+    pub give_up_after: Duration,
+}
+
+/// `[[cdr]]` of kind `file`: where call detail records go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cdr {
+    /// The file; `{date}` in it is the day, as 2026-11-22, in UTC.
+    pub path: PathBuf,
+    /// A new file after so long; 0: never.
+    pub rotate: Duration,
+    /// Files are removed after so long; 0: never.
+    pub keep: Duration,
+}
+
 /// The whole checked configuration. Ids are indices into the tables.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
@@ -143,6 +184,10 @@ pub struct Config {
     pub mo_routes: Vec<route::settings::MoRouteSettings>,
     /// `None`: no HTTP.
     pub http: Option<Http>,
+    /// `None`: nothing is kept over a restart.
+    pub journal: Option<Journal>,
+    /// Each has every record, once.
+    pub cdrs: Vec<Cdr>,
 }
 
 /// Shortest timer that may be set.
@@ -205,6 +250,8 @@ fn read(texts: &files::Texts, files: &mut Files<'_>, notes: &mut Notes) -> Confi
         routes,
         mo_routes: routes::read_mo_routes(&document, &directory, &mut patterns, notes),
         http: http::read(&document, &texts.sources, notes),
+        journal: None,
+        cdrs: Vec::new(),
     };
     relations::check(&config, &document, notes);
     if !notes.is_empty() {

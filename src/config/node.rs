@@ -36,6 +36,7 @@ pub(super) fn read_node(table: Option<&Table<'_>>, notes: &mut Notes) -> Node {
         io: Io::Auto,
         spin: Duration::from_micros(100),
         drain_deadline: Duration::from_secs(30),
+        data_dir: "data".into(),
     };
     let Some(table) = table else {
         return node;

@@ -10,7 +10,8 @@ use super::{TIMER_MAX, TIMER_MIN, keys};
 use crate::ids::{CarrierId, EsmeId, PoolId};
 use crate::limits::{CARRIERS_MAX, ESMES_MAX, POOL_MEMBERS_MAX, POOLS_MAX, ROUTES_MAX, TIER_MAX, WEIGHT_MAX};
 use crate::route::settings::{
-    BalanceBy, EjectSettings, Member, MemberSettings, MoRouteSettings, OnUnknown, PoolSettings, RouteSettings,
+    BalanceBy, EjectSettings, Member, MemberSettings, MoRouteSettings, Nobody, OnUnknown, PoolSettings,
+    RouteSettings,
 };
 use crate::time::Duration;
 use std::collections::HashMap;
@@ -212,7 +213,8 @@ fn read_mo_route(
         carrier = resolve_all(when, "carrier", CARRIERS_MAX, &directory.carriers, notes);
     }
     let carrier = carrier.into_iter().map(CarrierId::new).collect();
-    MoRouteSettings { name, carrier, to, deliver: read_deliver(table, directory, notes) }
+    let deliver = read_deliver(table, directory, notes);
+    MoRouteSettings { name, carrier, to, deliver, nobody: Nobody::Refuse }
 }
 
 fn read_deliver(table: &Table<'_>, directory: &Directory<'_>, notes: &mut Notes) -> Vec<EsmeId> {

@@ -62,6 +62,37 @@ pub enum ReceiptsTo {
     Submitting,
 }
 
+/// Who answers a submit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// The carrier: its answer is the answer.
+    Relay,
+    /// We: it is written to the journal, answered, then sent.
+    Store,
+}
+
+/// What a promise to the account survives: how far its record is when the response leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// Nothing: the response waits for no record.
+    Off,
+    /// kill -9, a panic: it is written.
+    Process,
+    /// Also a power cut: it is synced, with others.
+    Group,
+    /// The same; no sync waits for company.
+    Strict,
+}
+
+/// `waiting`: receipts and MO for an account that is not bound; they are in the journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Waiting {
+    /// So many at once, 1–10,000,000; over it the carrier keeps them (ESME_RX_T_APPN).
+    pub count_max: u32,
+    /// So long, then it is over with them.
+    pub keep: Duration,
+}
+
 /// One account. Defaults are those of `config/bindery.toml`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
@@ -103,6 +134,12 @@ pub struct Settings {
     pub receipts: ReceiptsTo,
     /// system_id in the bind response.
     pub system_id_reply: Vec<u8>,
+    /// Who answers.
+    pub mode: Mode,
+    /// What a promise survives; `None`: as `[journal]` says.
+    pub durability: Option<Durability>,
+    /// What is kept while it is not bound.
+    pub waiting: Waiting,
 }
 
 /// Settings of which there is one value, however many shards read it. Whoever changes a setting, before the start, has a

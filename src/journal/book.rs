@@ -7,7 +7,7 @@
 
 use super::Lsn;
 use super::frame::Frame;
-use super::record::{Record, Role};
+use super::record::{Kind, Record, Role};
 use crate::limits::{JOURNAL_BLOCK, JOURNAL_MOVE_ALWAYS_AT, JOURNAL_MOVE_BELOW};
 use hashbrown::HashTable;
 use std::collections::VecDeque;
@@ -108,7 +108,26 @@ impl Book {
     /// # Errors
     /// It is needed and there is no room: see `has_room`.
     pub fn note(&mut self, frame: &Frame<'_>, octets: u32) -> Result<(), BookFull> {
-        let (lsn, key) = (frame.lsn, frame.key);
+        let from = match frame.record() {
+            Some(Record::Move { from, .. }) => Some(from),
+            _ => None,
+        };
+        self.appended(frame.lsn, frame.key, frame.kind(), from, octets)
+    }
+
+    /// The same, of a record whose content is known: `kind` is `None` when this program does not know it, `from` the
+    /// record that a MOVE is a copy of.
+    ///
+    /// # Errors
+    /// As `note`.
+    pub fn appended(
+        &mut self,
+        lsn: Lsn,
+        key: u64,
+        kind: Option<Kind>,
+        from: Option<Lsn>,
+        octets: u32,
+    ) -> Result<(), BookFull> {
         debug_assert!(lsn > self.last, "records come in order");
         self.last = lsn;
         if self.blocks.is_empty() {
@@ -120,7 +139,7 @@ impl Book {
         if let Some(block) = self.block(lsn) {
             block.octets += u64::from(octets);
         }
-        let Some(kind) = frame.kind() else { return Ok(()) };
+        let Some(kind) = kind else { return Ok(()) };
         let noted = match kind.role() {
             Role::Adds => self.add(lsn, key, octets),
             Role::Closes => {
@@ -131,10 +150,7 @@ impl Book {
                 self.close(key);
                 self.add(lsn, key, octets)
             }
-            Role::Moves => match frame.record() {
-                Some(Record::Move { from, .. }) => self.moved(lsn, key, octets, from),
-                _ => Ok(()),
-            },
+            Role::Moves => from.map_or(Ok(()), |from| self.moved(lsn, key, octets, from)),
         };
         self.shrink();
         noted

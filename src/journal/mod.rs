@@ -38,6 +38,7 @@ pub mod header;
 mod octets;
 pub mod prepare;
 pub mod record;
+pub mod recorder;
 pub mod recover;
 pub mod ring;
 pub mod scan;
@@ -48,7 +49,8 @@ pub use commit::{Committer, Durability, Step};
 pub use disk::{Disk, DiskError, Space};
 pub use frame::Frame;
 pub use prepare::Preparer;
-pub use record::{Kind, Record};
+pub use record::{Facts, Fault, Kind, Record};
+pub use recorder::{AppendRefused, Recorder};
 pub use recover::{Recovered, Recovery, Report};
 
 /// Octets of a page: what is written begins and ends at one.

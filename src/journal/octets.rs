@@ -27,6 +27,13 @@ pub(super) trait Sink {
         self.u8(text.len() as u8);
         self.put(text);
     }
+
+    /// A text of at most 65,535 octets; what is longer is cut.
+    fn long(&mut self, text: &[u8]) {
+        let text = text.get(..0xFFFF).unwrap_or(text);
+        self.u16(text.len() as u16);
+        self.put(text);
+    }
 }
 
 /// Counts.
@@ -111,6 +118,11 @@ impl<'a> Reader<'a> {
 
     pub(super) fn short(&mut self) -> Option<&'a [u8]> {
         let length = self.u8()?;
+        self.take(usize::from(length))
+    }
+
+    pub(super) fn long(&mut self) -> Option<&'a [u8]> {
+        let length = self.u16()?;
         self.take(usize::from(length))
     }
 

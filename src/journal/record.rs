@@ -10,6 +10,9 @@ use super::Lsn;
 use super::frame::SKIPPABLE;
 use super::octets::{Count, Reader, Sink, Writer};
 
+/// In place of a `counters::Reason`: none.
+pub const NO_REASON: u8 = 0xFF;
+
 /// What a record is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
@@ -134,15 +137,119 @@ impl Kind {
     }
 }
 
+/// Whose fault an end is that is none: for the call detail record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[repr(u8)]
+pub enum Fault {
+    /// Nobody's: it was delivered, or nothing is known.
+    #[default]
+    Nobody = 0,
+    /// What the ESME asked for cannot be done.
+    Esme = 1,
+    /// The carrier's, or what lies behind it.
+    Carrier = 2,
+    /// Ours: no room, no carrier in time.
+    Node = 3,
+}
+
+impl Fault {
+    /// As it is written.
+    #[must_use]
+    pub const fn of(octet: u8) -> Option<Self> {
+        match octet {
+            0 => Some(Self::Nobody),
+            1 => Some(Self::Esme),
+            2 => Some(Self::Carrier),
+            3 => Some(Self::Node),
+            _ => None,
+        }
+    }
+
+    /// As people read it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Nobody => "nobody",
+            Self::Esme => "esme",
+            Self::Carrier => "carrier",
+            Self::Node => "node",
+        }
+    }
+}
+
+/// What is known of a message once a carrier has it, or when it ends: the columns of its call detail record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Facts<'a> {
+    /// When its submit came, microseconds since 1970.
+    pub accepted: i64,
+    /// When it was last written to a carrier, microseconds since 1970; 0: never.
+    pub submitted: i64,
+    /// Attempts that were made.
+    pub attempts: u16,
+    /// Parts of the long message that it is one of; 1: it is whole.
+    pub parts: u8,
+    /// Its data_coding (SMPP 3.4 §5.2.19).
+    pub data_coding: u8,
+    /// Who submitted it.
+    pub esme: &'a [u8],
+    /// The id that the ESME was given; empty: the carrier's.
+    pub id: &'a [u8],
+    /// Who had it last; empty: nobody.
+    pub carrier: &'a [u8],
+    /// The carrier's id; empty: none.
+    pub message_id: &'a [u8],
+    /// Who sends it.
+    pub source: &'a [u8],
+    /// Where it goes; those of a submit_multi with commas between, and cut at 65,535 octets.
+    pub destination: &'a [u8],
+}
+
+impl<'a> Facts<'a> {
+    #[inline]
+    fn encode(&self, out: &mut impl Sink) {
+        out.u64(self.accepted.cast_unsigned());
+        out.u64(self.submitted.cast_unsigned());
+        out.u16(self.attempts);
+        out.u8(self.parts);
+        out.u8(self.data_coding);
+        [self.esme, self.id, self.carrier, self.message_id, self.source]
+            .iter()
+            .for_each(|text| out.short(text));
+        out.long(self.destination);
+    }
+
+    fn read(from: &mut Reader<'a>) -> Option<Self> {
+        Some(Self {
+            accepted: from.i64()?,
+            submitted: from.i64()?,
+            attempts: from.u16()?,
+            parts: from.u8()?,
+            data_coding: from.u8()?,
+            esme: from.short()?,
+            id: from.short()?,
+            carrier: from.short()?,
+            message_id: from.short()?,
+            source: from.short()?,
+            destination: from.long()?,
+        })
+    }
+}
+
 /// The content of a record. Accounts and carriers are named: handles mean nothing after a restart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Record<'a> {
     /// A message was taken from an ESME; its key is its own id.
     Accept {
-        /// Who submitted it.
-        esme: &'a [u8],
+        /// When its submit came, microseconds since 1970.
+        accepted: i64,
         /// When it expires, microseconds since 1970; 0: never.
         validity: i64,
+        /// When it may leave, microseconds since 1970; 0: at once.
+        due: i64,
+        /// Who submitted it.
+        esme: &'a [u8],
+        /// The id that the ESME was given.
+        id: &'a [u8],
         /// As it came, TLVs and all.
         pdu: &'a [u8],
     },
@@ -166,16 +273,10 @@ pub enum Record<'a> {
     },
     /// The carrier accepted.
     Sent {
-        /// Final receipts that were asked for.
+        /// Final receipts that are still to come.
         awaited: u16,
-        /// Who accepted.
-        carrier: &'a [u8],
-        /// The carrier's id.
-        message_id: &'a [u8],
-        /// Who submitted it.
-        esme: &'a [u8],
-        /// Where it goes.
-        destination: &'a [u8],
+        /// What is known of it.
+        facts: Facts<'a>,
     },
     /// A receipt has come; of a message, or with a key of its own while its message is not known.
     DlrIn {
@@ -206,18 +307,18 @@ pub enum Record<'a> {
         state: u8,
         /// The last command_status.
         status: u32,
-        /// Attempts that were made.
-        attempts: u16,
-        /// When it was accepted, microseconds since 1970.
-        accepted: i64,
-        /// Who submitted it.
-        esme: &'a [u8],
-        /// Who had it last; empty: nobody.
-        carrier: &'a [u8],
-        /// The carrier's id; empty: none.
-        message_id: &'a [u8],
-        /// Where it went.
-        destination: &'a [u8],
+        /// Why it was refused: the number of a `counters::Reason`; `NO_REASON`: it was not, or by the carrier.
+        reason: u8,
+        /// Whose fault it is.
+        fault: Fault,
+        /// The error of the receipt, as it says; empty: none.
+        error: &'a [u8],
+        /// What it costs the account, millionths of the currency.
+        price: i64,
+        /// The currency; empty: it has no price.
+        currency: &'a [u8],
+        /// What is known of it.
+        facts: Facts<'a>,
     },
     /// The end of anything else.
     Tombstone {
@@ -297,9 +398,10 @@ impl<'a> Record<'a> {
     #[inline]
     fn encode(&self, out: &mut impl Sink) {
         match *self {
-            Self::Accept { esme, validity, pdu } => {
-                out.u64(validity.cast_unsigned());
+            Self::Accept { accepted, validity, due, esme, id, pdu } => {
+                [accepted, validity, due].iter().for_each(|time| out.u64(time.cast_unsigned()));
                 out.short(esme);
+                out.short(id);
                 out.put(pdu);
             }
             Self::Sending { attempt, carrier } => {
@@ -312,9 +414,9 @@ impl<'a> Record<'a> {
                 out.u32(wait_ms);
                 out.short(carrier);
             }
-            Self::Sent { awaited, carrier, message_id, esme, destination } => {
+            Self::Sent { awaited, facts } => {
                 out.u16(awaited);
-                [carrier, message_id, esme, destination].iter().for_each(|text| out.short(text));
+                facts.encode(out);
             }
             Self::DlrIn { carrier, pdu } => {
                 out.short(carrier);
@@ -329,12 +431,15 @@ impl<'a> Record<'a> {
                 out.short(esme);
                 out.put(pdu);
             }
-            Self::Finish { state, status, attempts, accepted, esme, carrier, message_id, destination } => {
+            Self::Finish { state, status, reason, fault, error, price, currency, facts } => {
                 out.u8(state);
                 out.u32(status);
-                out.u16(attempts);
-                out.u64(accepted.cast_unsigned());
-                [esme, carrier, message_id, destination].iter().for_each(|text| out.short(text));
+                out.u8(reason);
+                out.u8(fault as u8);
+                out.short(error);
+                out.u64(price.cast_unsigned());
+                out.short(currency);
+                facts.encode(out);
             }
             Self::Tombstone { reason } => out.u8(reason),
             Self::Move { from, origin, kind, version, wall, payload } => {
@@ -364,7 +469,14 @@ impl<'a> Record<'a> {
         }
         let mut from = Reader::new(payload);
         let record = match kind {
-            Kind::Accept => Self::Accept { validity: from.i64()?, esme: from.short()?, pdu: rest(&mut from) },
+            Kind::Accept => Self::Accept {
+                accepted: from.i64()?,
+                validity: from.i64()?,
+                due: from.i64()?,
+                esme: from.short()?,
+                id: from.short()?,
+                pdu: rest(&mut from),
+            },
             Kind::Sending => Self::Sending { attempt: from.u16()?, carrier: from.short()? },
             Kind::Refused => Self::Refused {
                 attempt: from.u16()?,
@@ -372,25 +484,19 @@ impl<'a> Record<'a> {
                 wait_ms: from.u32()?,
                 carrier: from.short()?,
             },
-            Kind::Sent => Self::Sent {
-                awaited: from.u16()?,
-                carrier: from.short()?,
-                message_id: from.short()?,
-                esme: from.short()?,
-                destination: from.short()?,
-            },
+            Kind::Sent => Self::Sent { awaited: from.u16()?, facts: Facts::read(&mut from)? },
             Kind::DlrIn => Self::DlrIn { carrier: from.short()?, pdu: rest(&mut from) },
             Kind::DlrOut => Self::DlrOut { state: from.u8()?, status: from.u32()? },
             Kind::MoIn => Self::MoIn { carrier: from.short()?, esme: from.short()?, pdu: rest(&mut from) },
             Kind::Finish => Self::Finish {
                 state: from.u8()?,
                 status: from.u32()?,
-                attempts: from.u16()?,
-                accepted: from.i64()?,
-                esme: from.short()?,
-                carrier: from.short()?,
-                message_id: from.short()?,
-                destination: from.short()?,
+                reason: from.u8()?,
+                fault: Fault::of(from.u8()?)?,
+                error: from.short()?,
+                price: from.i64()?,
+                currency: from.short()?,
+                facts: Facts::read(&mut from)?,
             },
             Kind::Tombstone => Self::Tombstone { reason: from.u8()? },
             Kind::Move => Self::Move {
@@ -417,24 +523,38 @@ fn rest<'a>(from: &mut Reader<'a>) -> &'a [u8] {
 mod tests {
     use super::*;
 
+    const FACTS: Facts<'static> = Facts {
+        accepted: 1_790_000_000_000_000,
+        submitted: 1_790_000_000_000_900,
+        attempts: 2,
+        parts: 3,
+        data_coding: 8,
+        esme: b"acme",
+        id: b"1781500559569362944",
+        carrier: b"alpha",
+        message_id: b"0A1",
+        source: b"ACME",
+        destination: b"38267123456",
+    };
+
     fn examples() -> Vec<Record<'static>> {
         vec![
-            Record::Accept { esme: b"acme", validity: -1, pdu: b"pdu" },
+            Record::Accept { accepted: 5, validity: -1, due: 0, esme: b"acme", id: b"17", pdu: b"pdu" },
             Record::Sending { attempt: 2, carrier: b"alpha" },
             Record::Refused { attempt: 2, status: 0x58, wait_ms: 5000, carrier: b"alpha" },
-            Record::Sent { awaited: 1, carrier: b"a", message_id: b"0A1", esme: b"e", destination: b"382" },
+            Record::Sent { awaited: 1, facts: FACTS },
             Record::DlrIn { carrier: b"alpha", pdu: b"" },
             Record::DlrOut { state: 2, status: 0 },
             Record::MoIn { carrier: b"alpha", esme: b"acme", pdu: b"pdu" },
             Record::Finish {
                 state: 2,
                 status: 0,
-                attempts: 1,
-                accepted: 1_790_000_000_000_000,
-                esme: b"acme",
-                carrier: b"alpha",
-                message_id: b"",
-                destination: b"38267",
+                reason: NO_REASON,
+                fault: Fault::Carrier,
+                error: b"011",
+                price: -5,
+                currency: b"EUR",
+                facts: FACTS,
             },
             Record::Tombstone { reason: 3 },
             Record::Move { from: Lsn(4), origin: Lsn(2), kind: 1, version: 1, wall: 9, payload: b"x" },

@@ -129,6 +129,15 @@ pub struct RouteSettings {
     pub pool: PoolId,
 }
 
+/// What becomes of an MO that no account of its route takes now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Nobody {
+    /// The carrier keeps it.
+    Refuse,
+    /// It waits in the journal for the first account.
+    Queue,
+}
+
 /// `[[mo_route]]`: what a carrier delivers that is no receipt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MoRouteSettings {
@@ -140,6 +149,8 @@ pub struct MoRouteSettings {
     pub to: Vec<Pattern>,
     /// Accounts; the first that takes it.
     pub deliver: Vec<EsmeId>,
+    /// When none does.
+    pub nobody: Nobody,
 }
 
 #[cfg(test)]

@@ -4,8 +4,9 @@
 //! Never: writes to the directory, waits for a node, shows a number or a body that was not asked for.
 
 use crate::io::journal::ReadOnly;
+use crate::journal::record::NO_REASON;
 use crate::journal::recover::{Place, Recovered, Recovery, Refusal, Report, Verdict};
-use crate::journal::{Book, DiskError, Frame, Kind, Lsn, Record};
+use crate::journal::{Book, DiskError, Facts, Frame, Kind, Lsn, Record};
 use crate::limits::JOURNAL_RECORDS_SHOWN_MAX;
 use crate::tools::json::Object;
 use std::collections::BTreeMap;
@@ -273,10 +274,24 @@ fn body(object: &mut Object, pdu: &[u8], full: bool) {
     }
 }
 
+fn known(object: &mut Object, facts: &Facts<'_>, full: bool) {
+    for (name, time) in [("accepted_us", facts.accepted), ("submitted_us", facts.submitted)] {
+        object.number(name, time.max(0).cast_unsigned());
+    }
+    object.number("attempts", u64::from(facts.attempts)).number("parts", u64::from(facts.parts));
+    object.number("data_coding", u64::from(facts.data_coding));
+    object.text("esme", &text(facts.esme)).text("id", &text(facts.id));
+    object.text("carrier", &text(facts.carrier)).text("message_id", &text(facts.message_id));
+    object.text("source", &number(facts.source, full)).text("destination", &number(facts.destination, full));
+}
+
 fn content(object: &mut Object, record: &Record<'_>, full: bool) {
     match *record {
-        Record::Accept { esme, validity, pdu } => {
-            object.text("esme", &text(esme)).number("validity_us", validity.max(0).cast_unsigned());
+        Record::Accept { accepted, validity, due, esme, id, pdu } => {
+            object.text("esme", &text(esme)).text("id", &text(id));
+            for (name, time) in [("accepted_us", accepted), ("validity_us", validity), ("due_us", due)] {
+                object.number(name, time.max(0).cast_unsigned());
+            }
             body(object, pdu, full);
         }
         Record::Sending { attempt, carrier } => {
@@ -286,10 +301,9 @@ fn content(object: &mut Object, record: &Record<'_>, full: bool) {
             object.number("attempt", u64::from(attempt)).text("carrier", &text(carrier));
             object.number("status", u64::from(status)).number("wait_ms", u64::from(wait_ms));
         }
-        Record::Sent { awaited, carrier, message_id, esme, destination } => {
-            object.text("esme", &text(esme)).text("carrier", &text(carrier));
-            object.text("message_id", &text(message_id)).number("awaited", u64::from(awaited));
-            object.text("destination", &number(destination, full));
+        Record::Sent { awaited, facts } => {
+            object.number("awaited", u64::from(awaited));
+            known(object, &facts, full);
         }
         Record::DlrIn { carrier, pdu } => {
             object.text("carrier", &text(carrier));
@@ -302,12 +316,16 @@ fn content(object: &mut Object, record: &Record<'_>, full: bool) {
             object.text("carrier", &text(carrier)).text("esme", &text(esme));
             body(object, pdu, full);
         }
-        Record::Finish { state, status, attempts, accepted, esme, carrier, message_id, destination } => {
+        Record::Finish { state, status, reason, fault, error, price, currency, facts } => {
             object.number("state", u64::from(state)).number("status", u64::from(status));
-            object.number("attempts", u64::from(attempts));
-            object.number("accepted_us", accepted.max(0).cast_unsigned());
-            object.text("esme", &text(esme)).text("carrier", &text(carrier));
-            object.text("message_id", &text(message_id)).text("destination", &number(destination, full));
+            if reason != NO_REASON {
+                object.number("reason", u64::from(reason));
+            }
+            object.text("fault", fault.name()).text("error", &text(error));
+            if !currency.is_empty() {
+                object.text("price_millionths", &price.to_string()).text("currency", &text(currency));
+            }
+            known(object, &facts, full);
         }
         Record::Tombstone { reason } => {
             object.number("reason", u64::from(reason));
@@ -369,12 +387,15 @@ fn pending(path: &Path, shard: u32, out: &mut dyn Write) -> Result<Verdict, AskE
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::journal::frame::{Head, frame_len, write};
 
     #[test]
     fn numbers_and_bodies_are_shown_only_when_asked_for() {
-        let payload = [1, 0, 1, b'a', 1, b'7', 1, b'e', 5, b'3', b'8', b'2', b'6', b'7'];
-        let frame =
-            Frame { lsn: Lsn(3), key: 9, time_ms: 0, kind: 4, version: 1, flags: 0, payload: &payload };
+        let facts = Facts { message_id: b"7", destination: b"38267", ..Facts::default() };
+        let record = Record::Sent { awaited: 1, facts };
+        let mut octets = vec![0; frame_len(record.len())];
+        write(&mut octets, &Head { lsn: Lsn(3), key: 9, time_ms: 0 }, &record, record.len());
+        let (frame, _) = Frame::unsealed(&octets).unwrap();
         let place = Place { segment: 1, at: 8256, wall: crate::time::Wall(5), octets: 48 };
         let masked = line_of(0, &frame, &place, false).finish();
         let full = line_of(0, &frame, &place, true).finish();

@@ -162,7 +162,14 @@ impl World {
             let record = if closes {
                 Record::Tombstone { reason: self.serial as u8 }
             } else {
-                Record::Accept { esme: b"acme", validity: self.serial as i64, pdu: &pdu }
+                Record::Accept {
+                    accepted: 0,
+                    validity: self.serial as i64,
+                    due: 0,
+                    esme: b"acme",
+                    id: b"",
+                    pdu: &pdu,
+                }
             };
             self.append(key, &record);
         }
@@ -251,7 +258,8 @@ impl World {
     pub(crate) fn fill(&mut self, messages: u64) {
         for key in 1000..1000 + messages {
             let pdu = vec![key as u8; 700];
-            let record = Record::Accept { esme: b"acme", validity: 0, pdu: &pdu };
+            let record =
+                Record::Accept { accepted: 0, validity: 0, due: 0, esme: b"acme", id: b"", pdu: &pdu };
             while !self.append(key, &record) {
                 self.prepare();
                 self.commit().expect("no fault is planned");

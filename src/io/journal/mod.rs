@@ -5,7 +5,8 @@
 mod ring;
 mod store;
 
-pub use ring::{AppendRefused, Appender, Wake};
+pub use crate::journal::AppendRefused;
+pub use ring::{Appender, Wake};
 pub use store::ReadOnly;
 
 use super::Clock;

@@ -9,7 +9,7 @@ use crate::journal::frame::{frame_len, write};
 use crate::journal::header::time_ms;
 use crate::journal::recover::Tail;
 use crate::journal::ring::{Producer, Unfreed, pieces};
-use crate::journal::{Durability, Lsn, Record};
+use crate::journal::{AppendRefused, Durability, Lsn, Record, Recorder};
 use crate::time::{Duration, Now};
 use crossbeam_utils::CachePadded;
 use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
@@ -154,15 +154,6 @@ impl Shared {
     }
 }
 
-/// Why a record was not appended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AppendRefused {
-    /// The ring is full: the disk is slower than the traffic. Retry later.
-    Full,
-    /// No segment can hold it.
-    TooLong,
-}
-
 /// A shard's end of its journal.
 pub struct Appender {
     shared: Arc<Shared>,
@@ -279,13 +270,45 @@ impl Appender {
         self.shared.front_as_of.store(self.producer.next().previous().0, Ordering::Relaxed);
         self.shared.front.store(front.0, Ordering::Release);
     }
+}
 
-    /// The shard goes to sleep and wants to be woken by news; false when there is news behind `seen` already.
-    #[must_use]
-    pub fn sleeps(&self, seen: Lsn) -> bool {
+impl Recorder for Appender {
+    fn append(&mut self, now: Now, key: u64, record: &Record<'_>) -> Result<Lsn, AppendRefused> {
+        Self::append(self, now, key, record)
+    }
+
+    fn kick(&self) {
+        Self::kick(self);
+    }
+
+    fn written(&self) -> Lsn {
+        Self::written(self)
+    }
+
+    fn durable(&self) -> Lsn {
+        Self::durable(self)
+    }
+
+    fn failed(&self) -> bool {
+        Self::failed(self)
+    }
+
+    fn accepting(&self) -> bool {
+        Self::accepting(self)
+    }
+
+    fn full_percent(&mut self) -> u64 {
+        Self::full_percent(self)
+    }
+
+    fn needs_from(&self, front: Lsn) {
+        Self::needs_from(self, front);
+    }
+
+    fn sleeps(&self, written: Lsn, durable: Lsn) -> bool {
         self.shared.shard_asleep.store(true, Ordering::Relaxed);
         fence(Ordering::SeqCst);
-        let news = self.answerable() > seen;
+        let news = self.written() > written || self.durable() > durable;
         if news {
             self.shared.shard_asleep.store(false, Ordering::Relaxed);
         }

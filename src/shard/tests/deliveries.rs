@@ -6,7 +6,7 @@ use crate::config::Config;
 use crate::counters::Ignored;
 use crate::ids::{CarrierId, EsmeId};
 use crate::limits::{DELIVERIES_MAX, WAITING_TIME};
-use crate::route::settings::{MoRouteSettings, Pattern};
+use crate::route::settings::{MoRouteSettings, Nobody, Pattern};
 use crate::session::BindKind;
 use crate::smpp::command::CommandId;
 use crate::smpp::data::AlertNotification;
@@ -21,6 +21,7 @@ fn mo_route(carrier: &[u32], to: &[&str], deliver: &[u32]) -> MoRouteSettings {
         carrier: carrier.iter().map(|&id| CarrierId(id)).collect(),
         to: to.iter().map(|text| Pattern::parse(text).unwrap()).collect(),
         deliver: deliver.iter().map(|&id| EsmeId(id)).collect(),
+        nobody: Nobody::Refuse,
     }
 }
 

@@ -35,6 +35,7 @@ pub(super) fn config(esmes: &[&str], carriers: &[&str]) -> Config {
             io: Io::Auto,
             spin: Duration::ZERO,
             drain_deadline: Duration::from_secs(30),
+            data_dir: "data".into(),
         },
         listeners: vec![Listener {
             address: "192.0.2.10:2775".parse().unwrap(),
@@ -65,6 +66,8 @@ pub(super) fn config(esmes: &[&str], carriers: &[&str]) -> Config {
         routes: Vec::new(),
         mo_routes: Vec::new(),
         http: None,
+        journal: None,
+        cdrs: Vec::new(),
     }
 }
 

@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::esme::settings::{MessageIdSource, WindowOver};
 use crate::ids::{EsmeId, LinkId, PoolId};
 use crate::prng::Prng;
-use crate::route::settings::{MoRouteSettings, PoolSettings};
+use crate::route::settings::{MoRouteSettings, Nobody, PoolSettings};
 use crate::session::BindKind;
 use crate::smpp::command::CommandId;
 use crate::smpp::receipt::Receipt;
@@ -89,8 +89,13 @@ fn settings(prng: &mut Prng) -> Config {
         carrier.response_timeout = Duration::from_secs(1 + prng.below(8));
     }
     let deliver = vec![EsmeId(0), EsmeId(1)];
-    config.mo_routes =
-        vec![MoRouteSettings { name: "all".into(), carrier: Vec::new(), to: Vec::new(), deliver }];
+    config.mo_routes = vec![MoRouteSettings {
+        name: "all".into(),
+        carrier: Vec::new(),
+        to: Vec::new(),
+        deliver,
+        nobody: Nobody::Refuse,
+    }];
     config
 }
 
