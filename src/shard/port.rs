@@ -20,6 +20,14 @@ pub trait Core {
     fn end_turn(&mut self, _now: Now, _out: &mut Outbox) {}
     /// When `Input::Time` is wanted, if nothing else comes first.
     fn deadline(&self) -> Option<Instant>;
+    /// True when something that no input tells of is to be done: a turn is due.
+    fn has_news(&self) -> bool {
+        false
+    }
+    /// The driver is about to sleep; what no input tells of will wake it. False: it must not sleep now.
+    fn sleeps(&self) -> bool {
+        true
+    }
 }
 
 /// What a core asked the driver for and will hear of again.

@@ -10,6 +10,7 @@ use super::mail::NotTaken;
 use super::message::{DeliveryKey, GuestKind, Kind, Message, MessageKey};
 use super::mt::{Body, fits, has_room};
 use super::port::Outbox;
+use super::records::End;
 use super::timers::Timer;
 use crate::counters::Reason;
 use crate::esme::Account;
@@ -222,6 +223,8 @@ impl Shard {
             self.count_refusal(message.esme, reason);
         }
         self.part_failed(now, &message);
+        let end = if refused { End::refused(status) } else { End::refused_by_us(status, reason) };
+        self.end_message(now, &message, end);
         if let Kind::Part(multi) = message.kind {
             self.on_part_failed(now, multi, &message.frame, status, out);
         } else {
