@@ -1,6 +1,6 @@
 //! Messages, receipts and MO with a journal: what waits for it, what a restart brings back, what it is told.
 
-use super::pdus::{Dlr, answer, mo, multi, receipt, refusal, submit, submit_text};
+use super::pdus::{Dlr, Heard, answer, bind, mo, multi, receipt, refusal, submit, submit_text};
 use super::rig::{Rig, config, member};
 use crate::config::Config;
 use crate::esme::settings::{Durability, MessageIdSource, Waiting};
@@ -178,6 +178,22 @@ impl Kept {
         })
     }
 
+    /// An ESME that binds, and what it is given behind the response.
+    fn binds(&mut self, name: &str, kind: BindKind) -> (LinkId, Vec<Heard>) {
+        let link = self.rig.accept();
+        self.rig.send(link, &bind(name, "secret", kind, 0x34));
+        let mut heard = self.rig.heard(link);
+        assert_eq!(heard.remove(0).status(), CommandStatus::OK);
+        (link, heard)
+    }
+
+    /// The same, of an account for which one receipt or MO waits.
+    fn takes(&mut self, name: &str) -> (LinkId, Heard) {
+        let (link, mut given) = self.binds(name, BindKind::Transceiver);
+        assert_eq!(given.len(), 1);
+        (link, given.remove(0))
+    }
+
     /// A message with a receipt asked for that the carrier took; nothing is answered yet.
     fn accepted(&mut self, link: LinkId, number: &str, sequence: u32, id: &str) {
         let alpha = self.rig.carrier(0);
@@ -210,7 +226,10 @@ fn a_response_that_promises_a_receipt_waits_for_its_record_as_far_as_its_account
         assert_eq!(kept.rig.unseen(link).count() == 1, written, "{durability:?}");
         kept.durable();
         let response = kept.rig.one(link);
-        assert_eq!((response.status(), response.id(), response.sequence()), (CommandStatus::OK, "A1".into(), 1));
+        assert_eq!(
+            (response.status(), response.id(), response.sequence()),
+            (CommandStatus::OK, "A1".into(), 1)
+        );
     }
 }
 
@@ -241,8 +260,22 @@ fn what_promises_nothing_waits_for_nothing_and_is_in_the_records_all_the_same() 
         [
             (6, 0, none, Fault::Nobody, 1, "A1".to_owned()),
             (8, CommandStatus::INVALID_DESTINATION.0, none, Fault::Carrier, 1, String::new()),
-            (8, CommandStatus::INVALID_DESTINATION.0, reason(crate::counters::Reason::Destination), Fault::Esme, 0, String::new()),
-            (7, CommandStatus::SUBMIT_FAILED.0, reason(crate::counters::Reason::Unknown), Fault::Carrier, 1, String::new()),
+            (
+                8,
+                CommandStatus::INVALID_DESTINATION.0,
+                reason(crate::counters::Reason::Malformed),
+                Fault::Esme,
+                0,
+                String::new()
+            ),
+            (
+                7,
+                CommandStatus::SUBMIT_FAILED.0,
+                reason(crate::counters::Reason::Unknown),
+                Fault::Carrier,
+                1,
+                String::new()
+            ),
         ]
     );
     kept.turn();
@@ -293,11 +326,14 @@ fn an_account_that_is_not_bound_gets_its_receipts_in_order_when_it_is() {
         kept.rig.send(alpha, &receipt(id, NUMBER, sequence));
         kept.durable();
     }
-    let answers: Vec<CommandStatus> = kept.rig.heard(alpha).iter().map(super::pdus::Heard::status).collect();
+    let answers: Vec<CommandStatus> = kept.rig.heard(alpha).iter().map(Heard::status).collect();
     let later = CommandStatus::RECEIVER_TEMPORARY;
-    assert_eq!(answers, [CommandStatus::OK, CommandStatus::OK, later], "two wait, the carrier keeps the third");
-    let link = kept.rig.bind("acme", BindKind::Receiver);
-    let given = kept.rig.heard(link);
+    assert_eq!(
+        answers,
+        [CommandStatus::OK, CommandStatus::OK, later],
+        "two wait, the carrier keeps the third"
+    );
+    let (link, given) = kept.binds("acme", BindKind::Receiver);
     let ids: Vec<String> = given.iter().filter_map(|one| one.receipt_ids().1).collect();
     assert_eq!(ids, ["A2", "A1"]);
     given.iter().for_each(|one| kept.rig.send(link, &answer(one, "")));
@@ -320,23 +356,22 @@ fn a_restart_brings_back_what_was_promised_and_gives_it_to_who_submitted() {
     kept.accepted(bank, OTHER, 1, "B1");
     kept.accepted(bank, NUMBER, 2, "B2");
     kept.durable();
-    let own: Vec<String> = kept.rig.heard(bank).iter().map(super::pdus::Heard::id).collect();
+    let own: Vec<String> = kept.rig.heard(bank).iter().map(Heard::id).collect();
     kept.rig.reset(bank);
     kept.rig.send(alpha, &receipt("B1", OTHER, 7));
     kept.durable();
     assert_eq!(kept.rig.heard(alpha).len(), 1);
     let mut kept = Kept::again(build(), kept.papers);
     assert_eq!(kept.strangers, 0);
-    let (acme, bank) = (kept.rig.trx("acme"), kept.rig.trx("bank"));
+    let (acme, (bank, waited)) = (kept.rig.trx("acme"), kept.takes("bank"));
     let alpha = kept.rig.carrier(0);
-    let waited = kept.rig.one(bank);
     assert_eq!(waited.receipt_ids().1.as_deref(), Some(&*own[0]));
     kept.rig.send(bank, &answer(&waited, ""));
     kept.rig.send(alpha, &receipt("A1", NUMBER, 8));
     kept.rig.send(alpha, &receipt("B2", NUMBER, 9));
     kept.rig.send(alpha, &receipt("B1", OTHER, 10));
     kept.durable();
-    let answers: Vec<CommandStatus> = kept.rig.heard(alpha).iter().map(super::pdus::Heard::status).collect();
+    let answers: Vec<CommandStatus> = kept.rig.heard(alpha).iter().map(Heard::status).collect();
     assert_eq!(answers, [CommandStatus::OK; 3], "the third is known");
     let (one, two) = (kept.rig.one(acme), kept.rig.one(bank));
     assert_eq!(one.receipt_ids().1.as_deref(), Some("A1"));
@@ -390,8 +425,7 @@ fn a_session_that_goes_with_a_receipt_leaves_it_to_the_next() {
     kept.durable();
     kept.rig.one(link);
     kept.rig.reset(link);
-    let link = kept.rig.trx("acme");
-    let given = kept.rig.one(link);
+    let (link, given) = kept.takes("acme");
     kept.rig.send(link, &answer(&given, ""));
     kept.turn();
     assert_eq!((kept.ends().len(), kept.rig.heard(alpha).len()), (1, 1));
@@ -463,7 +497,7 @@ fn an_intermediate_receipt_is_answered_and_the_message_stays_open() {
     kept.accepted(link, NUMBER, 1, "A1");
     kept.durable();
     kept.rig.one(link);
-    let early = Dlr { intermediate: true, ..Dlr::of("A1", NUMBER) };
+    let early = Dlr { id: "A1", number: NUMBER, stat: "ENROUTE", ..Dlr::default() };
     kept.rig.send(alpha, &early.write(7));
     kept.durable();
     let given = kept.rig.one(link);
@@ -497,8 +531,7 @@ fn an_mo_that_nobody_takes_waits_in_the_journal_when_its_route_says_so() {
     kept.durable();
     assert_eq!(kept.rig.one(alpha).status(), CommandStatus::OK);
     let mut kept = Kept::again(build(), kept.papers);
-    let link = kept.rig.trx("acme");
-    let given = kept.rig.one(link);
+    let (link, given) = kept.takes("acme");
     assert_eq!(given.text(), "VOTE 7");
     kept.rig.send(link, &answer(&given, ""));
     kept.turn();
@@ -532,8 +565,7 @@ fn a_message_that_waits_for_long_is_copied_so_that_the_front_is_free() {
     assert!(moves >= 3, "{moves}");
     assert!(kept.papers.iter().any(|paper| paper.sheet().front > JOURNAL_BLOCK as u64));
     let mut kept = Kept::again(acme(), kept.papers);
-    let (link, alpha) = (kept.rig.trx("acme"), kept.rig.carrier(0));
-    let waited = kept.rig.one(link);
+    let ((link, waited), alpha) = (kept.takes("acme"), kept.rig.carrier(0));
     assert_eq!(waited.receipt_ids().1.as_deref(), Some("A2"));
     kept.rig.send(link, &answer(&waited, ""));
     kept.rig.send(alpha, &receipt("A1", NUMBER, 3));
