@@ -155,6 +155,7 @@ fn nodes() -> Vec<Vec<u8>> {
         all.push([&up[..], &extra, &traffic, &extra, &[11, 13]].concat());
     }
     all.extend(idle_readers(&up));
+    all.push(include_bytes!("found/shard-queued-after-its-queue-was-empty").to_vec());
     for vector in pdus().iter().filter(|pdu| (17..100).contains(&pdu.len())) {
         let Some(pdu) = Pdu::whole(vector) else { continue };
         let body = pdu.body();
