@@ -209,6 +209,30 @@ fn a_queued_message_is_answered_by_its_deadline_when_no_carrier_comes() {
 }
 
 #[test]
+fn a_message_that_is_queued_after_the_queue_was_empty_is_answered_by_its_deadline() {
+    let mut config = config(&["acme"], &["alpha"]);
+    config.carriers[0].rate = Some(Rate { units: 1, per: Duration::from_secs(1) });
+    config.carriers[0].burst = 1;
+    let mut rig = Rig::up(config);
+    let (link, alpha) = (rig.trx("acme"), rig.carrier(0));
+    // The second waits for the pace, and leaves the queue at a tick that is before its deadline.
+    rig.send(link, &stream(2));
+    rig.advance(Duration::from_secs(2));
+    for request in rig.heard(alpha) {
+        rig.send(alpha, &answer(&request, "x"));
+    }
+    assert_eq!(rig.heard(link).len(), 2);
+    rig.reset(alpha);
+    rig.advance(Duration::from_secs(5));
+    assert_eq!(rig.dials.len(), 1, "the carrier is dialled and does not answer");
+    rig.send(link, &submit("38267000001", 3));
+    rig.advance(Duration::from_secs(21));
+    let last = rig.one(link);
+    assert_eq!((last.sequence(), last.status()), (3, CommandStatus::SYSTEM_ERROR));
+    rig.assert_settled();
+}
+
+#[test]
 fn what_waited_for_a_carrier_is_sent_when_it_binds() {
     let mut rig = Rig::new(config(&["acme"], &["alpha"]));
     let link = rig.trx("acme");
