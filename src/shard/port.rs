@@ -214,6 +214,8 @@ struct LinkOutput {
     generation: u32,
     open: bool,
     dirty: bool,
+    /// Octets of the buffer that was taken last: the next one may be as large.
+    last: u32,
     /// Octets ever appended before `buffer` was last taken.
     taken: u64,
     /// Octets ever written to the socket.
@@ -255,7 +257,9 @@ impl Outbox {
         if !output.dirty {
             output.dirty = true;
             self.dirty.push(link);
-            if output.buffer.capacity() == 0
+            if output.last as usize > OUTPUT_BUFFER_KEPT_MAX {
+                output.buffer.reserve(output.last as usize);
+            } else if output.buffer.capacity() == 0
                 && let Some(spare) = self.spare.pop()
             {
                 self.spare_octets -= spare.capacity();
@@ -352,6 +356,7 @@ impl Outbox {
                 continue;
             }
             output.taken += output.buffer.len() as u64;
+            output.last = u32::try_from(output.buffer.len()).unwrap_or(u32::MAX);
             return Some((link, core::mem::take(&mut output.buffer)));
         }
         None
