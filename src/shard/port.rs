@@ -470,6 +470,38 @@ mod tests {
     }
 
     #[test]
+    fn a_large_output_now_and_then_does_not_make_every_kept_buffer_large() {
+        const LINKS: u32 = 8;
+        let mut out = Outbox::new();
+        for round in 0..4 * LINKS {
+            // The driver holds all of them at once; one is a link that takes everything that has waited for it.
+            let ids = (0..LINKS).map(|slot| LinkId { slot, generation: round });
+            ids.clone().for_each(|id| out.open(id));
+            ids.clone().for_each(|id| out.to(id).extend_from_slice(&[1; 100]));
+            out.to(LinkId { slot: round % LINKS, generation: round }).resize(OUTPUT_SOFT / 2, 2);
+            let sent: Vec<_> = core::iter::from_fn(|| out.take_dirty()).collect();
+            assert_eq!(sent.len(), LINKS as usize);
+            sent.into_iter().for_each(|(_, buffer)| out.keep(buffer));
+            ids.for_each(|id| out.closed(id));
+        }
+        assert!(out.spare_octets < OUTPUT_BUFFER_KEPT_MAX, "{} octets are kept", out.spare_octets);
+    }
+
+    #[test]
+    fn a_link_whose_outputs_are_large_gets_a_buffer_that_need_not_grow() {
+        let mut out = Outbox::new();
+        out.open(LINK);
+        out.keep(Vec::with_capacity(1));
+        let large = OUTPUT_BUFFER_KEPT_MAX + 1;
+        out.to(LINK).resize(large, 0);
+        out.take_dirty().unwrap();
+        assert!(out.to(LINK).capacity() >= large);
+        out.to(LINK).push(1);
+        out.take_dirty().unwrap();
+        assert!(out.to(LINK).capacity() < large, "once is not always");
+    }
+
+    #[test]
     fn room_is_said_once_when_the_backlog_falls_through_the_limit() {
         let mut out = Outbox::new();
         out.open(LINK);
