@@ -384,12 +384,25 @@ impl<'a> Receipt<'a> {
             0 if peer_is_33 => ReceiptText::parse(body(esm_class, text))?,
             _ => return None,
         };
-        let state = tlvs.octet(Tag::MESSAGE_STATE).and_then(MessageState::from_octet);
+        // Of the same tag the first counts.
+        let (mut state, mut id, mut code) = (None, None, None);
+        for tlv in tlvs {
+            match tlv.tag {
+                Tag::MESSAGE_STATE => state = state.or(Some(tlv.value)),
+                Tag::RECEIPTED_MESSAGE_ID => id = id.or(Some(tlv.value)),
+                Tag::NETWORK_ERROR_CODE => code = code.or(Some(tlv.value)),
+                _ => {}
+            }
+        }
+        let state = state.and_then(|octets: &[u8]| match octets {
+            [octet] => MessageState::from_octet(*octet),
+            _ => None,
+        });
         let state = state.or_else(|| text.state());
         Some(Self {
-            tlv_id: tlvs.get(Tag::RECEIPTED_MESSAGE_ID).map(trim_nuls).filter(|id| is_id(id)),
+            tlv_id: id.map(trim_nuls).filter(|id| is_id(id)),
             state,
-            network_error_code: tlvs.get(Tag::NETWORK_ERROR_CODE).and_then(|code| code.try_into().ok()),
+            network_error_code: code.and_then(|code| code.try_into().ok()),
             intermediate: kind == TYPE_INTERMEDIATE || state.is_some_and(|state| !state.is_final()),
             text,
         })
