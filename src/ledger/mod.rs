@@ -285,6 +285,10 @@ pub struct NewEntry<'a> {
     pub awaited: u16,
 }
 
+/// So many of the recent are put out together.
+const FORGOTTEN_AT_ONCE: usize = 32;
+const _: () = assert!(FORGOTTEN_AT_ONCE < LEDGER_RECENT_MAX);
+
 #[derive(Debug)]
 struct Place {
     generation: u32,
@@ -530,9 +534,7 @@ impl Ledger {
             }
         }
         while self.recent.len() > LEDGER_RECENT_MAX {
-            if let Some(oldest) = self.recent.pop_front() {
-                self.remove(oldest);
-            }
+            self.forget_oldest();
         }
         while self.own.front().is_some_and(|(_, key)| self.get(*key).is_none()) {
             self.own.pop_front();
@@ -552,13 +554,29 @@ impl Ledger {
         }
     }
 
+    /// Puts the oldest of the recent out, several at once: nobody has touched them for long, and the memory of all is
+    /// asked for before any of it is needed.
+    fn forget_oldest(&mut self) {
+        let mut oldest = [(EntryKey { index: 0, generation: 0 }, 0); FORGOTTEN_AT_ONCE];
+        for (place, key) in oldest.iter_mut().zip(self.recent.drain(..FORGOTTEN_AT_ONCE)) {
+            let entry = entry_at(&self.places, key.index);
+            *place = (key, entry.map_or(0, |entry| id_hash(entry.carrier, entry.key)));
+        }
+        let known = |(key, hash): &&(EntryKey, u64)| self.by_id.find(*hash, |&at| at == key.index).is_some();
+        // Not for the number, but for what it takes to know it.
+        core::hint::black_box(oldest.iter().filter(known).count());
+        for (key, _) in oldest {
+            self.remove(key);
+        }
+    }
+
     /// Puts an entry out.
     pub fn remove(&mut self, key: EntryKey) {
         let Some(place) = self.places.get_mut(key.index as usize) else { return };
         if place.generation != key.generation {
             return;
         }
-        let Some(entry) = place.entry.take() else { return };
+        let Some(entry) = &place.entry else { return };
         self.awaited -= usize::from(entry.awaited > 0);
         if let Ok(found) = self.by_id.find_entry(id_hash(entry.carrier, entry.key), |&at| at == key.index) {
             found.remove();
@@ -568,6 +586,7 @@ impl Ledger {
         {
             found.remove();
         }
+        place.entry = None;
         self.free.push(key.index);
     }
 
