@@ -35,11 +35,38 @@ pub enum Given {
     Short(u32),
 }
 
-/// Room for the text of one of our ids.
-#[derive(Clone, Copy, Default)]
+/// Room for the text of one of our ids. The next one is written into the same room with less effort when it is near.
+#[derive(Debug, Clone, Copy, Default)]
 pub struct IdRoom {
-    decimal: itoa::Buffer,
+    digits: [u8; 20],
+    length: usize,
+    /// The number that stands there, with its last `LOW` digits at zero.
+    base: u64,
     hex: [u8; 8],
+}
+
+/// So many digits are written anew when those before them stay; what they count up to.
+const LOW: usize = 4;
+const LOW_END: u64 = 10_u64.pow(LOW as u32);
+
+impl IdRoom {
+    fn decimal(&mut self, number: u64) -> &[u8] {
+        let low = number.wrapping_sub(self.base);
+        if low >= LOW_END || self.length <= LOW {
+            let mut buffer = itoa::Buffer::new();
+            let text = buffer.format(number).as_bytes();
+            self.base = number - number % LOW_END;
+            self.length = text.len();
+            if let Some(digits) = self.digits.get_mut(..text.len()) {
+                digits.copy_from_slice(text);
+            }
+        } else if let Some(last) = self.digits.get_mut(self.length - LOW..self.length) {
+            let (high, rest) = (low / 100, low % 100);
+            let digits: [u64; LOW] = [high / 10, high % 10, rest / 10, rest % 10];
+            last.copy_from_slice(&digits.map(|digit| b'0' + digit as u8));
+        }
+        self.digits.get(..self.length).unwrap_or_default()
+    }
 }
 
 impl Given {
@@ -55,7 +82,7 @@ impl Given {
         const HEX: &[u8; 16] = b"0123456789ABCDEF";
         match self {
             Self::Carrier => None,
-            Self::Own(number) => Some(room.decimal.format(number).as_bytes()),
+            Self::Own(number) => Some(room.decimal(number)),
             Self::Short(number) => {
                 for (place, octet) in room.hex.iter_mut().rev().enumerate() {
                     *octet = HEX.get((number >> (4 * place)) as usize & 0xF).copied().unwrap_or_default();

@@ -11,7 +11,7 @@ use super::mt::Response;
 use super::port::Outbox;
 use crate::counters::{Ignored, Reason};
 use crate::ids::{CarrierId, EsmeId, LinkId};
-use crate::ledger::{Given, IdRoom, NewEntry};
+use crate::ledger::{Given, NewEntry};
 use crate::route::health::Outcome;
 use crate::session::{Owner, Session};
 use crate::smpp::command::CommandId;
@@ -115,7 +115,14 @@ impl Shard {
     }
 
     /// The carrier's answer is the answer.
-    fn answer(&mut self, now: Now, message: &mut Message, ok: bool, pdu: &Pdu<'_>, out: &mut Outbox) {
+    pub(super) fn answer(
+        &mut self,
+        now: Now,
+        message: &mut Message,
+        ok: bool,
+        pdu: &Pdu<'_>,
+        out: &mut Outbox,
+    ) {
         // A part is no answer of its own.
         if !matches!(message.kind, Kind::Part(_))
             && let Some(cells) = self.counters.esmes.get(message.esme.index())
@@ -152,7 +159,8 @@ impl Shard {
         }
         let given = self.given(now, message.id_from);
         let response = Response::parse(pdu);
-        match given.text_in(&mut IdRoom::default()) {
+        let mut room = self.id_room;
+        match given.text_in(&mut room) {
             None => self.answer_copy(now, message, pdu, out),
             Some(id) => self.answer_with(now, message.asked(), out, |session, to| {
                 let (command, status) = (message.command.response(), CommandStatus::OK);
@@ -160,6 +168,7 @@ impl Shard {
                 status
             }),
         }
+        self.id_room = room;
         if self.is_here(message.carrier) {
             self.index(now, message, response.id(), given, out);
         }

@@ -10,7 +10,7 @@ use super::port::Outbox;
 use super::timers::Timer;
 use crate::counters::Match;
 use crate::ids::{CarrierId, LinkId};
-use crate::ledger::{AddressTail, Begun, EntryKey, Given};
+use crate::ledger::{AddressTail, Begun, EntryKey, Given, IdText};
 use crate::limits::{MESSAGE_ID_MAX, PARKED_MAX, RECEIPT_PARK};
 use crate::smpp::frame::Pdu;
 use crate::smpp::id_form::response_key;
@@ -93,7 +93,10 @@ impl Shard {
         let mut delivery = delivery_of(link, carrier, esme, pdu);
         delivery.is_receipt = true;
         delivery.entry = Some(key);
-        delivery.known_as = other_id.then(|| entry.given.text().unwrap_or_else(|| entry.id.clone()));
+        delivery.known_as = other_id.then(|| {
+            let own = entry.given.text_in(&mut self.id_room).map(IdText::from_slice);
+            own.unwrap_or_else(|| entry.id.clone())
+        });
         // Not before the message's response was written, unless it goes behind it in the same stream.
         delivery.written = Some((entry.link, entry.mark));
         delivery.is_final = is_final;
