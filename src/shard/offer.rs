@@ -28,6 +28,7 @@ const SOON: Duration = Duration::from_millis(1);
 
 impl Shard {
     /// Gives a delivery to a session of its account, or lets it wait for one that is bound and has no room.
+    #[inline(always)]
     pub(super) fn offer(
         &mut self,
         now: Now,
@@ -150,7 +151,9 @@ impl Shard {
         pdu: &Pdu<'_>,
         out: &mut Outbox,
     ) {
-        let Some(mut delivery) = self.deliveries.remove(key_of(owner)) else { return };
+        // It stays where it was put: it is large.
+        let mut taken = self.deliveries.remove(key_of(owner));
+        let Some(delivery) = taken.as_mut() else { return };
         self.retained.release(core::mem::take(&mut delivery.frame));
         if is_ok(pdu)
             && let Some(cells) = self.counters.esmes.get(esme.index())
@@ -163,7 +166,7 @@ impl Shard {
             }
         }
         match delivery.origin {
-            Origin::Link(link, sequence) => self.conclude(now, &delivery, (link, sequence), pdu, out),
+            Origin::Link(link, sequence) => self.conclude(now, delivery, (link, sequence), pdu, out),
             Origin::Shard(from, tag) => {
                 let response = self.retained.buffer(pdu.bytes());
                 self.send_mail(now, from, Mail::Delivered { tag, response }, out);
