@@ -45,15 +45,14 @@ impl Shard {
         let tail = AddressTail::of(delivered.source());
         self.ledger.look();
         let form = self.forms.get_mut(carrier.index())?;
-        for id in [receipt.tlv_id, receipt.text_id()].into_iter().flatten() {
-            if let Some(found) = form.find(&self.ledger, carrier, id, tail) {
-                if let Some(entry) = self.ledger.get(found) {
-                    form.learn(&entry.id, id);
-                }
-                return Some(found);
+        let mut find = |id: &[u8]| {
+            let found = form.find(&self.ledger, carrier, id, tail)?;
+            if let Some(entry) = self.ledger.get(found) {
+                form.learn(&entry.id, id);
             }
-        }
-        None
+            Some(found)
+        };
+        receipt.tlv_id.and_then(&mut find).or_else(|| receipt.text_id().and_then(&mut find))
     }
 
     fn give_receipt(
