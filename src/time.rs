@@ -59,6 +59,16 @@ impl Instant {
     }
 }
 
+/// The earlier of two instants that may not be.
+#[inline]
+#[must_use]
+pub fn sooner(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}
+
 /// Wall-clock time: microseconds since 1970-01-01T00:00:00Z. May jump; used only for dates that people see and
 /// for the seed of message ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -76,6 +86,14 @@ pub struct Now {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_not_is_never_sooner() {
+        let (early, late) = (Instant::from_nanos(5), Instant::from_nanos(6));
+        assert_eq!(sooner(Some(late), Some(early)), Some(early));
+        assert_eq!((sooner(Some(late), None), sooner(None, Some(late))), (Some(late), Some(late)));
+        assert_eq!(sooner(None, None), None);
+    }
 
     #[test]
     fn an_earlier_instant_is_no_negative_span() {

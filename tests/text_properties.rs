@@ -5,7 +5,7 @@ use bindery::smpp::command::CommandId;
 use bindery::smpp::convert::{fits_v33, write_v33};
 use bindery::smpp::frame::Pdu;
 use bindery::smpp::id_form::{IdForm, matches, receipt_key, receipt_keys, response_key};
-use bindery::smpp::receipt::{Receipt, ReceiptText, rewrite_id, with_text};
+use bindery::smpp::receipt::{Receipt, ReceiptText, rewrite_id, rewrite_id_of, with_text};
 use bindery::smpp::segment::{ConcatForm, TextEncoding, Udh, body, has_udh, part_of, parts};
 use bindery::smpp::sm::{Address, Content, Sm};
 use bindery::smpp::tlv::{Tag, Tlvs, write_tlv};
@@ -109,6 +109,9 @@ proptest! {
         let bytes = deliver(esm_class, &text, &tlvs);
         let (sm, mut out) = (read(&bytes), Vec::new());
         rewrite_id(&sm, id.as_bytes(), CommandId::DELIVER_SM, 7, &mut out);
+        let mut spliced = b"what is before".to_vec();
+        rewrite_id_of(&Pdu::whole(&bytes).unwrap(), &sm, id.as_bytes(), 7, &mut spliced);
+        prop_assert_eq!(spliced.strip_prefix(b"what is before"), Some(&out[..]), "the same either way");
         let (before, after) = (Receipt::parse(&sm, false).unwrap(), read(&out));
         // A text that grows may make a header of octets that were none.
         prop_assume!(!has_udh(esm_class) || header(&sm) == header(&after));

@@ -6,12 +6,16 @@
 //! Spinning costs the wait, sleeping and being woken about 10 µs of CPU and 25 to 50 µs of latency (reference
 //! measurements; at 1 × 1 it is 143 or 50 µs). So it looks while the waits of late are short beside that: a round trip
 //! with one peer that answers at once. Messages that come one by one every 100 µs are waited for asleep. A wait that was
-//! slept through is longer by the wake, therefore more is allowed to it.
+//! slept through is longer by the wake, therefore more is allowed to it. A wait that has become a few times as long as
+//! those of late is of another kind, such as a peer that lost its core: the rest of it is slept through.
 
 use crate::time::{Duration, Instant};
 
 /// A wait counts for one eighth of what is expected of the next.
 const MEMORY: u64 = 8;
+/// So many times the expected wait is looked for; no less than this part of the longest.
+const PATIENCE: u64 = 3;
+const PATIENCE_LEAST: u64 = 5;
 
 pub(super) struct Spin {
     longest: u64,
@@ -45,14 +49,26 @@ impl Spin {
             return;
         }
         let since = *self.idle_since.get_or_insert(mono);
-        self.look = self.worthwhile && mono.nanos_since(since) < self.longest;
+        self.look = self.worthwhile && mono.nanos_since(since) < self.patience();
+    }
+
+    /// How long it looks in one wait.
+    fn patience(&self) -> u64 {
+        if self.expected == 0 {
+            return self.longest; // nothing was learnt yet
+        }
+        self.expected.saturating_mul(PATIENCE).clamp(self.longest / PATIENCE_LEAST, self.longest)
     }
 
     fn learn(&mut self, waited: u64) {
         let waited = waited.min(self.longest.saturating_mul(2));
         self.expected = self.expected - self.expected / MEMORY + waited / MEMORY;
-        let most = if self.worthwhile { self.longest / 10 * 3 } else { self.longest / 10 * 6 };
-        self.worthwhile = self.expected < most;
+        if self.worthwhile {
+            self.worthwhile = self.expected < self.longest / 10 * 3;
+        } else if self.expected < self.longest / 10 * 6 {
+            self.worthwhile = true;
+            self.expected /= 2; // what is learnt from now on is without the wake
+        }
     }
 }
 
@@ -96,6 +112,19 @@ mod tests {
         assert!(looks_after(&mut spin, 20, 15), "a peer that answers at once");
         assert!(!looks_after(&mut spin, 20, 100), "a message now and then");
         assert!(looks_after(&mut spin, 40, 15), "at once again");
+    }
+
+    #[test]
+    fn a_wait_that_outlasts_those_of_late_by_far_is_slept_through() {
+        let mut spin = Spin::new(Duration::from_micros(100));
+        assert!(looks_after(&mut spin, 40, 10));
+        spin.looked(at(0), false);
+        spin.looked(at(19), false);
+        assert!(spin.wants_to_look(), "a fifth of the longest, whatever was expected");
+        spin.looked(at(30), false);
+        assert!(!spin.wants_to_look(), "three times what was expected");
+        spin.looked(at(1000), true);
+        assert!(looks_after(&mut spin, 20, 25), "waits that became longer are looked for again");
     }
 
     #[test]

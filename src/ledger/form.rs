@@ -74,8 +74,7 @@ impl FormLearner {
         destination: AddressTail,
     ) -> Option<EntryKey> {
         // A learnt form of one base still meets ids whose zeros or case differ; the operator's word is exact.
-        let one_base = matches!(form, IdForm::AsIs | IdForm::Dec | IdForm::Hex);
-        let form = if one_base && !self.set { IdForm::Hex } else { form };
+        let form = if form.is_of_one_base() && !self.set { IdForm::Hex } else { form };
         let key = receipt_key(form, receipt_id);
         let fits = |(_, entry): &(EntryKey, &Entry)| matches(form, &entry.id, receipt_id);
         let mut fitting = ledger.with_key(carrier, key).filter(fits);

@@ -39,11 +39,38 @@ pub enum Given {
     Short(u32),
 }
 
-/// Room for the text of one of our ids.
-#[derive(Clone, Copy, Default)]
+/// Room for the text of one of our ids. The next one is written into the same room with less effort when it is near.
+#[derive(Debug, Clone, Copy, Default)]
 pub struct IdRoom {
-    decimal: itoa::Buffer,
+    digits: [u8; 20],
+    length: usize,
+    /// The number that stands there, with its last `LOW` digits at zero.
+    base: u64,
     hex: [u8; 8],
+}
+
+/// So many digits are written anew when those before them stay; what they count up to.
+const LOW: usize = 4;
+const LOW_END: u64 = 10_u64.pow(LOW as u32);
+
+impl IdRoom {
+    fn decimal(&mut self, number: u64) -> &[u8] {
+        let low = number.wrapping_sub(self.base);
+        if low >= LOW_END || self.length <= LOW {
+            let mut buffer = itoa::Buffer::new();
+            let text = buffer.format(number).as_bytes();
+            self.base = number - number % LOW_END;
+            self.length = text.len();
+            if let Some(digits) = self.digits.get_mut(..text.len()) {
+                digits.copy_from_slice(text);
+            }
+        } else if let Some(last) = self.digits.get_mut(self.length - LOW..self.length) {
+            let (high, rest) = (low / 100, low % 100);
+            let digits: [u64; LOW] = [high / 10, high % 10, rest / 10, rest % 10];
+            last.copy_from_slice(&digits.map(|digit| b'0' + digit as u8));
+        }
+        self.digits.get(..self.length).unwrap_or_default()
+    }
 }
 
 impl Given {
@@ -59,7 +86,7 @@ impl Given {
         const HEX: &[u8; 16] = b"0123456789ABCDEF";
         match self {
             Self::Carrier => None,
-            Self::Own(number) => Some(room.decimal.format(number).as_bytes()),
+            Self::Own(number) => Some(room.decimal(number)),
             Self::Short(number) => {
                 for (place, octet) in room.hex.iter_mut().rev().enumerate() {
                     *octet = HEX.get((number >> (4 * place)) as usize & 0xF).copied().unwrap_or_default();
@@ -298,6 +325,10 @@ pub struct NewEntry<'a> {
     /// Its records, as its owner knows them; 0: it has none.
     pub record: u64,
 }
+
+/// So many of the recent are put out together.
+const FORGOTTEN_AT_ONCE: usize = 32;
+const _: () = assert!(FORGOTTEN_AT_ONCE < LEDGER_RECENT_MAX);
 
 #[derive(Debug)]
 struct Place {
@@ -549,9 +580,7 @@ impl Ledger {
             }
         }
         while self.recent.len() > LEDGER_RECENT_MAX {
-            if let Some(oldest) = self.recent.pop_front() {
-                self.remove(oldest);
-            }
+            self.forget_oldest();
         }
         while self.own.front().is_some_and(|(_, key)| self.get(*key).is_none()) {
             self.own.pop_front();
@@ -571,13 +600,29 @@ impl Ledger {
         }
     }
 
+    /// Puts the oldest of the recent out, several at once: nobody has touched them for long, and the memory of all is
+    /// asked for before any of it is needed.
+    fn forget_oldest(&mut self) {
+        let mut oldest = [(EntryKey { index: 0, generation: 0 }, 0); FORGOTTEN_AT_ONCE];
+        for (place, key) in oldest.iter_mut().zip(self.recent.drain(..FORGOTTEN_AT_ONCE)) {
+            let entry = entry_at(&self.places, key.index);
+            *place = (key, entry.map_or(0, |entry| id_hash(entry.carrier, entry.key)));
+        }
+        let known = |(key, hash): &&(EntryKey, u64)| self.by_id.find(*hash, |&at| at == key.index).is_some();
+        // Not for the number, but for what it takes to know it.
+        core::hint::black_box(oldest.iter().filter(known).count());
+        for (key, _) in oldest {
+            self.remove(key);
+        }
+    }
+
     /// Puts an entry out.
     pub fn remove(&mut self, key: EntryKey) {
         let Some(place) = self.places.get_mut(key.index as usize) else { return };
         if place.generation != key.generation {
             return;
         }
-        let Some(entry) = place.entry.take() else { return };
+        let Some(entry) = &place.entry else { return };
         self.awaited -= usize::from(entry.awaited > 0);
         if let Ok(found) = self.by_id.find_entry(id_hash(entry.carrier, entry.key), |&at| at == key.index) {
             found.remove();
@@ -587,6 +632,7 @@ impl Ledger {
         {
             found.remove();
         }
+        place.entry = None;
         self.free.push(key.index);
     }
 

@@ -1,4 +1,5 @@
 use super::*;
+use crate::prng::Prng;
 use crate::smpp::id_form::IdForm;
 
 const A: CarrierId = CarrierId(0);
@@ -267,4 +268,21 @@ fn the_destinations_of_a_submit_multi_have_their_receipts_apart() {
     assert_eq!((begin("38267000001"), begin("38267000002")), (Begun::Over, Begun::News(1)));
     ledger.receipt_done(key, 1);
     assert!(ledger.get(key).unwrap().done);
+}
+
+#[test]
+fn ids_in_the_same_room_are_written_as_alone() {
+    let (mut room, mut prng) = (IdRoom::default(), Prng::new(7));
+    let near = (0..50_000).map(|n| 9_800 + n * 64);
+    let ends =
+        [0, 9, 9_999, 10_000, 19_999, 20_000, 99_999, 100_000, u64::MAX, u64::MAX - 1, 1, u64::MAX - 9_999];
+    let any = (0..10_000).map(|_| prng.bits() >> prng.below(64));
+    for number in near.chain(ends).chain(any.collect::<Vec<_>>()) {
+        for number in [number, number ^ 1, number.wrapping_add(9_000)] {
+            let text = Given::Own(number).text_in(&mut room).map(<[u8]>::to_vec);
+            assert_eq!(text, Some(number.to_string().into_bytes()));
+        }
+        assert_eq!(Given::Carrier.text_in(&mut room), None);
+        assert_eq!(Given::Short(0xAB).text_in(&mut room), Some(&b"000000AB"[..]));
+    }
 }

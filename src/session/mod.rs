@@ -344,7 +344,8 @@ impl Session {
                 self.on_bind(pdu, out(), counters)
             }
             CommandId::OUTBIND => self.on_outbind(pdu, out(), counters),
-            CommandId::SUBMIT_SM if self.may_hear(command) => Heard::Request,
+            // Nearly every request is one of these two; the link's output is not asked for.
+            CommandId::SUBMIT_SM | CommandId::DELIVER_SM if self.may_hear(command) => Heard::Request,
             _ => self.on_request(pdu, out(), counters),
         }
     }

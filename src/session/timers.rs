@@ -7,7 +7,7 @@ use super::window::Owner;
 use crate::counters::Dropped;
 use crate::limits::{ENQUIRE_TURNS, ENQUIRES_UNANSWERED, SESSION_DRAIN};
 use crate::smpp::command::CommandId;
-use crate::time::{Duration, Instant};
+use crate::time::{Duration, Instant, sooner};
 
 /// What the operator set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -200,21 +200,17 @@ impl Timers {
 
     pub(super) fn deadline(&self, state: State, oldest: Option<Instant>) -> Option<Instant> {
         let response = oldest.map(|at| at.after(self.settings.response));
-        let candidates = match state {
-            State::Closed => return None,
+        match state {
+            State::Closed => None,
             State::Open | State::Outbound => {
-                [Some(self.born.after(self.settings.session_init)), self.control_at(), None, None, None, None]
+                sooner(Some(self.born.after(self.settings.session_init)), self.control_at())
             }
-            State::Bound(_) | State::Unbinding => [
-                self.enquire_at().filter(|_| state != State::Unbinding),
-                self.dead_at(),
-                self.inactive_at(),
-                self.control_at(),
-                self.drain_by,
-                response,
-            ],
-        };
-        candidates.into_iter().flatten().min()
+            State::Bound(_) | State::Unbinding => {
+                let enquire = self.enquire_at().filter(|_| state != State::Unbinding);
+                let silence = sooner(enquire, sooner(self.dead_at(), self.inactive_at()));
+                sooner(sooner(silence, response), sooner(self.control_at(), self.drain_by))
+            }
+        }
     }
 
     pub(super) fn tick(&mut self, now: Instant, state: State) -> Option<Due> {

@@ -13,7 +13,7 @@ use super::records::End;
 use crate::counters::{Ignored, Reason};
 use crate::ids::{CarrierId, EsmeId, LinkId};
 use crate::journal::Lsn;
-use crate::ledger::{Given, IdRoom, NewEntry};
+use crate::ledger::{Given, NewEntry};
 use crate::route::health::Outcome;
 use crate::session::{Owner, Session};
 use crate::smpp::command::CommandId;
@@ -117,7 +117,14 @@ impl Shard {
     }
 
     /// The carrier's answer is the answer.
-    fn answer(&mut self, now: Now, message: &mut Message, ok: bool, pdu: &Pdu<'_>, out: &mut Outbox) {
+    pub(super) fn answer(
+        &mut self,
+        now: Now,
+        message: &mut Message,
+        ok: bool,
+        pdu: &Pdu<'_>,
+        out: &mut Outbox,
+    ) {
         // A part is no answer of its own.
         if !matches!(message.kind, Kind::Part(_))
             && let Some(cells) = self.counters.esmes.get(message.esme.index())
@@ -158,7 +165,8 @@ impl Shard {
         let given = self.given(now, message.id_from);
         let response = Response::parse(pdu);
         let lsn = self.record_accepted(now, message, response.id(), given);
-        match given.text_in(&mut IdRoom::default()) {
+        let mut room = self.id_room;
+        match given.text_in(&mut room) {
             None => self.answer_copy_after(now, message, pdu, lsn, out),
             Some(id) => self.answer_after(now, message.asked(), lsn, out, |session, to| {
                 let (command, status) = (message.command.response(), CommandStatus::OK);
@@ -166,6 +174,7 @@ impl Shard {
                 status
             }),
         }
+        self.id_room = room;
         if self.is_here(message.carrier) {
             let record = lsn.map_or(0, |_| message.open.number());
             self.index(now, message, response.id(), (given, record), out);

@@ -5,6 +5,7 @@
 //! well, but for what its answer needs.
 
 use super::Shard;
+use super::answers::status_of;
 use super::mail::{Indexed, Mail, NotTaken, Submit, Submitted, Tag};
 use super::message::{IdFrom, Kind, Message, MessageKey, MultiKey, TakenPart, key_of_tag, tag_of};
 use super::mt::Body;
@@ -53,18 +54,17 @@ impl Shard {
     /// The message that a reply is about, at home again, with its octets.
     fn come_home(&mut self, tag: Tag, frame: Vec<u8>) -> Option<Message> {
         let frame = self.retained.take_in(frame);
-        let Some(mut message) = self.messages.remove(key_of_tag::<MessageKey>(tag)) else {
-            debug_assert!(false, "a reply to what nobody asked");
-            self.retained.release(frame);
-            return None;
-        };
-        message.away = false;
-        if message.frame.is_empty() {
-            message.frame = frame;
-        } else {
-            self.retained.release(frame);
+        // It is large: changed where it comes to lie, not moved there afterwards.
+        let mut taken = self.messages.remove(key_of_tag::<MessageKey>(tag));
+        debug_assert!(taken.is_some(), "a reply to what nobody asked");
+        if let Some(message) = taken.as_mut() {
+            message.away = false;
         }
-        Some(message)
+        match taken.as_mut() {
+            Some(message) if message.frame.is_empty() => message.frame = frame,
+            Some(_) | None => self.retained.release(frame),
+        }
+        taken
     }
 
     pub(super) fn on_away_answered(
@@ -75,11 +75,17 @@ impl Shard {
         frame: Vec<u8>,
         out: &mut Outbox,
     ) {
-        if let Some(message) = self.come_home(tag, frame)
+        let mut taken = self.come_home(tag, frame);
+        if let Some(message) = taken.as_mut()
             && let Some(pdu) = Pdu::whole(&response)
         {
-            self.judge(now, message.carrier, message.esme, super::answers::status_of(&pdu));
-            self.settle(now, message, &pdu, out);
+            let status = status_of(&pdu);
+            self.judge(now, message.carrier, message.esme, status);
+            if status == CommandStatus::OK {
+                self.answer(now, message, true, &pdu, out);
+            } else if let Some(message) = taken {
+                self.settle(now, message, &pdu, out);
+            }
         }
         self.retained.reuse(response);
     }

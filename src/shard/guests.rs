@@ -43,10 +43,10 @@ impl Shard {
         message.awaited = submit.awaited;
         message.record = submit.record;
         message.deadline = submit.deadline;
-        let body = Body::again(&pdu);
         self.changed(carrier);
         let Self { carriers, links, .. } = self;
         let Some(state) = carriers.get_mut(carrier.index()) else { return self.retained.release(frame) };
+        let body = Body::as_needed(&pdu, state);
         let session = if takes_now(state, now.mono, &body) {
             state.next_sender(|link| has_room(links, link, out))
         } else {

@@ -18,7 +18,7 @@ use crate::smpp::command::CommandId;
 use crate::smpp::cursor::PduError;
 use crate::smpp::frame::{Frame, Pdu, write_header_only};
 use crate::smpp::status::CommandStatus;
-use crate::time::{Duration, Instant, Now};
+use crate::time::{Duration, Instant, Now, sooner};
 use core::net::SocketAddr;
 use std::collections::VecDeque;
 
@@ -104,7 +104,7 @@ impl LinkSlot {
     pub(super) fn deadline(&self) -> Option<Instant> {
         let partial = self.partial_since.map(|since| since.after(PDU_READ));
         let full = self.full_since.map(|since| since.after(self.output_timeout));
-        [self.session.deadline(), partial, full].into_iter().flatten().min()
+        sooner(self.session.deadline(), sooner(partial, full))
     }
 }
 

@@ -131,6 +131,7 @@ pub(super) struct Message {
 
 impl Message {
     /// One whose carrier is not known yet. Its id is the carrier's and it is answered at once, unless that is changed.
+    #[inline(always)]
     pub(super) fn new(
         now: Instant,
         kind: Kind,

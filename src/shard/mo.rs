@@ -168,6 +168,7 @@ impl Shard {
     }
 
     /// Gives a delivery to its account, here or on the account's home.
+    #[inline(always)]
     pub(super) fn give(
         &mut self,
         now: Now,
@@ -389,6 +390,7 @@ pub(super) fn answer_carrier(
 }
 
 /// What is in flight when `pdu` goes to an account.
+#[inline(always)]
 pub(super) fn delivery_of(link: LinkId, carrier: CarrierId, esme: EsmeId, pdu: &Pdu<'_>) -> Delivery {
     Delivery {
         carrier,

@@ -49,7 +49,7 @@ use crate::counters::{Hints, Ignored, Reason, ShardCounters};
 use crate::esme::Account;
 use crate::esme::admission::{Admission, Source};
 use crate::ids::{CarrierId, EsmeId, LinkId, ListenerId, PoolId, ShardId};
-use crate::ledger::{FormLearner, Ledger, Parked};
+use crate::ledger::{FormLearner, IdRoom, Ledger, Parked};
 use crate::limits::TIMERS_PER_TURN;
 use crate::policy::Allowance;
 use crate::prng::Prng;
@@ -126,6 +126,8 @@ pub struct Shard {
     tails: Vec<Vec<u8>>,
     timers: TimerQueue,
     own_ids: OwnIds,
+    /// Where the last of them was written.
+    id_room: IdRoom,
     prng: Prng,
     log_limit: LogLimit,
     /// Paused links whose reason may have gone.
@@ -219,6 +221,7 @@ impl Shard {
             windows: WindowPool::default(),
             tails: Vec::new(),
             timers,
+            id_room: IdRoom::default(),
             own_ids: OwnIds::new(u64::from(position.shard.0), position.homes.shards() as u32),
             position,
             prng: Prng::new(seed),

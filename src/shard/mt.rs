@@ -74,6 +74,11 @@ impl<'a> Body<'a> {
         Self::parse(pdu).unwrap_or(Self::Other)
     }
 
+    /// What its carrier needs of a PDU that was checked before: only for one of 3.3 it is read.
+    pub(super) fn as_needed(pdu: &Pdu<'a>, carrier: &Carrier<MessageKey>) -> Self {
+        if is_v33(carrier) { Self::again(pdu) } else { Self::Other }
+    }
+
     /// Who sends it.
     pub(super) const fn source(&self) -> &'a [u8] {
         match self {

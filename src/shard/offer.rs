@@ -29,6 +29,7 @@ const SOON: Duration = Duration::from_millis(1);
 
 impl Shard {
     /// Gives a delivery to a session of its account, or lets it wait for one that is bound and has no room.
+    #[inline(always)]
     pub(super) fn offer(
         &mut self,
         now: Now,
@@ -151,7 +152,9 @@ impl Shard {
         pdu: &Pdu<'_>,
         out: &mut Outbox,
     ) {
-        let Some(mut delivery) = self.deliveries.remove(key_of(owner)) else { return };
+        // It stays where it was put: it is large.
+        let mut taken = self.deliveries.remove(key_of(owner));
+        let Some(delivery) = taken.as_mut() else { return };
         if delivery.origin != Origin::Journal {
             self.retained.release(core::mem::take(&mut delivery.frame));
         }
@@ -166,12 +169,16 @@ impl Shard {
             }
         }
         match delivery.origin {
-            Origin::Link(link, sequence) => self.conclude(now, &delivery, (link, sequence), pdu, out),
+            Origin::Link(link, sequence) => self.conclude(now, delivery, (link, sequence), pdu, out),
             Origin::Shard(from, tag) => {
                 let response = self.retained.buffer(pdu.bytes());
                 self.send_mail(now, from, Mail::Delivered { tag, response }, out);
             }
-            Origin::Journal => self.kept_answered(now, delivery, super::answers::status_of(pdu)),
+            Origin::Journal => {
+                if let Some(delivery) = taken {
+                    self.kept_answered(now, delivery, super::answers::status_of(pdu));
+                }
+            }
         }
         self.pump_waiting(now, esme, out);
     }
@@ -416,7 +423,7 @@ fn write_delivery(delivered: &Delivered<'_>, own: Option<&[u8]>, v33: bool, sequ
 
 fn write_with_id(delivered: &Delivered<'_>, own: &[u8], sequence: u32, to: &mut Vec<u8>) {
     match &delivered.body {
-        Body::Sm(sm) => receipt::rewrite_id(sm, own, delivered.pdu.command_id(), sequence, to),
+        Body::Sm(sm) => receipt::rewrite_id_of(&delivered.pdu, sm, own, sequence, to),
         Body::Data(data) => receipt::rewrite_data_id(data, own, sequence, to),
     }
 }

@@ -115,6 +115,7 @@ impl Shard {
         out.mail(to, mail);
     }
 
+    #[inline(always)]
     pub(super) fn on_mail(&mut self, now: Now, from: ShardId, mail: Mail, out: &mut Outbox) {
         if mail.is_reply()
             && let Some(credits) = self.post.credits.get_mut(from.index())

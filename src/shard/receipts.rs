@@ -10,7 +10,7 @@ use super::port::Outbox;
 use super::timers::Timer;
 use crate::counters::Match;
 use crate::ids::{CarrierId, LinkId};
-use crate::ledger::{AddressTail, Begun, EntryKey, Given, OpenKey};
+use crate::ledger::{AddressTail, Begun, EntryKey, Given, IdText, OpenKey};
 use crate::limits::{MESSAGE_ID_MAX, PARKED_MAX, RECEIPT_PARK};
 use crate::smpp::frame::Pdu;
 use crate::smpp::id_form::response_key;
@@ -45,15 +45,14 @@ impl Shard {
         let tail = AddressTail::of(delivered.source());
         self.ledger.look();
         let form = self.forms.get_mut(carrier.index())?;
-        for id in [receipt.tlv_id, receipt.text_id()].into_iter().flatten() {
-            if let Some(found) = form.find(&self.ledger, carrier, id, tail) {
-                if let Some(entry) = self.ledger.get(found) {
-                    form.learn(&entry.id, id);
-                }
-                return Some(found);
+        let mut find = |id: &[u8]| {
+            let found = form.find(&self.ledger, carrier, id, tail)?;
+            if let Some(entry) = self.ledger.get(found) {
+                form.learn(&entry.id, id);
             }
-        }
-        None
+            Some(found)
+        };
+        receipt.tlv_id.and_then(&mut find).or_else(|| receipt.text_id().and_then(&mut find))
     }
 
     fn give_receipt(
@@ -93,7 +92,10 @@ impl Shard {
         let mut delivery = delivery_of(link, carrier, esme, pdu);
         delivery.is_receipt = true;
         delivery.entry = Some(key);
-        delivery.known_as = other_id.then(|| entry.given.text().unwrap_or_else(|| entry.id.clone()));
+        delivery.known_as = other_id.then(|| {
+            let own = entry.given.text_in(&mut self.id_room).map(IdText::from_slice);
+            own.unwrap_or_else(|| entry.id.clone())
+        });
         // Not before the message's response was written, unless it goes behind it in the same stream.
         delivery.written = Some((entry.link, entry.mark));
         delivery.record = OpenKey::of(entry.record);

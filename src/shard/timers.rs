@@ -32,7 +32,12 @@ pub(super) enum Timer {
 pub(super) struct TimerQueue {
     heap: BinaryHeap<Reverse<(Instant, Timer)>>,
     once: HashMap<Timer, Instant>,
+    /// Entries of `once` in the heap, stale ones too.
+    entries: usize,
 }
+
+/// So many stale entries are nothing to be done about.
+const STALE: usize = 16;
 
 impl TimerQueue {
     /// Asks for a link's tick; the link itself remembers its earliest.
@@ -47,6 +52,14 @@ impl TimerQueue {
         }
         self.once.insert(timer, at);
         self.push(at, timer);
+        self.entries += 1;
+        if self.entries > 2 * self.once.len() + STALE {
+            // A later wish that an earlier one took the place of stays until its time: many may come before it.
+            let once = &self.once;
+            let is_link = |timer: &Timer| matches!(timer, Timer::Link(_));
+            self.heap.retain(|Reverse((at, timer))| is_link(timer) || once.get(timer) == Some(at));
+            self.entries = once.len();
+        }
     }
 
     pub(super) fn pop_due(&mut self, now: Instant) -> Option<Timer> {
@@ -54,6 +67,9 @@ impl TimerQueue {
             && at <= now
         {
             self.heap.pop();
+            if !matches!(timer, Timer::Link(_)) {
+                self.entries = self.entries.saturating_sub(1);
+            }
             match self.once.get(&timer) {
                 Some(&armed) if armed == at => {
                     self.once.remove(&timer);
@@ -80,6 +96,22 @@ impl TimerQueue {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn stale_entries_do_not_pile_up_and_links_keep_theirs() {
+        let at = Instant::from_nanos;
+        let mut queue = TimerQueue::default();
+        let link = Timer::Link(LinkId { slot: 1, generation: 1 });
+        queue.push(at(5_000), link);
+        for turn in 1..1000 {
+            queue.push_once(at(turn + 10_000), Timer::Parked);
+            queue.push_once(at(turn), Timer::Parked);
+            assert_eq!(queue.pop_due(at(turn)), Some(Timer::Parked));
+            assert!(queue.len() < 2 * STALE, "{}", queue.len());
+        }
+        assert_eq!(queue.pop_due(at(5_000)), Some(link));
+        assert_eq!(queue.pop_due(at(20_000)), None);
+    }
 
     #[test]
     fn a_timer_fires_once_and_at_its_earliest() {

@@ -44,6 +44,12 @@ impl IdForm {
         Self::ALL.into_iter().find(|form| form.name() == name)
     }
 
+    /// True when response and receipt write the same number in the same base.
+    #[must_use]
+    pub const fn is_of_one_base(self) -> bool {
+        matches!(self, Self::AsIs | Self::Dec | Self::Hex)
+    }
+
     const fn bit(self) -> u8 {
         1 << self as u8
     }
@@ -66,7 +72,11 @@ impl IdForms {
     /// Those of these forms under which a receipt's id is that of a response; no other is tried.
     #[must_use]
     pub fn of_these(self, response_id: &[u8], receipt_id: &[u8]) -> Self {
-        let agrees = |form: IdForm| self.contains(form) && matches(form, response_id, receipt_id);
+        // The same octets, as nearly every carrier writes them, are the same id under each form of one base.
+        let same = response_id == receipt_id;
+        let agrees = |form: IdForm| {
+            self.contains(form) && (same && form.is_of_one_base() || matches(form, response_id, receipt_id))
+        };
         let bits = IdForm::ALL.into_iter().filter(|&form| agrees(form));
         Self(bits.fold(0, |set, form| set | form.bit()))
     }
@@ -209,7 +219,7 @@ pub fn matches(form: IdForm, response_id: &[u8], receipt_id: &[u8]) -> bool {
 }
 
 fn folded_equal(one: &[u8], other: &[u8]) -> bool {
-    without_zeros(one).eq_ignore_ascii_case(without_zeros(other))
+    one == other || without_zeros(one).eq_ignore_ascii_case(without_zeros(other))
 }
 
 fn is_decimal(id: &[u8]) -> bool {

@@ -6,13 +6,13 @@ use core::ops::Range;
 
 use super::command::CommandId;
 use super::data::DataSm;
-use super::frame::write_pdu;
+use super::frame::{Pdu, write_header, write_pdu};
 use super::message_state::MessageState;
 use super::segment::{ESM_UDHI, body, esm_type};
 use super::sm::{Content, Sm, write_c_octets};
 use super::status::CommandStatus;
 use super::tlv::{Tag, Tlvs, write_tlv};
-use crate::limits::MESSAGE_ID_MAX;
+use crate::limits::{HEADER_LEN, MESSAGE_ID_MAX};
 
 /// Type bits of a receipt.
 const TYPE_RECEIPT: u8 = 1;
@@ -384,12 +384,25 @@ impl<'a> Receipt<'a> {
             0 if peer_is_33 => ReceiptText::parse(body(esm_class, text))?,
             _ => return None,
         };
-        let state = tlvs.octet(Tag::MESSAGE_STATE).and_then(MessageState::from_octet);
+        // Of the same tag the first counts.
+        let (mut state, mut id, mut code) = (None, None, None);
+        for tlv in tlvs {
+            match tlv.tag {
+                Tag::MESSAGE_STATE => state = state.or(Some(tlv.value)),
+                Tag::RECEIPTED_MESSAGE_ID => id = id.or(Some(tlv.value)),
+                Tag::NETWORK_ERROR_CODE => code = code.or(Some(tlv.value)),
+                _ => {}
+            }
+        }
+        let state = state.and_then(|octets: &[u8]| match octets {
+            [octet] => MessageState::from_octet(*octet),
+            _ => None,
+        });
         let state = state.or_else(|| text.state());
         Some(Self {
-            tlv_id: tlvs.get(Tag::RECEIPTED_MESSAGE_ID).map(trim_nuls).filter(|id| is_id(id)),
+            tlv_id: id.map(trim_nuls).filter(|id| is_id(id)),
             state,
-            network_error_code: tlvs.get(Tag::NETWORK_ERROR_CODE).and_then(|code| code.try_into().ok()),
+            network_error_code: code.and_then(|code| code.try_into().ok()),
             intermediate: kind == TYPE_INTERMEDIATE || state.is_some_and(|state| !state.is_final()),
             text,
         })
@@ -429,6 +442,56 @@ pub fn rewrite_id(
         sm.destination.write(out);
         write_content_with_id(&sm.content, new_id, out);
     });
+}
+
+/// As `rewrite_id`, of a PDU that is at hand, under its own command: what stands around the id is copied as it is.
+pub fn rewrite_id_of(pdu: &Pdu<'_>, sm: &Sm<'_>, new_id: &[u8], sequence_number: u32, out: &mut Vec<u8>) {
+    if splice_id(pdu, sm, new_id, sequence_number, out).is_none() {
+        rewrite_id(sm, new_id, pdu.command_id(), sequence_number, out);
+    }
+}
+
+/// `None`, and nothing written, when the id is not in short_message or does not fit there.
+fn splice_id(
+    pdu: &Pdu<'_>,
+    sm: &Sm<'_>,
+    new_id: &[u8],
+    sequence_number: u32,
+    out: &mut Vec<u8>,
+) -> Option<()> {
+    debug_assert!(is_id(new_id));
+    let (octets, content) = (pdu.bytes(), &sm.content);
+    let short = content.short_message;
+    let end = octets.len().checked_sub(content.tlvs.bytes().len())?;
+    let start = end.checked_sub(short.len())?;
+    if !core::ptr::eq(octets.get(start..end)?, short) {
+        return None; // it is not this PDU that was read
+    }
+    let body = body(content.esm_class, short);
+    let id = id_range(body)?;
+    let length = short.len() - id.len() + new_id.len();
+    if length > SHORT_MESSAGE_MAX {
+        return None;
+    }
+    let body_at = end - body.len();
+    let before = octets.get(HEADER_LEN..body_at + id.start)?;
+    let after = octets.get(body_at + id.end..end)?;
+    let sm_length_at = start.checked_sub(1).filter(|at| *at >= HEADER_LEN)?;
+    // From here on it is written whole.
+    let from = out.len();
+    write_header(out, 0, pdu.command_id(), CommandStatus::OK, sequence_number);
+    out.extend_from_slice(before);
+    out.extend_from_slice(new_id);
+    out.extend_from_slice(after);
+    write_tlvs_with_id(content.esm_class, &content.tlvs, new_id, out);
+    let whole = (out.len() - from) as u32;
+    if let Some(command_length) = out.get_mut(from..from + size_of::<u32>()) {
+        command_length.copy_from_slice(&whole.to_be_bytes());
+    }
+    if let Some(sm_length) = out.get_mut(from + sm_length_at) {
+        *sm_length = length as u8;
+    }
+    Some(())
 }
 
 fn write_content_with_id(content: &Content<'_>, new_id: &[u8], out: &mut Vec<u8>) {

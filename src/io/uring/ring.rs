@@ -25,6 +25,9 @@ const COMPLETIONS: u32 = 8 * REQUESTS;
 const SEND_MAX: usize = 64 * 1024;
 /// Before accepting is tried again when the system had nothing to accept with.
 const ACCEPT_AGAIN: Timespec = Timespec::new().nsec(100_000_000);
+/// Completions of one enter with which it may have left deferred work behind: half of the twenty pieces that it runs, as
+/// some pieces complete nothing.
+const LEAVES_WORK: usize = 10;
 /// Waits for the kernel to end what is under way when the ring goes, of `LAST_WAIT` each.
 const LAST_WAITS: u32 = 50;
 const LAST_WAIT: Duration = Duration::from_millis(100);
@@ -93,8 +96,8 @@ pub(super) struct Ring {
     /// Requests whose last completion has not been seen.
     under_way: usize,
     batch: VecDeque<cqueue::Entry>,
-    /// The last wait took something.
-    brought: bool,
+    /// Completions that the last wait took.
+    brought: usize,
     #[cfg(feature = "glommio")]
     alarm: Box<doze::Alarm>,
 }
@@ -122,7 +125,7 @@ impl Ring {
             backlog,
             under_way: 0,
             batch,
-            brought: false,
+            brought: 0,
             #[cfg(feature = "glommio")]
             alarm: Box::default(),
         };
@@ -259,13 +262,14 @@ impl Ring {
     }
 
     /// The kernel runs some twenty pieces of deferred work an enter, and of those that are left it says nothing: where
-    /// the last enter brought something, there may be more (Linux 6.18, `__io_run_local_work`).
+    /// the last enter brought many completions, there may be more (Linux 6.18, `__io_run_local_work`). Should some be left
+    /// all the same, because they completed nothing, they run no later than with the sleep that ends the looking.
     fn look(&mut self) -> std::io::Result<usize> {
         let submission = self.ring.submission();
         let waits = submission.len();
         let needed = waits > 0 || submission.taskrun() || submission.cq_overflow();
         drop(submission);
-        if !needed && !self.brought {
+        if !needed && self.brought < LEAVES_WORK {
             return Ok(0);
         }
         // Without the flag an enter runs no deferred work at all.
@@ -295,7 +299,7 @@ impl Ring {
         }
         let before = self.batch.len();
         self.batch.extend(self.ring.completion());
-        self.brought = self.batch.len() > before;
+        self.brought = self.batch.len() - before;
         Ok(!self.batch.is_empty())
     }
 

@@ -1,4 +1,3 @@
-use super::super::frame::Pdu;
 use super::super::segment::ESM_UDHI;
 use super::*;
 use crate::prng::Prng;
@@ -24,6 +23,9 @@ fn deliver(bytes: &[u8]) -> Sm<'_> {
 fn rewritten(bytes: &[u8], id: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     rewrite_id(&deliver(bytes), id, CommandId::DELIVER_SM, 7, &mut out);
+    let mut spliced = Vec::new();
+    rewrite_id_of(&Pdu::whole(bytes).unwrap(), &deliver(bytes), id, 7, &mut spliced);
+    assert_eq!(spliced, out, "the same either way");
     out
 }
 
@@ -34,6 +36,14 @@ fn esm_class_0_is_a_receipt_for_a_peer_of_33_only() {
     assert_eq!(Receipt::parse(&deliver(&bytes), true).unwrap().id(), Some(&b"77"[..]));
     assert_eq!(Receipt::parse(&deliver(&pdu(0, b"see my id:77", &[])), true), None);
     assert_eq!(Receipt::parse(&deliver(&pdu(0x08, TEXT, &[])), true), None);
+}
+
+#[test]
+fn a_pdu_that_is_not_the_one_that_was_read_is_written_from_its_fields() {
+    let (bytes, other) = (pdu(4, TEXT, &[]), pdu(4, b"id:5 stat:UNDELIV", &[]));
+    let mut out = Vec::new();
+    rewrite_id_of(&Pdu::whole(&other).unwrap(), &deliver(&bytes), b"8899", 7, &mut out);
+    assert_eq!(out, rewritten(&bytes, b"8899"));
 }
 
 #[test]
