@@ -204,6 +204,8 @@ pub const JOURNAL_RING: usize = 16 * 1024 * 1024;
 pub const JOURNAL_SEGMENT_MIN: u64 = 16 * 1024 * 1024;
 /// Largest `segment_size`, octets.
 pub const JOURNAL_SEGMENT_MAX: u64 = 256 * 1024 * 1024;
+/// Segments that a shard needs at least: one in use, two prepared, one between being given back and used again.
+pub const JOURNAL_SEGMENTS_LEAST: usize = JOURNAL_SPARES + 2;
 /// Prepared segments of a shard. Without one new messages for the journal hear ESME_RMSGQFUL.
 pub const JOURNAL_SPARES: usize = 2;
 /// Octets that the preparation of a segment writes at a time.
@@ -227,6 +229,13 @@ pub const JOURNAL_BLOCK: usize = 1024;
 pub const JOURNAL_MOVE_BELOW: u64 = 25;
 /// The same when the disk is this full, percent: then whatever frees the most.
 pub const JOURNAL_MOVE_ALWAYS_AT: u64 = 70;
+
+/// Places that call detail records are written to.
+pub const CDRS_MAX: usize = 16;
+/// Waits between the attempts of a message; the last one goes on.
+pub const RETRY_WAITS_MAX: usize = 256;
+/// Largest `waiting.count_max` of an account.
+pub const WAITING_COUNT_MAX: u32 = 10_000_000;
 
 const _: () = assert!(2 * (PDU_MAX + JOURNAL_RECORD_BESIDE) < JOURNAL_RING);
 const _: () = assert!(JOURNAL_RING as u64 <= JOURNAL_SEGMENT_MIN && JOURNAL_RING.is_power_of_two());
