@@ -237,5 +237,18 @@ pub const RETRY_WAITS_MAX: usize = 256;
 /// Largest `waiting.count_max` of an account.
 pub const WAITING_COUNT_MAX: u32 = 10_000_000;
 
+/// Messages of a shard that are not over and have records; others are relayed without.
+pub const JOURNAL_OPEN_MAX: usize = 1_000_000;
+/// Records of a shard that are needed after a restart: of a message, and of what waits for its account.
+pub const JOURNAL_NEEDED_MAX: usize = 2 * JOURNAL_OPEN_MAX;
+/// Octets of receipts and MO that wait for the accounts of a shard; over it the carrier keeps them (ESME_RX_T_APPN).
+pub const JOURNAL_WAITING_MAX: usize = 256 * 1024 * 1024;
+/// Final records that wait for room in the ring; over it the oldest is left out and counted.
+pub const JOURNAL_UNFINISHED_MAX: usize = 65_536;
+/// Records that are copied to the end of a journal in one turn.
+pub const JOURNAL_MOVES_PER_TURN: usize = 64;
+/// A receipt or MO that the ESME refused for now is given again so much later.
+pub const RECEIPT_AGAIN: Duration = Duration::from_secs(5);
+
 const _: () = assert!(2 * (PDU_MAX + JOURNAL_RECORD_BESIDE) < JOURNAL_RING);
 const _: () = assert!(JOURNAL_RING as u64 <= JOURNAL_SEGMENT_MIN && JOURNAL_RING.is_power_of_two());

@@ -110,13 +110,14 @@ impl Book {
     pub fn note(&mut self, frame: &Frame<'_>, octets: u32) -> Result<(), BookFull> {
         let from = match frame.record() {
             Some(Record::Move { from, .. }) => Some(from),
+            Some(Record::DlrOut { at, .. }) => Some(at),
             _ => None,
         };
         self.appended(frame.lsn, frame.key, frame.kind(), from, octets)
     }
 
     /// The same, of a record whose content is known: `kind` is `None` when this program does not know it, `from` the
-    /// record that a MOVE is a copy of.
+    /// record that a MOVE is a copy of, or that a DLR_OUT answers.
     ///
     /// # Errors
     /// As `note`.
@@ -149,6 +150,12 @@ impl Book {
             Role::Replaces => {
                 self.close(key);
                 self.add(lsn, key, octets)
+            }
+            Role::Answers => {
+                if let Some(of) = from {
+                    self.answered(key, of);
+                }
+                Ok(())
             }
             Role::Moves => from.map_or(Ok(()), |from| self.moved(lsn, key, octets, from)),
         };
@@ -286,6 +293,29 @@ impl Book {
             record.older = core::mem::replace(&mut self.free, at);
             self.unmark(lsn, octets);
             at = older;
+        }
+    }
+
+    /// One record of a key is not needed any more; the key stays open while others are.
+    fn answered(&mut self, key: u64, of: Lsn) {
+        let Ok(mut found) = self.keys.find_entry(hash(key), |found| found.key == key) else { return };
+        let (mut at, mut newer) = (found.get().newest, NONE);
+        while let Some(&Needed { lsn, octets, older }) = self.records.get(at as usize) {
+            if lsn != of {
+                (newer, at) = (at, older);
+                continue;
+            }
+            if let Some(newer) = self.records.get_mut(newer as usize) {
+                newer.older = older;
+            } else if older == NONE {
+                found.remove();
+            } else {
+                found.get_mut().newest = older;
+            }
+            if let Some(record) = self.records.get_mut(at as usize) {
+                record.older = core::mem::replace(&mut self.free, at);
+            }
+            return self.unmark(lsn, octets);
         }
     }
 

@@ -52,6 +52,8 @@ pub enum Role {
     Replaces,
     /// It takes the place of an older one.
     Moves,
+    /// One record of its key is not needed any more, nor is it itself.
+    Answers,
     /// The key is closed, and nothing of it is needed.
     Closes,
 }
@@ -110,9 +112,9 @@ impl Kind {
             | Self::Refused
             | Self::Sent
             | Self::DlrIn
-            | Self::DlrOut
             | Self::MoIn
             | Self::Block => Role::Adds,
+            Self::DlrOut => Role::Answers,
             Self::Cursor => Role::Replaces,
             Self::Move => Role::Moves,
             Self::Finish | Self::Tombstone => Role::Closes,
@@ -287,6 +289,10 @@ pub enum Record<'a> {
     },
     /// The ESME has answered a receipt.
     DlrOut {
+        /// The first record of that receipt.
+        of: Lsn,
+        /// The record of it that is not needed any more: the same, or a copy.
+        at: Lsn,
         /// What the receipt said, as in SMPP 3.4 §5.2.28.
         state: u8,
         /// The ESME's command_status.
@@ -391,6 +397,13 @@ impl<'a> Record<'a> {
         count.0
     }
 
+    /// Appends its payload.
+    pub fn payload(&self, to: &mut Vec<u8>) {
+        let start = to.len();
+        to.resize(start + self.len(), 0);
+        self.encode(&mut Writer::new(to.get_mut(start..).unwrap_or_default()));
+    }
+
     pub(super) fn put(&self, out: &mut Writer<'_>) {
         self.encode(out);
     }
@@ -422,7 +435,9 @@ impl<'a> Record<'a> {
                 out.short(carrier);
                 out.put(pdu);
             }
-            Self::DlrOut { state, status } => {
+            Self::DlrOut { of, at, state, status } => {
+                out.u64(of.0);
+                out.u64(at.0);
                 out.u8(state);
                 out.u32(status);
             }
@@ -486,7 +501,12 @@ impl<'a> Record<'a> {
             },
             Kind::Sent => Self::Sent { awaited: from.u16()?, facts: Facts::read(&mut from)? },
             Kind::DlrIn => Self::DlrIn { carrier: from.short()?, pdu: rest(&mut from) },
-            Kind::DlrOut => Self::DlrOut { state: from.u8()?, status: from.u32()? },
+            Kind::DlrOut => Self::DlrOut {
+                of: Lsn(from.u64()?),
+                at: Lsn(from.u64()?),
+                state: from.u8()?,
+                status: from.u32()?,
+            },
             Kind::MoIn => Self::MoIn { carrier: from.short()?, esme: from.short()?, pdu: rest(&mut from) },
             Kind::Finish => Self::Finish {
                 state: from.u8()?,
@@ -544,7 +564,7 @@ mod tests {
             Record::Refused { attempt: 2, status: 0x58, wait_ms: 5000, carrier: b"alpha" },
             Record::Sent { awaited: 1, facts: FACTS },
             Record::DlrIn { carrier: b"alpha", pdu: b"" },
-            Record::DlrOut { state: 2, status: 0 },
+            Record::DlrOut { of: Lsn(3), at: Lsn(4), state: 2, status: 0 },
             Record::MoIn { carrier: b"alpha", esme: b"acme", pdu: b"pdu" },
             Record::Finish {
                 state: 2,

@@ -5,10 +5,14 @@
 //! account is worse than one that is late.
 
 pub mod form;
+pub mod open;
 pub mod parked;
+pub mod restored;
 
 pub use form::FormLearner;
+pub use open::{OpenKey, OpenMessage, OpenMessages};
 pub use parked::{Parked, ParkedKey};
+pub use restored::Restored;
 
 use crate::ids::{CarrierId, EsmeId, LinkId};
 use crate::limits::{

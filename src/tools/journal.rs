@@ -309,7 +309,8 @@ fn content(object: &mut Object, record: &Record<'_>, full: bool) {
             object.text("carrier", &text(carrier));
             body(object, pdu, full);
         }
-        Record::DlrOut { state, status } => {
+        Record::DlrOut { of, at, state, status } => {
+            object.number("of", of.0).number("record", at.0);
             object.number("state", u64::from(state)).number("status", u64::from(status));
         }
         Record::MoIn { carrier, esme, pdu } => {

@@ -60,6 +60,22 @@ fn a_copy_takes_the_place_of_the_record() {
 }
 
 #[test]
+fn an_answered_receipt_is_not_needed_while_its_message_still_is() {
+    let answer = |at: u64| [[0; 8], at.to_le_bytes()].concat().into_iter().chain([0; 5]).collect::<Vec<u8>>();
+    let mut book = Book::new(100);
+    note(&mut book, 1, 7, Kind::DlrIn);
+    note(&mut book, 2, 7, Kind::Sent);
+    note(&mut book, 3, 7, Kind::DlrIn);
+    book.note(&frame(4, 7, Kind::DlrOut, &answer(1)), 100).unwrap();
+    assert_eq!((book.front(), book.records_of(7).count()), (Lsn(2), 2));
+    book.note(&frame(5, 7, Kind::DlrOut, &answer(3)), 100).unwrap();
+    book.note(&frame(6, 7, Kind::DlrOut, &answer(9)), 100).unwrap();
+    assert_eq!(book.records_of(7).collect::<Vec<_>>(), [Lsn(2)]);
+    book.note(&frame(7, 7, Kind::DlrOut, &answer(2)), 100).unwrap();
+    assert_eq!((book.front(), book.open()), (Lsn(8), 0), "nothing of it is left");
+}
+
+#[test]
 fn a_full_book_refuses_what_is_needed_and_takes_what_closes() {
     let mut book = Book::new(2);
     note(&mut book, 1, 1, Kind::Accept);

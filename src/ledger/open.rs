@@ -1,0 +1,250 @@
+//! Messages that are not over, as their owner's journal knows them. Owns: what the final record of each will say. Takes:
+//! messages as they come, what carriers answer. Gives: a message by its handle, the oldest for expiry. Never: grows over
+//! `JOURNAL_OPEN_MAX`; decides when a message is over.
+
+use super::{Given, IdText};
+use crate::ids::{CarrierId, EsmeId};
+use crate::journal::{Facts, Lsn};
+use crate::limits::JOURNAL_OPEN_MAX;
+use crate::time::{Instant, Wall};
+use slotmap::{Key, KeyData, SlotMap, new_key_type};
+use smallvec::SmallVec;
+use std::collections::VecDeque;
+
+new_key_type! {
+    /// A message that is not over. The null key: there is none, or no journal.
+    pub struct OpenKey;
+}
+
+impl OpenKey {
+    /// As another shard carries it, and back.
+    #[must_use]
+    pub fn number(self) -> u64 {
+        self.data().as_ffi()
+    }
+
+    /// What `number` gave.
+    #[must_use]
+    pub fn of(number: u64) -> Self {
+        KeyData::from_ffi(number).into()
+    }
+}
+
+/// Source and destination, one behind the other; most are short.
+type Ends = SmallVec<[u8; 40]>;
+
+/// A message that is not over.
+#[derive(Debug, Clone)]
+pub struct OpenMessage {
+    /// Its key in the journal.
+    pub key: u64,
+    /// Who submitted it.
+    pub esme: EsmeId,
+    /// Who had it last.
+    pub carrier: Option<CarrierId>,
+    /// When its submit came.
+    pub accepted: Wall,
+    /// When it was last written to a carrier; zero: never.
+    pub submitted: Wall,
+    /// Attempts that were made.
+    pub attempts: u16,
+    /// Parts of the long message that it is one of.
+    pub parts: u8,
+    /// Its data_coding.
+    pub data_coding: u8,
+    /// What the ESME was given.
+    pub given: Given,
+    /// The carrier's id; empty: none yet.
+    pub message_id: IdText,
+    /// Final receipts that are still to come.
+    pub awaited: u16,
+    /// Its record that is needed, and the one that this is a copy of; `NONE`: it has none yet.
+    pub lsn: Lsn,
+    /// The first of them.
+    pub origin: Lsn,
+    /// It is over then, whatever has not come.
+    pub expires: Instant,
+    ends: Ends,
+    source: u8,
+}
+
+impl OpenMessage {
+    /// A message that has just come: one part, no carrier, no receipts.
+    #[must_use]
+    pub fn new(key: u64, esme: EsmeId, accepted: Wall, source: &[u8], destination: &[u8]) -> Self {
+        let source = source.get(..255).unwrap_or(source);
+        let mut ends = Ends::from_slice(source);
+        ends.extend_from_slice(destination);
+        Self {
+            key,
+            esme,
+            carrier: None,
+            accepted,
+            submitted: Wall(0),
+            attempts: 0,
+            parts: 1,
+            data_coding: 0,
+            given: Given::Carrier,
+            message_id: IdText::new(),
+            awaited: 0,
+            lsn: Lsn::NONE,
+            origin: Lsn::NONE,
+            expires: Instant::from_nanos(u64::MAX),
+            ends,
+            source: source.len() as u8,
+        }
+    }
+
+    /// Who sends it.
+    #[must_use]
+    pub fn source(&self) -> &[u8] {
+        self.ends.get(..usize::from(self.source)).unwrap_or_default()
+    }
+
+    /// Where it goes; several with commas between.
+    #[must_use]
+    pub fn destination(&self) -> &[u8] {
+        self.ends.get(usize::from(self.source)..).unwrap_or_default()
+    }
+
+    /// What its records say; `esme` and `carrier` are the names, `id` the text of what the ESME was given.
+    #[must_use]
+    pub fn facts<'a>(&'a self, esme: &'a [u8], carrier: &'a [u8], id: &'a [u8]) -> Facts<'a> {
+        Facts {
+            accepted: self.accepted.0,
+            submitted: self.submitted.0,
+            attempts: self.attempts,
+            parts: self.parts,
+            data_coding: self.data_coding,
+            esme,
+            id,
+            carrier,
+            message_id: &self.message_id,
+            source: self.source(),
+            destination: self.destination(),
+        }
+    }
+}
+
+/// The messages of one shard.
+#[derive(Debug, Default)]
+pub struct OpenMessages {
+    messages: SlotMap<OpenKey, OpenMessage>,
+    /// In the order in which they are over by themselves; stale keys stay until they reach the front or outnumber the
+    /// others.
+    order: VecDeque<OpenKey>,
+}
+
+impl OpenMessages {
+    /// None yet. The room for all of them is asked for at once, so that no turn waits while a table grows; the system
+    /// gives the memory as it is used.
+    #[must_use]
+    pub fn new() -> Self {
+        let messages = SlotMap::with_capacity_and_key(JOURNAL_OPEN_MAX);
+        Self { messages, order: VecDeque::with_capacity(2 * JOURNAL_OPEN_MAX) }
+    }
+
+    /// Messages held.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.messages.len()
+    }
+
+    /// True when none is held.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.messages.is_empty()
+    }
+
+    /// Takes a message; `None`: there are as many as may be.
+    pub fn insert(&mut self, message: OpenMessage) -> Option<OpenKey> {
+        (self.messages.len() < JOURNAL_OPEN_MAX).then(|| self.messages.insert(message))
+    }
+
+    /// A message.
+    #[must_use]
+    pub fn get(&self, key: OpenKey) -> Option<&OpenMessage> {
+        self.messages.get(key)
+    }
+
+    /// A message, to be changed.
+    pub fn get_mut(&mut self, key: OpenKey) -> Option<&mut OpenMessage> {
+        self.messages.get_mut(key)
+    }
+
+    /// A message is over.
+    pub fn remove(&mut self, key: OpenKey) -> Option<OpenMessage> {
+        self.messages.remove(key)
+    }
+
+    /// It waits for something now, and is over at `expires`, which is not before that of any that was said earlier.
+    pub fn waits(&mut self, key: OpenKey, expires: Instant) {
+        let Some(message) = self.messages.get_mut(key) else { return };
+        message.expires = expires;
+        if self.order.len() >= 2 * JOURNAL_OPEN_MAX {
+            let messages = &self.messages;
+            self.order.retain(|key| messages.contains_key(*key));
+        }
+        self.order.push_back(key);
+    }
+
+    /// The next one whose time is over. It stays until it is removed.
+    pub fn expired(&mut self, now: Instant) -> Option<OpenKey> {
+        while let Some(&key) = self.order.front() {
+            match self.messages.get(key) {
+                Some(message) if message.expires > now => return None,
+                Some(_) => {
+                    self.order.pop_front();
+                    return Some(key);
+                }
+                None => {
+                    self.order.pop_front();
+                }
+            }
+        }
+        None
+    }
+
+    /// Those that wait, the oldest first.
+    pub fn waiting(&self) -> impl Iterator<Item = (OpenKey, &OpenMessage)> {
+        self.order.iter().filter_map(|key| Some((*key, self.messages.get(*key)?)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(key: u64) -> OpenMessage {
+        OpenMessage::new(key, EsmeId(1), Wall(5), b"ACME", b"38267,38268")
+    }
+
+    #[test]
+    fn a_message_says_of_itself_what_it_was_told() {
+        let mut open = OpenMessages::new();
+        let key = open.insert(message(7)).unwrap();
+        let kept = open.get_mut(OpenKey::of(key.number())).unwrap();
+        kept.message_id = IdText::from_slice(b"0A");
+        let facts = kept.facts(b"acme", b"alpha", b"7");
+        assert_eq!((facts.source, facts.destination), (&b"ACME"[..], &b"38267,38268"[..]));
+        assert_eq!((facts.id, facts.message_id, facts.accepted), (&b"7"[..], &b"0A"[..], 5));
+        assert!(open.get(OpenKey::default()).is_none());
+    }
+
+    #[test]
+    fn those_that_wait_are_over_in_order_and_only_once() {
+        let mut open = OpenMessages::new();
+        let keys: Vec<OpenKey> = (0..4).map(|key| open.insert(message(key)).unwrap()).collect();
+        for (key, seconds) in keys.iter().zip(1..) {
+            open.waits(*key, Instant::from_nanos(seconds * 1_000_000_000));
+        }
+        open.remove(keys[1]);
+        let at = |seconds: u64| Instant::from_nanos(seconds * 1_000_000_000);
+        assert_eq!(open.waiting().count(), 3);
+        assert_eq!(open.expired(at(0)), None);
+        assert_eq!(
+            (open.expired(at(3)), open.expired(at(3)), open.expired(at(3))),
+            (Some(keys[0]), Some(keys[2]), None)
+        );
+    }
+}
