@@ -1,7 +1,7 @@
 //! Whether the node may be sent messages. Owns: nothing. Takes: the cells of the shards. Gives: every check that fails,
 //! in words. Never: asks a shard.
 
-use super::View;
+use super::{View, journal};
 use crate::counters::SLOT_STATES;
 use crate::ids::PoolId;
 use crate::route::carriers_of;
@@ -17,6 +17,7 @@ pub(super) fn failing(view: &View) -> Vec<String> {
     if view.counters.sum(|shard| &shard.draining) > 0 {
         failing.push("the node drains".to_owned());
     }
+    failing.extend(journal::failing(view));
     for pool in pools_in_use(view) {
         let sends = carriers_of(&view.config.pools, pool).into_iter().any(|carrier| {
             let cells = view.counters.carriers.get(carrier.index());
