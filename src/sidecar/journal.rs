@@ -3,6 +3,7 @@
 
 use super::View;
 use super::metrics::Page;
+use crate::config::Journal as Settings;
 use crate::io::journal::{State, Watch};
 use serde_json::{Value, json};
 use std::sync::OnceLock;
@@ -42,6 +43,10 @@ pub(super) fn failing(view: &View) -> Option<String> {
         let read = view.journal.read.load(Ordering::Relaxed);
         return Some(format!("journal: what the last run left is read, {read} records so far"));
     };
+    fault(&state, settings)
+}
+
+fn fault(state: &State, settings: &Settings) -> Option<String> {
     if state.failed > 0 {
         return Some("journal: the disk fails, nothing can be promised".to_owned());
     }
@@ -104,4 +109,56 @@ pub(super) fn document(view: &View) -> Value {
         "failed_files": state.failed_files,
         "failed_preparations": state.failed_preparations,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::esme::settings::Durability;
+    use crate::time::Duration;
+
+    fn settings() -> Settings {
+        Settings {
+            durability: Durability::Group,
+            group_commit: Duration::ZERO,
+            segment_size: 100,
+            size_max: 1000,
+            min_free: 10,
+            retry: crate::config::Retry {
+                waits: vec![Duration::from_secs(5)],
+                jitter: 0,
+                give_up_after: Duration::from_secs(60),
+            },
+        }
+    }
+
+    const WELL: State = State {
+        files: 300,
+        space_free: 500,
+        space_total: 1000,
+        ring_used: 0,
+        ring_max: 1,
+        refusing: 0,
+        failed: 0,
+        failed_files: 0,
+        failed_preparations: 0,
+    };
+
+    #[test]
+    fn a_journal_that_takes_nothing_says_why() {
+        let said = |state: State| fault(&state, &settings());
+        let refusing = State { refusing: 1, ..WELL };
+        assert_eq!(said(WELL), None);
+        // What was given up and written again is history.
+        assert_eq!(said(State { failed_files: 3, failed_preparations: 5, ..WELL }), None);
+        for (state, why) in [
+            (State { space_free: 109, ..refusing }, "the disk is nearly full (min_free)"),
+            (State { files: 800, ..refusing }, "it is nearly as large as it may be (size_max)"),
+            (State { space_free: 110, files: 799, ..refusing }, "no segment is prepared"),
+        ] {
+            assert_eq!(said(state), Some(format!("journal: not accepting, {why}")));
+        }
+        let failed = State { failed: 1, ..refusing };
+        assert_eq!(said(failed), Some("journal: the disk fails, nothing can be promised".to_owned()));
+    }
 }

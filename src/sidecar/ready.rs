@@ -93,6 +93,22 @@ mod tests {
     }
 
     #[test]
+    fn a_node_that_reads_its_journal_is_not_ready() {
+        let mut view = view();
+        bind(&view, 0, 2, 1);
+        bind(&view, 1, 2, 1);
+        let text = format!("{CONFIG}[journal]\n");
+        let mut files = Files {
+            read: &mut |_: &Path| Ok(text.clone()),
+            list: &mut |_: &Path| Ok(Vec::new()),
+            env: &mut |_: &str| None,
+        };
+        view.config = Arc::new(config::load(Path::new("ready.toml"), &mut files).unwrap().config);
+        view.journal.has_read();
+        assert_eq!(failing(&view), ["journal: what the last run left is read, 1 records so far"]);
+    }
+
+    #[test]
     fn a_node_that_drains_is_not_ready() {
         let view = view();
         bind(&view, 0, 2, 1);
