@@ -490,6 +490,10 @@ pub struct ShardCounters {
     pub indexed: Counter,
     /// Messages put out of the index because it was full.
     pub evicted: Counter,
+    /// Records that the journal had no room for: their messages were relayed all the same.
+    pub journal_left_out: Counter,
+    /// Messages that are not over and have records.
+    pub journal_open: Counter,
     /// Bytes of waiting messages held now.
     pub retained: Counter,
     /// Log lines not written because their reason was over its bound.

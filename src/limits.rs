@@ -74,8 +74,9 @@ pub const OUTPUT_SOFT: usize = 256 * 1024;
 pub const OUTPUT_HARD: usize = 4 * OUTPUT_SOFT;
 /// Output buffers that a shard keeps for reuse.
 pub const OUTPUT_BUFFERS_KEPT: usize = 1024;
-/// Largest output buffer worth keeping, octets: more than a link has of one turn. What slow readers leave is larger.
-pub const OUTPUT_BUFFER_KEPT_MAX: usize = 256 * 1024;
+/// Largest output buffer worth keeping, octets. A kept buffer goes to any link: were larger ones kept, each would be large
+/// in time. Making one costs nothing beside the many PDUs that fill it.
+pub const OUTPUT_BUFFER_KEPT_MAX: usize = 16 * 1024;
 /// Octets that the kept output buffers of a shard may have together.
 pub const OUTPUT_KEPT_MAX: usize = 4 * 1024 * 1024;
 /// Octets that one read takes from a link: its budget of one turn.
@@ -152,6 +153,8 @@ pub const BAD_PDU_SHOWN: usize = 48;
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Tail buffers that a shard keeps for reuse.
 pub const TAILS_KEPT: usize = 256;
+/// Largest tail buffer worth keeping, octets: most PDUs fit. What a paused link had read is larger.
+pub const TAIL_KEPT_MAX: usize = 4 * 1024;
 /// Steps in which a member that was ejected takes its share back, the full one not counted.
 pub const RETURN_SHARES: [u32; 4] = [10, 25, 50, 75];
 /// Errors that count though they are of one account only; below it another account must have had one too.

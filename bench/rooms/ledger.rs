@@ -64,6 +64,7 @@ impl Passing {
             let (id, number) = (id_of(at), number(at % 100_000));
             let destination = Destinations::One(AddressTail::of(&number));
             let new = NewEntry {
+                record: 0,
                 carrier: CARRIER,
                 id: &id,
                 given: Given::Own(u64::from(at)),

@@ -190,7 +190,7 @@ impl<C: Core, M: Mover> Turns<C, M> {
 
     fn next_wait(&self, begun: Instant) -> Wait {
         let deadline = self.next_deadline();
-        let ready = self.links.any_ready() || self.has_posts();
+        let ready = self.links.any_ready() || self.has_posts() || self.core.has_news();
         let at_once = ready || self.spin.wants_to_look() || !self.doze();
         let until = |at: Instant| at.since(begun);
         let timeout = if at_once { Some(Duration::ZERO) } else { deadline.map(until) };
@@ -204,7 +204,7 @@ impl<C: Core, M: Mover> Turns<C, M> {
         {
             lanes.awake();
         }
-        let found = found || self.has_posts();
+        let found = found || self.has_posts() || self.core.has_news();
         let mono = self.clock.mono();
         self.spin.looked(mono, found);
         if found && wait.at_once {
@@ -221,7 +221,7 @@ impl<C: Core, M: Mover> Turns<C, M> {
 
     /// True when nothing keeps the loop from sleeping; the other shards wake it then.
     fn doze(&self) -> bool {
-        self.options.lanes.as_ref().is_none_or(Lanes::doze)
+        self.core.sleeps() && self.options.lanes.as_ref().is_none_or(Lanes::doze)
     }
 
     fn count_busy(&self, span: Duration) {

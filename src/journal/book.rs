@@ -97,6 +97,12 @@ impl Book {
         self.free != NONE || self.records.len() < self.records_max
     }
 
+    /// The last record that was appended or read.
+    #[must_use]
+    pub const fn last(&self) -> Lsn {
+        self.last
+    }
+
     /// Keys that are open.
     #[must_use]
     pub fn open(&self) -> usize {

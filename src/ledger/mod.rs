@@ -69,6 +69,12 @@ impl Given {
         }
     }
 
+    /// What `text` gave; an empty one is the carrier's.
+    #[must_use]
+    pub fn of_text(text: &[u8]) -> Self {
+        Self::own_of(text).unwrap_or(Self::Carrier)
+    }
+
     /// What an ESME's text can stand for among our own ids.
     fn own_of(text: &[u8]) -> Option<Self> {
         let text = core::str::from_utf8(text).ok()?;
@@ -192,6 +198,8 @@ pub struct Entry {
     with_esme: bool,
     /// The ESME has answered its last final receipt.
     pub done: bool,
+    /// Its records, as its owner knows them; 0: it has none.
+    pub record: u64,
     /// Until when the entry is kept.
     expires: Instant,
     key: IdKey,
@@ -287,6 +295,8 @@ pub struct NewEntry<'a> {
     pub destination: &'a Destinations,
     /// Final receipts that were asked for.
     pub awaited: u16,
+    /// Its records, as its owner knows them; 0: it has none.
+    pub record: u64,
 }
 
 #[derive(Debug)]
@@ -355,7 +365,10 @@ impl Unsorted {
 
     /// True for what has this plain form.
     fn fits(new: &NewEntry<'_>) -> bool {
-        new.awaited == 0 && new.id.len() <= UNSORTED_ID && matches!(new.destination, Destinations::One(_))
+        new.awaited == 0
+            && new.record == 0
+            && new.id.len() <= UNSORTED_ID
+            && matches!(new.destination, Destinations::One(_))
     }
 
     /// Becomes this message. Field by field, where it stays: built elsewhere and moved, each write would be waited for.
@@ -445,6 +458,7 @@ impl Ledger {
                 mark: kept.mark,
                 destination: &Destinations::One(kept.destination),
                 awaited: 0,
+                record: 0,
             };
             self.insert(kept.at, &new);
         }
@@ -513,6 +527,7 @@ impl Ledger {
             awaited: new.awaited,
             with_esme: false,
             done: false,
+            record: new.record,
             expires: now.after(RECEIPT_KEEP),
             key,
             generation,

@@ -23,6 +23,7 @@ fn add_as(
     ledger.insert(
         at(0),
         &NewEntry {
+            record: 0,
             carrier,
             id: id.as_bytes(),
             given,
@@ -185,6 +186,7 @@ fn what_is_never_receipted_goes_after_72_hours() {
     let mut ledger = Ledger::new();
     let old = add(&mut ledger, A, "1", 1, "1");
     let entry = NewEntry {
+        record: 0,
         carrier: A,
         id: b"2",
         given: Given::Carrier,
@@ -206,6 +208,7 @@ fn a_message_that_nobody_asked_a_receipt_for_is_found_all_the_same() {
     for n in 0..count {
         let id = n.to_string();
         let new = NewEntry {
+            record: 0,
             carrier: A,
             id: id.as_bytes(),
             given: Given::Own(n as u64 + 1),
@@ -239,6 +242,7 @@ fn the_destinations_of_a_submit_multi_have_their_receipts_apart() {
     let tail = |digits: &str| AddressTail::of(digits.as_bytes());
     let tails = Destinations::Several([tail("38267000001"), tail("38267000002")].into());
     let new = NewEntry {
+        record: 0,
         carrier: A,
         id: b"10",
         given: Given::Carrier,

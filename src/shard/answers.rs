@@ -9,8 +9,10 @@ use super::links::live_mut;
 use super::message::{IdFrom, Kind, Message, MessageKey, key_of};
 use super::mt::Response;
 use super::port::Outbox;
+use super::records::End;
 use crate::counters::{Ignored, Reason};
 use crate::ids::{CarrierId, EsmeId, LinkId};
+use crate::journal::Lsn;
 use crate::ledger::{Given, IdRoom, NewEntry};
 use crate::route::health::Outcome;
 use crate::session::{Owner, Session};
@@ -129,6 +131,9 @@ impl Shard {
                 self.affinity.failed(now.mono, part, number);
             }
         }
+        if !ok {
+            self.end_message(now, message, End::refused(status_of(pdu)));
+        }
         match message.kind {
             Kind::Submit => self.answer_submit(now, message, ok, pdu, out),
             Kind::Part(multi) => self.on_part_answered(now, multi, message, ok, pdu, out),
@@ -152,16 +157,18 @@ impl Shard {
         }
         let given = self.given(now, message.id_from);
         let response = Response::parse(pdu);
+        let lsn = self.record_accepted(now, message, response.id(), given);
         match given.text_in(&mut IdRoom::default()) {
-            None => self.answer_copy(now, message, pdu, out),
-            Some(id) => self.answer_with(now, message.asked(), out, |session, to| {
+            None => self.answer_copy_after(now, message, pdu, lsn, out),
+            Some(id) => self.answer_after(now, message.asked(), lsn, out, |session, to| {
                 let (command, status) = (message.command.response(), CommandStatus::OK);
                 response.write(Some(id), session.is_v33(), command, status, message.sequence, to);
                 status
             }),
         }
         if self.is_here(message.carrier) {
-            self.index(now, message, response.id(), given, out);
+            let record = lsn.map_or(0, |_| message.open.number());
+            self.index(now, message, response.id(), (given, record), out);
         }
     }
 
@@ -175,7 +182,14 @@ impl Shard {
     }
 
     /// Keeps an accepted message for its receipts, and looks whether one has come already.
-    pub(super) fn index(&mut self, now: Now, message: &Message, id: &[u8], given: Given, out: &mut Outbox) {
+    pub(super) fn index(
+        &mut self,
+        now: Now,
+        message: &Message,
+        id: &[u8],
+        (given, record): (Given, u64),
+        out: &mut Outbox,
+    ) {
         if id.is_empty() {
             return;
         }
@@ -188,6 +202,7 @@ impl Shard {
             mark: self.mark_of(message.esme, message.link, out),
             destination: &message.destination,
             awaited: message.awaited,
+            record,
         };
         self.keep(now, &new, out);
     }
@@ -201,7 +216,18 @@ impl Shard {
 
     /// Answers with the carrier's own response: status, id, TLVs; only the sequence number is the ESME's.
     pub(super) fn answer_copy(&mut self, now: Now, message: &Message, pdu: &Pdu<'_>, out: &mut Outbox) {
-        self.answer_with(now, message.asked(), out, |session, to| {
+        self.answer_copy_after(now, message, pdu, None, out);
+    }
+
+    fn answer_copy_after(
+        &mut self,
+        now: Now,
+        message: &Message,
+        pdu: &Pdu<'_>,
+        lsn: Option<Lsn>,
+        out: &mut Outbox,
+    ) {
+        self.answer_after(now, message.asked(), lsn, out, |session, to| {
             let (command, sequence) = (message.command.response(), message.sequence);
             let status = pdu.header().command_status.for_version(session.version());
             let same = pdu.command_id() == command && status == pdu.header().command_status;
@@ -247,6 +273,7 @@ impl Shard {
         self.part_failed(now, &message);
         let account = self.accounts.get(message.esme.index());
         let status = account.map_or(CommandStatus::SUBMIT_FAILED, |account| account.settings.unknown_status);
+        self.end_message(now, &message, End::unknown(status));
         match message.kind {
             Kind::Part(multi) => self.on_part_failed(now, multi, &message.frame, status, out),
             Kind::Submit | Kind::Operation(_) | Kind::Plain | Kind::Guest(_) => {

@@ -6,7 +6,7 @@
 
 use super::Shard;
 use super::mail::{Indexed, Mail, NotTaken, Submit, Submitted, Tag};
-use super::message::{IdFrom, Kind, Message, MessageKey, MultiKey, key_of_tag, tag_of};
+use super::message::{IdFrom, Kind, Message, MessageKey, MultiKey, TakenPart, key_of_tag, tag_of};
 use super::mt::Body;
 use super::port::Outbox;
 use crate::counters::Reason;
@@ -40,10 +40,12 @@ impl Shard {
         };
         let (esme, link, destination) = (message.esme, message.link, message.destination.clone());
         let (awaited, deadline) = (message.awaited, message.deadline);
+        let record = self.record_of(message.open);
         let key = self.messages.insert(message);
         let tag = tag_of(key);
         self.spend_room(carrier);
-        let submit = Submit { tag, carrier, esme, link, given, destination, awaited, what, deadline, frame };
+        let submit =
+            Submit { tag, carrier, esme, link, given, destination, awaited, record, what, deadline, frame };
         self.request(now, self.home_of(carrier), Mail::Submit(submit), out);
         key
     }
@@ -155,6 +157,7 @@ impl Shard {
             link: new.link,
             destination: new.destination.clone(),
             awaited: new.awaited,
+            record: new.record,
         };
         self.send_mail(now, self.home_of(new.carrier), Mail::Index(indexed), out);
     }
@@ -163,7 +166,7 @@ impl Shard {
     pub(super) fn on_late_part(&mut self, now: Now, multi: Tag, indexed: Indexed, out: &mut Outbox) {
         if let Some(multi) = self.multis.get_mut(key_of_tag::<MultiKey>(multi)) {
             let Indexed { carrier, id, destination, awaited, .. } = indexed;
-            return multi.taken.push((carrier, id, destination, awaited));
+            return multi.taken.push(TakenPart { carrier, id, destination, awaited, record: 0 });
         }
         let new = indexed.entry(self.mark_of(indexed.esme, indexed.link, out));
         self.keep_at_home(now, &new, out);

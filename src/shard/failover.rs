@@ -367,8 +367,16 @@ impl Shard {
         }
         if let Some((owner, multi)) = late.multi {
             let LateMessage { carrier, esme, link, destination, awaited, .. } = late;
-            let indexed =
-                Indexed { carrier, id: IdText::from_slice(id), given, esme, link, destination, awaited };
+            let indexed = Indexed {
+                carrier,
+                id: IdText::from_slice(id),
+                given,
+                esme,
+                link,
+                destination,
+                awaited,
+                record: 0,
+            };
             return self.send_mail(now, owner, Mail::LatePart { multi, indexed }, out);
         }
         let new = NewEntry {
@@ -380,6 +388,7 @@ impl Shard {
             mark: self.mark_of(late.esme, late.link, out),
             destination: &late.destination,
             awaited: late.awaited,
+            record: 0,
         };
         self.keep(now, &new, out);
     }

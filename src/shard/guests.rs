@@ -41,6 +41,7 @@ impl Shard {
         message.id_from = IdFrom::Already(submit.given);
         message.destination = submit.destination;
         message.awaited = submit.awaited;
+        message.record = submit.record;
         message.deadline = submit.deadline;
         let body = Body::again(&pdu);
         self.changed(carrier);
@@ -126,7 +127,8 @@ impl Shard {
         // Behind the answer: a receipt that waits for it goes the same way.
         if ok && ordinary {
             let given = self.given(now, message.id_from);
-            self.index(now, &message, Response::parse(pdu).id(), given, out);
+            let record = if message.awaited > 0 { message.record } else { 0 };
+            self.index(now, &message, Response::parse(pdu).id(), (given, record), out);
         }
     }
 

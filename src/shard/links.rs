@@ -12,7 +12,7 @@ use super::port::{Action, CloseHow, Level, Outbox};
 use super::timers::Timer;
 use crate::counters::{Dropped, Ignored, Reason};
 use crate::ids::{CarrierId, EsmeId, LinkId, ListenerId, ShardId};
-use crate::limits::{HEADER_LEN, OUTPUT_HARD, OUTPUT_STALL, PDU_READ, TAILS_KEPT};
+use crate::limits::{HEADER_LEN, OUTPUT_HARD, OUTPUT_STALL, PDU_READ, TAIL_KEPT_MAX, TAILS_KEPT};
 use crate::session::{Heard, Session, Ticked};
 use crate::smpp::command::CommandId;
 use crate::smpp::cursor::PduError;
@@ -187,7 +187,7 @@ impl Shard {
     }
 
     fn spare_tail(&mut self, mut tail: Vec<u8>) {
-        if self.tails.len() < TAILS_KEPT && tail.capacity() <= crate::limits::PDU_MAX_DEFAULT {
+        if self.tails.len() < TAILS_KEPT && (1..=TAIL_KEPT_MAX).contains(&tail.capacity()) {
             tail.clear();
             self.tails.push(tail);
         }
@@ -201,7 +201,9 @@ impl Shard {
         if rest.is_empty() {
             return;
         }
-        let mut tail = self.tails.pop().unwrap_or_default();
+        // A kept buffer that grew would not be kept again.
+        let kept = if rest.len() <= TAIL_KEPT_MAX { self.tails.pop() } else { None };
+        let mut tail = kept.unwrap_or_default();
         tail.extend_from_slice(rest);
         self.put_tail(now, id, tail, out);
     }

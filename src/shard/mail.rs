@@ -106,6 +106,8 @@ pub enum Mail {
     },
     /// A message that a carrier of yours accepted may get its receipts from now on.
     Index(Indexed),
+    /// The same, of the last run.
+    Restored(Indexed),
     /// A carrier of mine accepted a part of this submit_multi after its time.
     LatePart {
         /// Of the submit_multi.
@@ -161,6 +163,7 @@ impl Mail {
             | Self::Deliver(_)
             | Self::Alert { .. }
             | Self::Index(_)
+            | Self::Restored(_)
             | Self::LatePart { .. }
             | Self::SessionGone(_)
             | Self::CarrierUp
@@ -190,6 +193,8 @@ pub struct Submit {
     pub destination: Destinations,
     /// Final receipts asked for.
     pub awaited: u16,
+    /// Its records, as its owner knows them; 0: it has none.
+    pub record: u64,
     /// What it is.
     pub what: Submitted,
     /// When it must be answered.
@@ -242,6 +247,12 @@ pub struct Deliver {
     pub known_as: Option<IdText>,
     /// What a receipt says.
     pub state: MessageState,
+    /// It is final.
+    pub is_final: bool,
+    /// Nobody else takes this MO: it is to be kept.
+    pub queued: bool,
+    /// The records of a receipt's message, as their owner knows them; 0: it has none.
+    pub record: u64,
     /// The PDU.
     pub frame: Vec<u8>,
 }
@@ -263,6 +274,8 @@ pub struct Indexed {
     pub destination: Destinations,
     /// Final receipts asked for.
     pub awaited: u16,
+    /// Its records, as its owner knows them; 0: it has none.
+    pub record: u64,
 }
 
 impl Indexed {
@@ -277,6 +290,7 @@ impl Indexed {
             mark,
             destination: &self.destination,
             awaited: self.awaited,
+            record: self.record,
         }
     }
 }

@@ -4,7 +4,8 @@
 use super::failover::Wish;
 use super::mail::Tag;
 use crate::ids::{CarrierId, EsmeId, LinkId, PoolId, ShardId};
-use crate::ledger::{AddressTail, Destinations, EntryKey, Given, IdText};
+use crate::journal::Lsn;
+use crate::ledger::{AddressTail, Destinations, EntryKey, Given, IdText, OpenKey};
 use crate::limits::{LATE_MAX, RETAINED_BUFFER_MAX, RETAINED_BUFFERS_KEPT, RETAINED_MAX};
 use crate::route::affinity::Key as PartsKey;
 use crate::session::Owner;
@@ -12,7 +13,7 @@ use crate::smpp::command::CommandId;
 use crate::smpp::frame::Pdu;
 use crate::smpp::message_state::MessageState;
 use crate::smpp::status::CommandStatus;
-use crate::time::Instant;
+use crate::time::{Instant, Wall};
 use slotmap::{Key, KeyData, SlotMap, new_key_type};
 use smallvec::SmallVec;
 use std::collections::{HashMap, VecDeque};
@@ -122,6 +123,10 @@ pub(super) struct Message {
     pub(super) away: bool,
     /// The PDU while it waits in a queue, or as long as its answer needs it.
     pub(super) frame: Vec<u8>,
+    /// Its records, when it has some and is ours.
+    pub(super) open: OpenKey,
+    /// Those of a guest, as its owner knows them; 0: none.
+    pub(super) record: u64,
 }
 
 impl Message {
@@ -153,6 +158,8 @@ impl Message {
             deadline: now,
             away: false,
             frame: Vec::new(),
+            open: OpenKey::default(),
+            record: 0,
         }
     }
 
@@ -234,8 +241,21 @@ pub(super) struct Multi {
     pub(super) failed: Vec<u8>,
     pub(super) failures: u32,
     pub(super) first_failure: CommandStatus,
-    /// Who accepted parts, with their ids, destinations and the receipts that are awaited.
-    pub(super) taken: Vec<(CarrierId, IdText, Destinations, u16)>,
+    /// Who accepted parts.
+    pub(super) taken: Vec<TakenPart>,
+    /// The record that its response waits for.
+    pub(super) lsn: Option<Lsn>,
+}
+
+/// A part that a carrier accepted.
+#[derive(Debug)]
+pub(super) struct TakenPart {
+    pub(super) carrier: CarrierId,
+    pub(super) id: IdText,
+    pub(super) destination: Destinations,
+    pub(super) awaited: u16,
+    /// Its records; 0: none.
+    pub(super) record: u64,
 }
 
 pub(super) type Multis = SlotMap<MultiKey, Multi>;
@@ -247,6 +267,8 @@ pub(super) enum Origin {
     Link(LinkId, u32),
     /// The carrier's home.
     Shard(ShardId, Tag),
+    /// Nobody: the carrier was answered when the journal had it.
+    Journal,
 }
 
 /// A receipt or MO on its way to an ESME and its answer back.
@@ -274,25 +296,48 @@ pub(super) struct Delivery {
     pub(super) frame: Vec<u8>,
     /// While it waits for a session with room: at most until then.
     pub(super) until: Instant,
+    /// The records of its message at its owner; the null key: it has none.
+    pub(super) record: OpenKey,
+    /// Its route wants it kept: nobody else is asked.
+    pub(super) queued: bool,
+    /// Of its own record: the key, where it is now, where it was first, when it came. `NONE`: it has none.
+    pub(super) key: u64,
+    pub(super) lsn: Lsn,
+    pub(super) origin_lsn: Lsn,
+    pub(super) came: Wall,
+    /// The ESME did not want it before then.
+    pub(super) not_before: Instant,
 }
 
 pub(super) type Deliveries = SlotMap<DeliveryKey, Delivery>;
 
 /// Octets held for messages and deliveries that wait: bounded per shard.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Retained {
     bytes: usize,
+    max: usize,
     spare: Vec<Vec<u8>>,
 }
 
+impl Default for Retained {
+    fn default() -> Self {
+        Self::up_to(RETAINED_MAX)
+    }
+}
+
 impl Retained {
+    /// None yet, and never more octets than this.
+    pub(super) const fn up_to(max: usize) -> Self {
+        Self { bytes: 0, max, spare: Vec::new() }
+    }
+
     pub(super) const fn bytes(&self) -> usize {
         self.bytes
     }
 
     /// A copy of `pdu`; `None` when the shard holds as much as it may.
     pub(super) fn copy(&mut self, pdu: &[u8]) -> Option<Vec<u8>> {
-        if self.bytes + pdu.len() > RETAINED_MAX {
+        if self.bytes + pdu.len() > self.max {
             return None;
         }
         self.bytes += pdu.len();

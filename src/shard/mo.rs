@@ -11,7 +11,10 @@ use super::message::{Delivery, DeliveryKey, Origin, key_of_tag, tag_of};
 use super::port::Outbox;
 use crate::counters::{Ignored, Match, Reason};
 use crate::ids::{CarrierId, EsmeId, LinkId, ShardId};
+use crate::journal::Lsn;
+use crate::ledger::OpenKey;
 use crate::limits::DELIVERIES_MAX;
+use crate::route::settings::{MoRouteSettings, Nobody};
 use crate::smpp::command::CommandId;
 use crate::smpp::cursor::PduError;
 use crate::smpp::data::{AlertNotification, DataSm};
@@ -20,7 +23,7 @@ use crate::smpp::message_state::MessageState;
 use crate::smpp::receipt::Receipt;
 use crate::smpp::sm::Sm;
 use crate::smpp::status::CommandStatus;
-use crate::time::{Instant, Now};
+use crate::time::{Instant, Now, Wall};
 
 /// What a carrier delivers, read once.
 #[derive(Debug, Clone, Copy)]
@@ -112,12 +115,21 @@ impl Shard {
 
     /// The accounts that MO of this carrier to this number may go to, in order.
     fn mo_targets(&self, carrier: CarrierId, destination: &[u8]) -> Option<&[EsmeId]> {
+        self.mo_route(carrier, destination).map(|route| route.deliver.as_slice())
+    }
+
+    fn mo_route(&self, carrier: CarrierId, destination: &[u8]) -> Option<&MoRouteSettings> {
         let number = crate::route::plain_number(destination);
-        let route = self.config.mo_routes.iter().find(|route| {
+        self.config.mo_routes.iter().find(|route| {
             (route.carrier.is_empty() || route.carrier.contains(&carrier))
                 && (route.to.is_empty() || route.to.iter().any(|to| to.matches(number)))
-        });
-        route.map(|route| route.deliver.as_slice())
+        })
+    }
+
+    /// The account that an MO is kept for when nobody takes it.
+    fn keeper(&self, carrier: CarrierId, destination: &[u8]) -> Option<EsmeId> {
+        let route = self.mo_route(carrier, destination).filter(|route| route.nobody == Nobody::Queue)?;
+        route.deliver.first().copied()
     }
 
     /// Offers an MO to the accounts of its route, from the one behind `former` on, until one takes it.
@@ -142,6 +154,12 @@ impl Shard {
                 Err(why) => status = why,
             }
         }
+        if let Some(esme) = self.keeper(carrier, delivered.destination()) {
+            match self.queue_mo(now, delivery_of(id, carrier, esme, pdu), delivered, out) {
+                Ok(()) => return,
+                Err(why) => status = why,
+            }
+        }
         if let Some(cells) = self.counters.carriers.get(carrier.index()) {
             cells.mo_refused.bump();
         }
@@ -153,26 +171,46 @@ impl Shard {
     pub(super) fn give(
         &mut self,
         now: Now,
+        delivery: Delivery,
+        delivered: &Delivered<'_>,
+        out: &mut Outbox,
+    ) -> Result<(), CommandStatus> {
+        let home = self.position.homes.of_esme(delivery.esme);
+        if home != self.position.shard {
+            return self.give_away(now, home, delivery, delivered, out);
+        }
+        if !self.has_records(delivery.record) {
+            return self.offer(now, delivery, delivered, out);
+        }
+        match self.keep_delivery(now, delivery, delivered, out)? {
+            Some(delivery) => self.offer(now, delivery, delivered, out),
+            None => Ok(()),
+        }
+    }
+
+    /// Gives a delivery to the home of its account.
+    pub(super) fn give_away(
+        &mut self,
+        now: Now,
+        home: ShardId,
         mut delivery: Delivery,
         delivered: &Delivered<'_>,
         out: &mut Outbox,
     ) -> Result<(), CommandStatus> {
         const LATER: CommandStatus = CommandStatus::RECEIVER_TEMPORARY;
-        let home = self.position.homes.of_esme(delivery.esme);
-        if home == self.position.shard {
-            return self.offer(now, delivery, delivered, out);
-        }
         let (esme, carrier, state) = (delivery.esme, delivery.carrier, delivery.state);
+        let (is_final, queued) = (delivery.is_final, delivery.queued);
         if !self.has_credit(home) {
             return Err(LATER);
         }
         let frame = self.retained.copy(delivered.pdu.bytes()).ok_or(LATER)?;
         let frame = self.retained.hand_out(frame);
         let entry = delivery.entry.and_then(|entry| self.ledger.get(entry));
-        let submitted = entry.map(|entry| entry.link);
+        let (submitted, record) = (entry.map(|entry| entry.link), entry.map_or(0, |entry| entry.record));
         let known_as = delivery.known_as.take();
         let tag = tag_of(self.deliveries.insert(delivery));
-        let deliver = Deliver { tag, carrier, esme, submitted, known_as, state, frame };
+        let deliver =
+            Deliver { tag, carrier, esme, submitted, known_as, state, is_final, queued, record, frame };
         self.request(now, home, Mail::Deliver(deliver), out);
         Ok(())
     }
@@ -185,7 +223,8 @@ impl Shard {
         deliver: Deliver,
         out: &mut Outbox,
     ) {
-        let Deliver { tag, carrier, esme, submitted, known_as, state, frame } = deliver;
+        let Deliver { tag, carrier, esme, submitted, known_as, state, is_final, queued, record, frame } =
+            deliver;
         let frame = self.retained.take_in(frame);
         let Some(delivered) = Delivered::kept(&frame) else {
             debug_assert!(false, "shards send whole PDUs that were read");
@@ -198,7 +237,14 @@ impl Shard {
         delivery.state = state;
         // Its response was appended before this came: shards' letters keep their order.
         delivery.written = submitted.map(|link| (link, out.position(link)));
-        match self.offer(now, delivery, &delivered, out) {
+        (delivery.is_final, delivery.queued) = (is_final, queued);
+        delivery.record = OpenKey::of(record);
+        let taken = if queued {
+            self.queue_mo(now, delivery, &delivered, out)
+        } else {
+            self.give(now, delivery, &delivered, out)
+        };
+        match taken {
             Ok(()) => self.retained.release(frame),
             Err(status) => {
                 let frame = self.retained.hand_out(frame);
@@ -221,7 +267,9 @@ impl Shard {
         let delivered = Delivered::kept(&frame);
         let Some(delivery) = self.deliveries.get(key) else { return self.retained.release(frame) };
         match (delivery.origin, delivered) {
-            (Origin::Link(link, _), Some(delivered)) if !delivery.is_receipt && self.link(link).is_some() => {
+            (Origin::Link(link, _), Some(delivered))
+                if !delivery.is_receipt && !delivery.queued && self.link(link).is_some() =>
+            {
                 let (carrier, esme) = (delivery.carrier, delivery.esme);
                 self.deliveries.remove(key);
                 self.on_mo(now, link, carrier, Some((esme, status)), &delivered, out);
@@ -357,5 +405,12 @@ pub(super) fn delivery_of(link: LinkId, carrier: CarrierId, esme: EsmeId, pdu: &
         state: MessageState::Unknown,
         frame: Vec::new(),
         until: Instant::ZERO,
+        record: OpenKey::default(),
+        queued: false,
+        key: 0,
+        lsn: Lsn::NONE,
+        origin_lsn: Lsn::NONE,
+        came: Wall(0),
+        not_before: Instant::ZERO,
     }
 }

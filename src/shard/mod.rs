@@ -18,6 +18,7 @@ mod carriers;
 mod esmes;
 mod failover;
 mod guests;
+mod kept;
 mod links;
 mod log;
 pub mod mail;
@@ -33,6 +34,8 @@ pub mod port;
 mod post;
 mod queue;
 mod receipts;
+mod records;
+mod restore;
 pub mod status;
 mod tally;
 #[cfg(test)]
@@ -57,13 +60,14 @@ use crate::time::{Instant, Now};
 use bad::Bads;
 use links::{Line, LinkSlot, Side, live, live_mut};
 use log::LogLimit;
-use mail::Mail;
+use mail::{Indexed, Mail};
 use message::{Deliveries, DeliveryKey, Late, MessageKey, Messages, Multis, Retained};
 use mt::Quanta;
 use own_id::OwnIds;
 pub use plan::Plan;
 use port::{Action, Core, Input, Outbox};
 use post::Post;
+use records::Records;
 use smallvec::SmallVec;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -132,6 +136,10 @@ pub struct Shard {
     /// By pool: the carriers of other shards that it can lead to.
     reached: Vec<SmallVec<[CarrierId; 8]>>,
     bads: Bads,
+    /// `None`: there is no journal.
+    records: Option<Box<Records>>,
+    /// What the homes of carriers are still to be told of the last run.
+    indexing: Vec<(ShardId, Indexed)>,
     draining: bool,
 }
 
@@ -220,6 +228,8 @@ impl Shard {
             post,
             reached,
             bads: Bads::default(),
+            records: None,
+            indexing: Vec::new(),
             draining: false,
         }
     }
@@ -264,6 +274,7 @@ impl Shard {
                 Timer::Parked => self.expire_parked(now, out),
                 Timer::Waiting(esme) => self.tick_waiting(now, esme, out),
                 Timer::Bans => self.count_bans(now),
+                Timer::Restored => self.tell_restored(now, out),
                 Timer::Drained => out.act(Action::Exit),
             }
         }
@@ -365,11 +376,20 @@ impl Core for Shard {
     }
 
     fn end_turn(&mut self, now: Now, out: &mut Outbox) {
+        self.turn_records(now, out);
         self.publish(now.mono, out);
         self.update_gauges();
     }
 
     fn deadline(&self) -> Option<Instant> {
         self.timers.deadline()
+    }
+
+    fn has_news(&self) -> bool {
+        self.records.as_ref().is_some_and(|records| records.has_news())
+    }
+
+    fn sleeps(&self) -> bool {
+        self.records.as_ref().is_none_or(|records| records.sleeps())
     }
 }

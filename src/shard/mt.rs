@@ -75,7 +75,7 @@ impl<'a> Body<'a> {
     }
 
     /// Who sends it.
-    const fn source(&self) -> &'a [u8] {
+    pub(super) const fn source(&self) -> &'a [u8] {
         match self {
             Self::Sm(sm) => sm.source.digits,
             Self::Data(data) => data.source.digits,
@@ -92,6 +92,16 @@ impl<'a> Body<'a> {
             Self::Sm(sm) => sm.destination.digits,
             Self::Data(data) => data.destination.digits,
             Self::Multi(_) | Self::Broadcast(_) | Self::Other => &[],
+        }
+    }
+
+    /// Its data_coding; that of a broadcast is not read.
+    pub(super) const fn data_coding(&self) -> u8 {
+        match self {
+            Self::Sm(sm) => sm.content.data_coding,
+            Self::Data(data) => data.data_coding,
+            Self::Multi(multi) => multi.content.data_coding,
+            Self::Broadcast(_) | Self::Other => 0,
         }
     }
 
@@ -114,6 +124,14 @@ impl<'a> Body<'a> {
             Self::Other => true,
         }
     }
+}
+
+/// A request that ends in a call detail record.
+const fn is_submit(command: CommandId) -> bool {
+    matches!(
+        command,
+        CommandId::SUBMIT_SM | CommandId::DATA_SM | CommandId::BROADCAST_SM | CommandId::SUBMIT_MULTI
+    )
 }
 
 /// Final receipts that registered_delivery asks for: bits 1-0 (SMPP 3.4 §5.2.17).
@@ -162,6 +180,9 @@ impl Shard {
         if let Err((status, reason)) = taken {
             if reason == Reason::Malformed {
                 self.note_refused(now.mono, id, pdu);
+            }
+            if is_submit(pdu.command_id()) {
+                self.record_refusal(now, esme, pdu, (status, reason));
             }
             self.refuse(id, esme, pdu, status, reason, out);
             if let Some(slot) = self.link_mut(id) {
@@ -219,7 +240,13 @@ impl Shard {
         message.destination = Destinations::One(AddressTail::of(destination));
         message.awaited = u16::from(receipts_asked(body.registered_delivery()));
         message.part = part;
-        self.commit(now, message, place, pdu, body, out).map(|_| ())
+        self.open_message(now, &mut message, body);
+        let open = message.open;
+        let committed = self.commit(now, message, place, pdu, body, out).map(|_| ());
+        if committed.is_err() {
+            self.forget_open(open);
+        }
+        committed
     }
 
     /// The long message that a submit is a part of.

@@ -5,12 +5,13 @@
 //! whose recipients all take the same pool: that passes unchanged.
 
 use super::Shard;
-use super::message::{IdFrom, Kind, Message, Multi, MultiKey};
+use super::message::{IdFrom, Kind, Message, Multi, MultiKey, TakenPart};
 use super::mt::{Body, receipts_asked};
 use super::port::Outbox;
+use super::records::End;
 use crate::counters::Reason;
 use crate::ids::{EsmeId, LinkId, PoolId};
-use crate::ledger::{AddressTail, Destinations, IdText, NewEntry};
+use crate::ledger::{AddressTail, Destinations, Given, IdText, NewEntry};
 use crate::smpp::command::CommandId;
 use crate::smpp::frame::{Pdu, write_pdu};
 use crate::smpp::multi::{Destination, SubmitMulti, SubmitMultiResp, Unsuccess};
@@ -45,7 +46,14 @@ impl Shard {
                 message.pool = Some(group.pool);
                 message.awaited = if awaits { u16::from(group.count) } else { 0 };
                 message.destination = tails_of(&multi);
-                self.dispatch(now, message, pdu, &Body::Multi(multi), out).map(|_| ())
+                let body = Body::Multi(multi);
+                self.open_message(now, &mut message, &body);
+                let open = message.open;
+                let placed = self.dispatch(now, message, pdu, &body, out).map(|_| ());
+                if placed.is_err() {
+                    self.forget_open(open);
+                }
+                placed
             }
             _ => {
                 self.split(now, (id, esme), pdu, &multi, groups, &unroutable, out);
@@ -106,6 +114,7 @@ impl Shard {
             failures: 0,
             first_failure: CommandStatus::OK,
             taken: Vec::new(),
+            lsn: None,
         });
         for address in unroutable {
             self.count_refusal(esme, Reason::NoRoute);
@@ -150,10 +159,14 @@ impl Shard {
         if let Ok(part) = SubmitMulti::parse(&pdu) {
             message.destination = tails_of(&part);
         }
-        match self.dispatch(now, message, &pdu, &Body::again(&pdu), out) {
+        let body = Body::again(&pdu);
+        self.open_message(now, &mut message, &body);
+        let open = message.open;
+        match self.dispatch(now, message, &pdu, &body, out) {
             Ok(message) => self.keep_frame(message, frame),
             Err((status, reason)) => {
                 self.count_refusal(esme, reason);
+                self.close_message(now, open, End::refused_by_us(status, reason));
                 self.on_part_failed(now, key, &frame, status, out);
                 self.retained.release(frame);
             }
@@ -202,11 +215,16 @@ impl Shard {
         for failure in response.unsuccess.iter() {
             self.add_failure(key, failure.destination, failure.status);
         }
+        let given = self.multis.get(key).map_or(Given::Carrier, |multi| multi.given);
+        let lsn = self.record_accepted(now, message, response.message_id.unwrap_or_default(), given);
         if let Some(multi) = self.multis.get_mut(key) {
             multi.accepted = true;
+            multi.lsn = multi.lsn.max(lsn);
             if let Some(id) = response.message_id.filter(|id| !id.is_empty()) {
                 let (id, destination) = (IdText::from_slice(id), message.destination.clone());
-                multi.taken.push((message.carrier, id, destination, message.awaited));
+                let record = lsn.map_or(0, |_| message.open.number());
+                let (carrier, awaited) = (message.carrier, message.awaited);
+                multi.taken.push(TakenPart { carrier, id, destination, awaited, record });
             }
         }
         self.part_done(now, key, out);
@@ -227,7 +245,7 @@ impl Shard {
         }
         let id = multi.given.text().unwrap_or_default();
         let asked = (multi.link, multi.esme, CommandId::SUBMIT_MULTI);
-        self.answer_with(now, asked, out, |session, to| {
+        self.answer_after(now, asked, multi.lsn, out, |session, to| {
             let status = status.for_version(session.version());
             write_pdu(to, CommandId::SUBMIT_MULTI_RESP, status, multi.sequence, |out| {
                 if multi.accepted {
@@ -243,9 +261,10 @@ impl Shard {
 
     /// Only now: a receipt must not come before the response.
     fn index_parts(&mut self, now: Now, multi: Multi, out: &mut Outbox) {
-        for (carrier, id, destination, awaited) in &multi.taken {
+        for TakenPart { carrier, id, destination, awaited, record } in &multi.taken {
             let new = NewEntry {
                 carrier: *carrier,
+                record: *record,
                 id,
                 given: multi.given,
                 esme: multi.esme,

@@ -13,7 +13,7 @@ use super::timers::Timer;
 use crate::counters::{Ignored, Match};
 use crate::esme::settings::ReceiptsTo;
 use crate::ids::{EsmeId, LinkId};
-use crate::limits::{WAITING_MAX, WAITING_TIME};
+use crate::limits::{RECEIPT_AGAIN, WAITING_MAX, WAITING_TIME};
 use crate::session::Owner;
 use crate::smpp::command::CommandId;
 use crate::smpp::convert;
@@ -22,6 +22,7 @@ use crate::smpp::receipt;
 use crate::smpp::response::MessageIdResp;
 use crate::smpp::status::CommandStatus;
 use crate::time::{Duration, Now};
+use std::collections::VecDeque;
 
 /// How soon a delivery is looked at again that waits for its response to be written.
 const SOON: Duration = Duration::from_millis(1);
@@ -151,7 +152,9 @@ impl Shard {
         out: &mut Outbox,
     ) {
         let Some(mut delivery) = self.deliveries.remove(key_of(owner)) else { return };
-        self.retained.release(core::mem::take(&mut delivery.frame));
+        if delivery.origin != Origin::Journal {
+            self.retained.release(core::mem::take(&mut delivery.frame));
+        }
         if is_ok(pdu)
             && let Some(cells) = self.counters.esmes.get(esme.index())
         {
@@ -168,6 +171,7 @@ impl Shard {
                 let response = self.retained.buffer(pdu.bytes());
                 self.send_mail(now, from, Mail::Delivered { tag, response }, out);
             }
+            Origin::Journal => self.kept_answered(now, delivery, super::answers::status_of(pdu)),
         }
         self.pump_waiting(now, esme, out);
     }
@@ -272,6 +276,10 @@ impl Shard {
         status: CommandStatus,
         out: &mut Outbox,
     ) {
+        if let Some(kept) = self.deliveries.get(key).filter(|delivery| delivery.origin == Origin::Journal) {
+            let esme = kept.esme;
+            return self.queue_kept(now, esme, key);
+        }
         let Some(delivery) = self.deliveries.remove(key) else { return };
         self.settle_entry(&delivery, false);
         self.retained.release(delivery.frame);
@@ -281,6 +289,7 @@ impl Shard {
                 let frame = Vec::new();
                 return self.send_mail(now, from, Mail::NotDelivered { tag, status, frame }, out);
             }
+            Origin::Journal => return debug_assert!(false, "it waits again"),
         };
         if self.link(link).is_none() {
             return self.ignored(Ignored::DeliveryCarrierGone);
@@ -301,10 +310,14 @@ impl Shard {
                 continue;
             };
             let (origin, until, written) = (delivery.origin, delivery.until, delivery.written);
+            let not_before = delivery.not_before;
+            if not_before > now.mono {
+                return self.tick_later(not_before, Timer::Waiting(esme));
+            }
             let frame = core::mem::take(&mut delivery.frame);
             let gone = match origin {
                 Origin::Link(link, _) => self.link(link).is_none(),
-                Origin::Shard(..) => false,
+                Origin::Shard(..) | Origin::Journal => false,
             };
             let over = until <= now.mono || gone;
             let waits = if over { None } else { Delivered::kept(&frame) };
@@ -320,7 +333,12 @@ impl Shard {
             if let Some(delivery) = self.deliveries.get_mut(key) {
                 delivery.frame = frame;
             }
-            if over {
+            if over && origin == Origin::Journal {
+                self.drop_first_waiting(esme);
+                if let Some(delivery) = self.deliveries.remove(key) {
+                    self.end_delivery(now, delivery, CommandStatus::RECEIVER_TEMPORARY);
+                }
+            } else if over {
                 self.drop_first_waiting(esme);
                 self.fail_delivery(now, key, CommandStatus::RECEIVER_TEMPORARY, out);
             } else if !sent {
@@ -343,14 +361,29 @@ impl Shard {
         let Some(delivery) = self.deliveries.get(first) else { return };
         let until = delivery.until;
         let unwritten = delivery.written.is_some_and(|(link, mark)| !out.is_flushed(link, mark));
-        let at = if unwritten { now.mono.after(SOON) } else { until };
+        let at = if unwritten {
+            now.mono.after(SOON)
+        } else if delivery.origin == Origin::Journal {
+            now.mono.after(RECEIPT_AGAIN)
+        } else {
+            until
+        };
         self.tick_later(at.min(until), Timer::Waiting(esme));
     }
 
     /// The last receiving session of an account is gone: the carriers keep what waited.
     pub(super) fn refuse_waiting(&mut self, now: Now, esme: EsmeId, out: &mut Outbox) {
         let Some(account) = self.accounts.get_mut(esme.index()) else { return };
-        for key in core::mem::take(&mut account.waiting) {
+        let waiting = core::mem::take(&mut account.waiting);
+        let is_kept = |key: &DeliveryKey| {
+            self.deliveries.get(*key).is_some_and(|delivery| delivery.origin == Origin::Journal)
+        };
+        let (kept, others): (VecDeque<DeliveryKey>, VecDeque<DeliveryKey>) =
+            waiting.into_iter().partition(is_kept);
+        if let Some(account) = self.accounts.get_mut(esme.index()) {
+            account.waiting = kept;
+        }
+        for key in others {
             self.fail_delivery(now, key, CommandStatus::RECEIVER_TEMPORARY, out);
         }
     }

@@ -27,6 +27,14 @@ impl OwnIds {
         Self { shard, step: shards.next_power_of_two(), last: 0, short: 0 }
     }
 
+    /// From now on ids are above this one, which an earlier run gave: also when the wall clock has gone back.
+    pub(super) const fn above(&mut self, id: u64) {
+        let tick = id >> SHARD_BITS;
+        if tick > self.last {
+            self.last = tick;
+        }
+    }
+
     pub(super) fn next(&mut self, now: Wall) -> u64 {
         let micros = u64::try_from(now.0.saturating_sub(EPOCH_US)).unwrap_or(0);
         let tick = (micros << SEQUENCE_BITS) % TICKS_MAX;

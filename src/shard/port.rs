@@ -20,6 +20,14 @@ pub trait Core {
     fn end_turn(&mut self, _now: Now, _out: &mut Outbox) {}
     /// When `Input::Time` is wanted, if nothing else comes first.
     fn deadline(&self) -> Option<Instant>;
+    /// True when something that no input tells of is to be done: a turn is due.
+    fn has_news(&self) -> bool {
+        false
+    }
+    /// The driver is about to sleep; what no input tells of will wake it. False: it must not sleep now.
+    fn sleeps(&self) -> bool {
+        true
+    }
 }
 
 /// What a core asked the driver for and will hear of again.
@@ -214,6 +222,8 @@ struct LinkOutput {
     generation: u32,
     open: bool,
     dirty: bool,
+    /// Octets of the buffer that was taken last: the next one may be as large.
+    last: u32,
     /// Octets ever appended before `buffer` was last taken.
     taken: u64,
     /// Octets ever written to the socket.
@@ -255,7 +265,9 @@ impl Outbox {
         if !output.dirty {
             output.dirty = true;
             self.dirty.push(link);
-            if output.buffer.capacity() == 0
+            if output.last as usize > OUTPUT_BUFFER_KEPT_MAX {
+                output.buffer.reserve(output.last as usize);
+            } else if output.buffer.capacity() == 0
                 && let Some(spare) = self.spare.pop()
             {
                 self.spare_octets -= spare.capacity();
@@ -352,6 +364,7 @@ impl Outbox {
                 continue;
             }
             output.taken += output.buffer.len() as u64;
+            output.last = u32::try_from(output.buffer.len()).unwrap_or(u32::MAX);
             return Some((link, core::mem::take(&mut output.buffer)));
         }
         None
@@ -462,6 +475,38 @@ mod tests {
         out.keep(used);
         out.keep(Vec::with_capacity(1));
         assert_eq!(out.spare.len(), all);
+    }
+
+    #[test]
+    fn a_large_output_now_and_then_does_not_make_every_kept_buffer_large() {
+        const LINKS: u32 = 8;
+        let mut out = Outbox::new();
+        for round in 0..4 * LINKS {
+            // The driver holds all of them at once; one is a link that takes everything that has waited for it.
+            let ids = (0..LINKS).map(|slot| LinkId { slot, generation: round });
+            ids.clone().for_each(|id| out.open(id));
+            ids.clone().for_each(|id| out.to(id).extend_from_slice(&[1; 100]));
+            out.to(LinkId { slot: round % LINKS, generation: round }).resize(OUTPUT_SOFT / 2, 2);
+            let sent: Vec<_> = core::iter::from_fn(|| out.take_dirty()).collect();
+            assert_eq!(sent.len(), LINKS as usize);
+            sent.into_iter().for_each(|(_, buffer)| out.keep(buffer));
+            ids.for_each(|id| out.closed(id));
+        }
+        assert!(out.spare_octets < OUTPUT_BUFFER_KEPT_MAX, "{} octets are kept", out.spare_octets);
+    }
+
+    #[test]
+    fn a_link_whose_outputs_are_large_gets_a_buffer_that_need_not_grow() {
+        let mut out = Outbox::new();
+        out.open(LINK);
+        out.keep(Vec::with_capacity(1));
+        let large = OUTPUT_BUFFER_KEPT_MAX + 1;
+        out.to(LINK).resize(large, 0);
+        out.take_dirty().unwrap();
+        assert!(out.to(LINK).capacity() >= large);
+        out.to(LINK).push(1);
+        out.take_dirty().unwrap();
+        assert!(out.to(LINK).capacity() < large, "once is not always");
     }
 
     #[test]

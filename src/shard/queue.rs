@@ -10,6 +10,7 @@ use super::mail::NotTaken;
 use super::message::{DeliveryKey, GuestKind, Kind, Message, MessageKey};
 use super::mt::{Body, fits, has_room};
 use super::port::Outbox;
+use super::records::End;
 use super::timers::Timer;
 use crate::counters::Reason;
 use crate::esme::Account;
@@ -52,12 +53,14 @@ impl Shard {
             Some(last) if !before(last) => state.queue.iter().take_while(|other| before(other)).count(),
             Some(_) | None => state.queue.len(),
         };
+        // A tick that finds nothing waiting asks for no other, and leaves the instant that it was to be at.
+        let first = state.queue.is_empty();
         state.queue.insert(at, key);
         let sooner = expiry.get_mut(carrier.index()).filter(|expiry| **expiry > deadline);
         let sooner = sooner.map(|expiry| *expiry = deadline).is_some();
         self.count_queued(carrier);
         self.count_held(now, carrier);
-        if sooner {
+        if first || sooner {
             self.tick_later(deadline, Timer::Carrier(carrier));
         }
         if at == 0 {
@@ -222,6 +225,8 @@ impl Shard {
             self.count_refusal(message.esme, reason);
         }
         self.part_failed(now, &message);
+        let end = if refused { End::refused(status) } else { End::refused_by_us(status, reason) };
+        self.end_message(now, &message, end);
         if let Kind::Part(multi) = message.kind {
             self.on_part_failed(now, multi, &message.frame, status, out);
         } else {

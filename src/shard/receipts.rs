@@ -10,7 +10,7 @@ use super::port::Outbox;
 use super::timers::Timer;
 use crate::counters::Match;
 use crate::ids::{CarrierId, LinkId};
-use crate::ledger::{AddressTail, Begun, EntryKey, Given};
+use crate::ledger::{AddressTail, Begun, EntryKey, Given, OpenKey};
 use crate::limits::{MESSAGE_ID_MAX, PARKED_MAX, RECEIPT_PARK};
 use crate::smpp::frame::Pdu;
 use crate::smpp::id_form::response_key;
@@ -96,6 +96,7 @@ impl Shard {
         delivery.known_as = other_id.then(|| entry.given.text().unwrap_or_else(|| entry.id.clone()));
         // Not before the message's response was written, unless it goes behind it in the same stream.
         delivery.written = Some((entry.link, entry.mark));
+        delivery.record = OpenKey::of(entry.record);
         delivery.is_final = is_final;
         delivery.destination = destination;
         delivery.state = receipt.state.unwrap_or(MessageState::Unknown);

@@ -21,6 +21,8 @@ pub(super) enum Timer {
     Waiting(EsmeId),
     /// The first of the bans ends.
     Bans,
+    /// Messages of the last run that other shards are still to be told of.
+    Restored,
     /// The drain deadline.
     Drained,
 }

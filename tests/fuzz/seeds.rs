@@ -154,6 +154,8 @@ fn nodes() -> Vec<Vec<u8>> {
     {
         all.push([&up[..], &extra, &traffic, &extra, &[11, 13]].concat());
     }
+    all.extend(idle_readers(&up));
+    all.push(include_bytes!("found/shard-queued-after-its-queue-was-empty").to_vec());
     for vector in pdus().iter().filter(|pdu| (17..100).contains(&pdu.len())) {
         let Some(pdu) = Pdu::whole(vector) else { continue };
         let body = pdu.body();
@@ -165,4 +167,15 @@ fn nodes() -> Vec<Vec<u8>> {
         all.push(input);
     }
     all
+}
+
+/// An ESME that takes nothing for longer than the response time while it is delivered to: one that is silent, one that
+/// enquires, and one that is not read because it submits beyond its window, as the fuzzer found it.
+fn idle_readers(up: &[u8]) -> [Vec<u8>; 3] {
+    let deliveries = [[10, 0x81], [10, 0x82], [10, 0x83]].concat();
+    let full = [up, &[0, 0, 13, 0], &deliveries, &deliveries].concat();
+    let over = [&deliveries[..], &[13, 3, 7, 0, 11, 9]].concat();
+    let enquires = [11, 10, 5, 0x15, 0].repeat(4);
+    let found = include_bytes!("found/shard-full-window-of-an-idle-reader");
+    [[&full[..], &[11, 12], &over].concat(), [full, enquires, over].concat(), found.to_vec()]
 }

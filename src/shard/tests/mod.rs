@@ -7,6 +7,7 @@ mod deliveries;
 mod failover;
 mod homes;
 mod idle;
+mod journal;
 mod operations;
 mod outcomes;
 mod pdus;

@@ -5,6 +5,7 @@ use super::rig::{Rig, config, member};
 use crate::config::Config;
 use crate::counters::Reason;
 use crate::esme::settings::WindowOver;
+use crate::limits::TAIL_KEPT_MAX;
 use crate::smpp::command::CommandId;
 use crate::smpp::status::CommandStatus;
 use crate::throttle::Rate;
@@ -57,6 +58,31 @@ fn octets_that_come_while_a_link_is_paused_wait_behind_the_others() {
         rig.send(alpha, &answer(&request, "x"));
         assert_eq!(rig.one(link).sequence(), wanted);
     }
+}
+
+#[test]
+fn what_paused_links_had_read_leaves_no_large_buffers_behind() {
+    let mut config = config(&["acme"], &["alpha"]);
+    config.esmes[0].window_max = 1;
+    let mut rig = Rig::up(config);
+    let kept = |rig: &Rig| -> Vec<usize> {
+        rig.shards.iter().flat_map(|shard| shard.tails.iter().map(Vec::capacity)).collect()
+    };
+    for _ in 0..3 {
+        let link = rig.trx("acme");
+        let octets = stream(200);
+        assert!(octets.len() > 2 * TAIL_KEPT_MAX);
+        rig.send(link, &octets[..3]);
+        assert_eq!(kept(&rig), [0; 0], "the only one is in use");
+        rig.send(link, &octets[3..]);
+        assert!(rig.peers[&link].paused);
+        rig.reset(link);
+    }
+    let link = rig.trx("acme");
+    rig.send(link, &stream(1)[..3]);
+    rig.send(link, &stream(1)[3..]);
+    let kept = kept(&rig);
+    assert!(kept.len() == 1 && (1..=TAIL_KEPT_MAX).contains(&kept[0]), "{kept:?}");
 }
 
 #[test]
@@ -205,6 +231,30 @@ fn a_queued_message_is_answered_by_its_deadline_when_no_carrier_comes() {
     let second = rig.one(link);
     assert_eq!((second.sequence(), second.status()), (2, CommandStatus::SYSTEM_ERROR));
     assert_eq!(rig.refusals(0, Reason::NoCarrier), 2);
+    rig.assert_settled();
+}
+
+#[test]
+fn a_message_that_is_queued_after_the_queue_was_empty_is_answered_by_its_deadline() {
+    let mut config = config(&["acme"], &["alpha"]);
+    config.carriers[0].rate = Some(Rate { units: 1, per: Duration::from_secs(1) });
+    config.carriers[0].burst = 1;
+    let mut rig = Rig::up(config);
+    let (link, alpha) = (rig.trx("acme"), rig.carrier(0));
+    // The second waits for the pace, and leaves the queue at a tick that is before its deadline.
+    rig.send(link, &stream(2));
+    rig.advance(Duration::from_secs(2));
+    for request in rig.heard(alpha) {
+        rig.send(alpha, &answer(&request, "x"));
+    }
+    assert_eq!(rig.heard(link).len(), 2);
+    rig.reset(alpha);
+    rig.advance(Duration::from_secs(5));
+    assert_eq!(rig.dials.len(), 1, "the carrier is dialled and does not answer");
+    rig.send(link, &submit("38267000001", 3));
+    rig.advance(Duration::from_secs(21));
+    let last = rig.one(link);
+    assert_eq!((last.sequence(), last.status()), (3, CommandStatus::SYSTEM_ERROR));
     rig.assert_settled();
 }
 

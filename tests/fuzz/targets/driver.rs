@@ -88,6 +88,15 @@ fn plan() -> &'static (Plan, usize, usize) {
     })
 }
 
+/// Whole PDUs at the front of these octets.
+fn pdus(mut octets: &[u8]) -> usize {
+    let mut count = 0;
+    while let Frame::Whole(_, behind) = Frame::next(octets, PDU_MAX_DEFAULT) {
+        (octets, count) = (behind, count + 1);
+    }
+    count
+}
+
 /// One link, seen from outside.
 #[derive(Debug, Default)]
 pub(super) struct Peer {
@@ -96,6 +105,8 @@ pub(super) struct Peer {
     pub(super) carrier: Option<usize>,
     /// Written by the node, not taken by its socket.
     sending: Vec<u8>,
+    /// When each PDU of that was written.
+    written: VecDeque<Instant>,
     /// Of that, octets that its former shard wrote.
     former: usize,
     /// The socket takes nothing.
@@ -105,7 +116,7 @@ pub(super) struct Peer {
     unread: Vec<u8>,
     /// What the peer has of a PDU that is not whole.
     stream: Vec<u8>,
-    /// Requests of the node that wait for an answer: command, number, when they came.
+    /// Requests of the node that the peer has not answered: command, number, when they were written.
     pub(super) asked: VecDeque<(CommandId, u32, Instant, Vec<u8>)>,
     /// What the peer sent, as far as it is framed; responses that it got.
     sent: Vec<u8>,
@@ -113,6 +124,26 @@ pub(super) struct Peer {
     responses: u64,
     lost: bool,
     moving: bool,
+}
+
+impl Peer {
+    /// When a request was written, no more than a window of them was in flight.
+    ///
+    /// Each is so for the response time from when the node wrote it, not from when the peer's socket took it: its slot
+    /// is free again then, answered or not, and no node can know when a peer reads. Whoever reads nothing for longer
+    /// than that, and still sends, finds requests that are overdue beside a new window; it may answer both.
+    fn check_window(&self, written: Instant) {
+        let window = if self.carrier.is_some() { WINDOWS.1 } else { WINDOWS.0 };
+        let in_window = |command: CommandId| {
+            matches!(
+                command,
+                CommandId::SUBMIT_SM | CommandId::DELIVER_SM | CommandId::DATA_SM | CommandId::SUBMIT_MULTI
+            )
+        };
+        let in_flight = |command: CommandId, at: Instant| in_window(command) && written.since(at) < RESPONSE;
+        let flying = self.asked.iter().filter(|(command, _, at, _)| in_flight(*command, *at)).count();
+        assert!(flying <= window, "{flying} in flight in a window of {window}");
+    }
 }
 
 /// See the file's header.
@@ -199,6 +230,7 @@ impl Driver {
     fn act(&mut self, shard: usize) {
         while let Some((link, buffer)) = self.shards[shard].1.take_dirty() {
             if let Some(peer) = self.peers.get_mut(&link) {
+                peer.written.extend(core::iter::repeat_n(self.now.mono, pdus(&buffer)));
                 peer.sending.extend_from_slice(&buffer);
             }
             self.shards[shard].1.keep(buffer);
@@ -342,7 +374,6 @@ impl Driver {
 
     /// What a peer hears: whole PDUs, one answer for a request at most, no more requests than its window.
     fn heard(&mut self, link: LinkId, octets: &[u8]) {
-        let now = self.now.mono;
         let Some(peer) = self.peers.get_mut(&link) else { return };
         peer.stream.extend_from_slice(octets);
         let stream = core::mem::take(&mut peer.stream);
@@ -351,13 +382,19 @@ impl Driver {
             match Frame::next(rest, PDU_MAX_DEFAULT) {
                 Frame::Whole(pdu, behind) => {
                     rest = behind;
+                    let written = peer.written.pop_front().expect("each PDU was written");
                     if pdu.command_id().is_response() {
                         peer.responses += 1;
                         assert!(peer.responses <= peer.requests, "an answer that nobody asked for: {pdu:?}");
                     } else {
                         assert!(pdu.sequence_number() > 0);
-                        let asked = (pdu.command_id(), pdu.sequence_number(), now, pdu.bytes().to_vec());
-                        peer.asked.push_back(asked);
+                        peer.asked.push_back((
+                            pdu.command_id(),
+                            pdu.sequence_number(),
+                            written,
+                            pdu.bytes().to_vec(),
+                        ));
+                        peer.check_window(written);
                     }
                 }
                 Frame::Partial(_) => break,
@@ -365,16 +402,6 @@ impl Driver {
             }
         }
         assert!(rest.is_empty(), "the node writes whole PDUs");
-        peer.asked.retain(|(.., at, _)| now.since(*at) < RESPONSE);
-        let window = if peer.carrier.is_some() { WINDOWS.1 } else { WINDOWS.0 };
-        let in_window = |command: &CommandId| {
-            matches!(
-                *command,
-                CommandId::SUBMIT_SM | CommandId::DELIVER_SM | CommandId::DATA_SM | CommandId::SUBMIT_MULTI
-            )
-        };
-        let flying = peer.asked.iter().filter(|(command, ..)| in_window(command)).count();
-        assert!(flying <= window, "{flying} in flight in a window of {window}");
     }
 
     /// A link ends.

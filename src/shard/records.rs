@@ -1,0 +1,540 @@
+//! What the journal is told of messages, and what waits until it has it.
+//!
+//! Owns: the shard's end of the journal, the book of what is needed, the messages that are not over, the responses that
+//! wait for their record. Takes: what becomes of messages. Gives: each response once what it promises survives what its
+//! account wants it to survive; each message exactly one final record. Never: makes wait what promises nothing; refuses
+//! a relayed message because the journal cannot take it, which is counted (`journal_left_out_total`).
+
+use super::Shard;
+use super::message::{DeliveryKey, Message, Retained};
+use super::mt::Body;
+use super::port::Outbox;
+use crate::config::Config;
+use crate::counters::{Counter, Reason};
+use crate::esme::settings::Durability;
+use crate::ids::{EsmeId, LinkId};
+use crate::journal::frame::frame_len;
+use crate::journal::record::{NO_REASON, Role};
+use crate::journal::{Book, Facts, Fault, Kind, Lsn, Record, Recorder};
+use crate::ledger::{Given, IdRoom, IdText, OpenKey, OpenMessage, OpenMessages};
+use crate::limits::{
+    JOURNAL_BLOCK, JOURNAL_MOVES_PER_TURN, JOURNAL_UNFINISHED_MAX, JOURNAL_WAITING_MAX, RECEIPT_KEEP,
+};
+use crate::session::Session;
+use crate::smpp::command::CommandId;
+use crate::smpp::frame::Pdu;
+use crate::smpp::message_state::MessageState;
+use crate::smpp::multi::{Destination, SubmitMulti};
+use crate::smpp::segment::part_of;
+use crate::smpp::status::CommandStatus;
+use crate::time::{Now, Wall};
+use smallvec::SmallVec;
+use std::collections::VecDeque;
+
+/// The octets of a response that waits, and whose.
+pub(super) struct HeldResponse {
+    asked: (LinkId, EsmeId, CommandId),
+    status: CommandStatus,
+    octets: Vec<u8>,
+}
+
+/// What waits for a record.
+pub(super) enum Held {
+    Response(HeldResponse),
+    /// A receipt or MO: its carrier is answered, and its account gets it.
+    Delivery(DeliveryKey),
+}
+
+/// What a record has to survive before that which waits for it may go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wait {
+    Nothing,
+    Written,
+    Durable,
+}
+
+impl From<Durability> for Wait {
+    fn from(durability: Durability) -> Self {
+        match durability {
+            Durability::Off => Self::Nothing,
+            Durability::Process => Self::Written,
+            Durability::Group | Durability::Strict => Self::Durable,
+        }
+    }
+}
+
+/// How a message ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct End {
+    pub(super) state: MessageState,
+    pub(super) status: CommandStatus,
+    pub(super) reason: Option<Reason>,
+    pub(super) fault: Fault,
+    pub(super) error: SmallVec<[u8; 8]>,
+}
+
+impl End {
+    fn of(state: MessageState, status: CommandStatus, fault: Fault) -> Self {
+        Self { state, status, reason: None, fault, error: SmallVec::new() }
+    }
+
+    /// A carrier has it, and nobody asked for a receipt.
+    fn accepted() -> Self {
+        Self::of(MessageState::Accepted, CommandStatus::OK, Fault::Nobody)
+    }
+
+    /// No final receipt came in its time.
+    fn no_receipt() -> Self {
+        Self::of(MessageState::Unknown, CommandStatus::OK, Fault::Carrier)
+    }
+
+    /// The carrier refused it.
+    pub(super) fn refused(status: CommandStatus) -> Self {
+        Self::of(MessageState::Rejected, status, Fault::Carrier)
+    }
+
+    /// It was written to a carrier and never answered.
+    pub(super) fn unknown(status: CommandStatus) -> Self {
+        let end = Self::of(MessageState::Unknown, status, Fault::Carrier);
+        Self { reason: Some(Reason::Unknown), ..end }
+    }
+
+    /// We refused it.
+    pub(super) fn refused_by_us(status: CommandStatus, reason: Reason) -> Self {
+        let fault = match reason {
+            Reason::NoCarrier | Reason::QueueFull | Reason::Retained | Reason::Draining => Fault::Node,
+            _ => Fault::Esme,
+        };
+        Self { reason: Some(reason), ..Self::of(MessageState::Rejected, status, fault) }
+    }
+
+    /// A final receipt says so.
+    pub(super) fn by_receipt(state: MessageState, error: &[u8]) -> Self {
+        let fault = if state == MessageState::Delivered { Fault::Nobody } else { Fault::Carrier };
+        let error = SmallVec::from_slice(error.get(..8).unwrap_or(error));
+        Self { error, ..Self::of(state, CommandStatus::OK, fault) }
+    }
+
+    fn record<'a>(&'a self, facts: Facts<'a>) -> Record<'a> {
+        Record::Finish {
+            state: self.state.octet(),
+            status: self.status.0,
+            reason: self.reason.map_or(NO_REASON, |reason| reason as u8),
+            fault: self.fault,
+            error: &self.error,
+            price: 0,
+            currency: b"",
+            facts,
+        }
+    }
+}
+
+/// Writes records and keeps the book.
+pub(super) struct Pen {
+    recorder: Box<dyn Recorder>,
+    pub(super) book: Book,
+    /// Something was appended since the committer was last told.
+    appended: bool,
+}
+
+impl Pen {
+    /// Appends a record; `of`: the one that it is a copy of, or answers. `None`: there is no room for it.
+    pub(super) fn append(&mut self, now: Now, key: u64, record: &Record<'_>, of: Option<Lsn>) -> Option<Lsn> {
+        let kind = record.kind();
+        if kind.role() == Role::Adds && !self.book.has_room() {
+            return None;
+        }
+        let lsn = self.recorder.append(now, key, record).ok()?;
+        let octets = frame_len(record.len()) as u32;
+        let noted = self.book.appended(lsn, key, Some(kind), of, octets);
+        debug_assert!(noted.is_ok(), "asked before");
+        self.appended = true;
+        Some(lsn)
+    }
+}
+
+/// What is copied to the end of the journal, so that its front can be given back.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Moving {
+    Message(OpenKey),
+    Delivery(DeliveryKey),
+}
+
+/// See the room's header.
+pub(super) struct Records {
+    pub(super) pen: Pen,
+    pub(super) open: OpenMessages,
+    /// What waits until its record is written, in their order; and until it is durable.
+    held: [VecDeque<(Lsn, Held)>; 2],
+    /// Final records that found no room yet.
+    unfinished: VecDeque<(OpenMessage, End)>,
+    /// Octets of receipts and MO that wait for their accounts.
+    pub(super) frames: Retained,
+    /// What responses wait for, unless their account says otherwise.
+    wait: Wait,
+    front: Lsn,
+    moving: VecDeque<Moving>,
+    /// The block of records that was begun when it was last asked what to copy.
+    planned: u64,
+}
+
+impl Records {
+    pub(super) fn new(recorder: Box<dyn Recorder>, book: Book, config: &Config) -> Self {
+        let durability = config.journal.as_ref().map_or(Durability::Group, |journal| journal.durability);
+        Self {
+            pen: Pen { recorder, book, appended: false },
+            open: OpenMessages::new(),
+            held: [VecDeque::new(), VecDeque::new()],
+            unfinished: VecDeque::new(),
+            frames: Retained::up_to(JOURNAL_WAITING_MAX),
+            wait: durability.into(),
+            front: Lsn::NONE,
+            moving: VecDeque::new(),
+            planned: 0,
+        }
+    }
+
+    /// How far what waits for `wait` may go. While nothing can be promised, relayed messages go on: their carriers have
+    /// taken them.
+    fn reached(&self, wait: Wait) -> Lsn {
+        let recorder = &self.pen.recorder;
+        match wait {
+            _ if recorder.failed() => Lsn(u64::MAX),
+            Wait::Nothing => Lsn(u64::MAX),
+            Wait::Written => recorder.written(),
+            Wait::Durable => recorder.durable(),
+        }
+    }
+
+    /// True when something that waits may go.
+    pub(super) fn has_news(&self) -> bool {
+        let may = |(held, wait): (&VecDeque<(Lsn, Held)>, Wait)| {
+            held.front().is_some_and(|(lsn, _)| *lsn <= self.reached(wait))
+        };
+        self.held.iter().zip([Wait::Written, Wait::Durable]).any(may)
+    }
+
+    /// The shard goes to sleep: it wants to be woken while something waits. False: it must look once more.
+    pub(super) fn sleeps(&self) -> bool {
+        let waits = self.held.iter().any(|held| !held.is_empty());
+        let recorder = &self.pen.recorder;
+        !waits || (recorder.sleeps(recorder.written(), recorder.durable()) && !self.has_news())
+    }
+
+    fn next_released(&mut self) -> Option<Held> {
+        for (at, wait) in [Wait::Written, Wait::Durable].into_iter().enumerate() {
+            let reached = self.reached(wait);
+            let held = self.held.get_mut(at)?;
+            if held.front().is_some_and(|(lsn, _)| *lsn <= reached) {
+                return held.pop_front().map(|(_, held)| held);
+            }
+        }
+        None
+    }
+}
+
+/// The names that a record has in place of handles.
+pub(super) fn facts_of<'a>(message: &'a OpenMessage, config: &'a Config, room: &'a mut IdRoom) -> Facts<'a> {
+    let esme = config.esmes.get(message.esme.index()).map_or("", |esme| esme.name.as_str());
+    let carrier = message.carrier.and_then(|carrier| config.carriers.get(carrier.index()));
+    let carrier = carrier.map_or("", |carrier| carrier.name.as_str());
+    let id = message.given.text_in(room).unwrap_or_default();
+    message.facts(esme.as_bytes(), carrier.as_bytes(), id)
+}
+
+fn wall_of(now: Now, at: crate::time::Instant) -> Wall {
+    let ago = i64::try_from(now.mono.since(at).as_micros()).unwrap_or(i64::MAX);
+    Wall(now.wall.0.saturating_sub(ago))
+}
+
+/// The destinations of a submit_multi with commas between.
+fn joined(multi: &SubmitMulti<'_>) -> Vec<u8> {
+    let mut all = Vec::new();
+    for destination in multi.destinations.iter() {
+        if !all.is_empty() {
+            all.push(b',');
+        }
+        all.extend_from_slice(match destination {
+            Destination::Address(address) => address.digits,
+            Destination::List(name) => name,
+        });
+    }
+    all
+}
+
+impl Shard {
+    /// A message has come and is about to be placed: its records begin.
+    pub(super) fn open_message(&mut self, now: Now, message: &mut Message, body: &Body<'_>) {
+        let Some(records) = &mut self.records else { return };
+        let key = self.own_ids.next(now.wall);
+        let (esme, source) = (message.esme, body.source());
+        let mut open = match body {
+            Body::Multi(multi) => OpenMessage::new(key, esme, now.wall, source, &joined(multi)),
+            _ => OpenMessage::new(key, esme, now.wall, source, body.destination()),
+        };
+        open.data_coding = body.data_coding();
+        if message.part.is_some()
+            && let Body::Sm(sm) = body
+        {
+            open.parts = part_of(&sm.content).map_or(1, |part| part.total);
+        }
+        let Some(handle) = records.open.insert(open) else {
+            return self.counters.journal_left_out.bump();
+        };
+        message.open = handle;
+        if message.id_from == super::message::IdFrom::Own {
+            message.id_from = super::message::IdFrom::Already(Given::Own(key));
+        }
+    }
+
+    /// A message was not taken after all: what refused it writes its record.
+    pub(super) fn forget_open(&mut self, open: OpenKey) {
+        if let Some(records) = &mut self.records {
+            records.open.remove(open);
+        }
+    }
+
+    /// A carrier has accepted a message: the record that its response waits for, when a receipt may come.
+    pub(super) fn record_accepted(
+        &mut self,
+        now: Now,
+        message: &Message,
+        id: &[u8],
+        given: Given,
+    ) -> Option<Lsn> {
+        let Self { records, config, counters, .. } = self;
+        let records = records.as_mut()?;
+        let open = records.open.get_mut(message.open)?;
+        open.carrier = Some(message.carrier);
+        open.submitted = wall_of(now, message.sent_at);
+        open.attempts = u16::try_from(message.attempts).unwrap_or(u16::MAX);
+        open.given = given;
+        open.message_id = IdText::from_slice(id);
+        open.awaited = if id.is_empty() { 0 } else { message.awaited };
+        if open.awaited == 0 {
+            self.close_message(now, message.open, End::accepted());
+            return None;
+        }
+        let mut room = IdRoom::default();
+        let record = Record::Sent { awaited: open.awaited, facts: facts_of(open, config, &mut room) };
+        let Some(lsn) = records.pen.append(now, open.key, &record, None) else {
+            counters.journal_left_out.bump();
+            records.open.remove(message.open);
+            return None;
+        };
+        (open.lsn, open.origin) = (lsn, lsn);
+        records.open.waits(message.open, now.mono.after(RECEIPT_KEEP));
+        Some(lsn)
+    }
+
+    /// A message is over.
+    pub(super) fn end_message(&mut self, now: Now, message: &Message, end: End) {
+        let Some(records) = &mut self.records else { return };
+        if let Some(open) = records.open.get_mut(message.open) {
+            open.attempts = u16::try_from(message.attempts).unwrap_or(u16::MAX);
+            if message.attempts > 0 {
+                open.carrier = Some(message.carrier);
+                open.submitted = wall_of(now, message.sent_at);
+            }
+        }
+        self.close_message(now, message.open, end);
+    }
+
+    /// Writes the final record.
+    pub(super) fn close_message(&mut self, now: Now, open: OpenKey, end: End) {
+        let Self { records, config, counters, .. } = self;
+        let Some(records) = records else { return };
+        let Some(message) = records.open.remove(open) else { return };
+        records.end(now, message, end, config, &counters.journal_left_out);
+    }
+
+    /// We refused a submit: it has a final record like all others.
+    pub(super) fn record_refusal(
+        &mut self,
+        now: Now,
+        esme: EsmeId,
+        pdu: &Pdu<'_>,
+        (status, reason): (CommandStatus, Reason),
+    ) {
+        let Self { records, config, counters, own_ids, .. } = self;
+        let Some(records) = records else { return };
+        let body = Body::again(pdu);
+        let destination = match &body {
+            Body::Multi(multi) => joined(multi),
+            other => other.destination().to_vec(),
+        };
+        let key = own_ids.next(now.wall);
+        let mut message = OpenMessage::new(key, esme, now.wall, body.source(), &destination);
+        message.data_coding = body.data_coding();
+        let end = End::refused_by_us(status, reason);
+        records.end(now, message, end, config, &counters.journal_left_out);
+    }
+
+    /// Answers a request, at once or when its record survives what the account wants.
+    pub(super) fn answer_after(
+        &mut self,
+        now: Now,
+        asked: (LinkId, EsmeId, CommandId),
+        lsn: Option<Lsn>,
+        out: &mut Outbox,
+        write: impl FnOnce(&Session, &mut Vec<u8>) -> CommandStatus,
+    ) {
+        let Some(lsn) = lsn.filter(|lsn| !self.is_safe(asked.1, *lsn)) else {
+            return self.answer_with(now, asked, out, write);
+        };
+        let mut octets = self.retained.buffer(&[]);
+        let Some(slot) = super::links::live(&self.links, asked.0) else {
+            self.retained.reuse(octets);
+            return self.ignored(crate::counters::Ignored::ResponseEsmeGone);
+        };
+        let status = write(&slot.session, &mut octets);
+        self.hold(asked.1, lsn, Held::Response(HeldResponse { asked, status, octets }));
+    }
+
+    fn wait_of(&self, esme: EsmeId) -> Wait {
+        let own = self.accounts.get(esme.index()).and_then(|account| account.settings.durability);
+        let all = self.records.as_ref().map_or(Wait::Nothing, |records| records.wait);
+        own.map_or(all, Wait::from)
+    }
+
+    /// True when a record survives what the account wants.
+    pub(super) fn is_safe(&self, esme: EsmeId, lsn: Lsn) -> bool {
+        self.records.as_ref().is_none_or(|records| lsn <= records.reached(self.wait_of(esme)))
+    }
+
+    /// Lets something wait for a record.
+    pub(super) fn hold(&mut self, esme: EsmeId, lsn: Lsn, held: Held) {
+        let at = usize::from(self.wait_of(esme) == Wait::Durable);
+        let Some(records) = &mut self.records else { return };
+        if let Some(queue) = records.held.get_mut(at) {
+            queue.push_back((lsn, held));
+        }
+    }
+
+    /// Once a turn: what waited long enough goes, what was appended is on its way.
+    pub(super) fn turn_records(&mut self, now: Now, out: &mut Outbox) {
+        if self.records.is_none() {
+            return;
+        }
+        while let Some(held) = self.records.as_mut().and_then(|records| records.next_released()) {
+            match held {
+                Held::Response(HeldResponse { asked, status, octets }) => {
+                    self.answer_with(now, asked, out, |_, to| {
+                        to.extend_from_slice(&octets);
+                        status
+                    });
+                    self.retained.reuse(octets);
+                }
+                Held::Delivery(key) => self.let_go(now, key, out),
+            }
+        }
+        // What paused links had to say goes on in this turn.
+        while let Some(link) = self.wake.pop() {
+            self.resume(now, link, out);
+        }
+        for _ in 0..JOURNAL_MOVES_PER_TURN {
+            let expired = self.records.as_mut().and_then(|records| records.open.expired(now.mono));
+            let Some(open) = expired else { break };
+            self.close_message(now, open, End::no_receipt());
+        }
+        self.plan_moves();
+        self.move_some(now);
+        let Self { records, config, counters, .. } = self;
+        let Some(records) = records else { return };
+        records.end_unfinished(now, config);
+        counters.journal_open.set(records.open.len() as u64);
+        let front = records.pen.book.front();
+        if front != records.front {
+            records.front = front;
+            records.pen.recorder.needs_from(front);
+        }
+        if core::mem::take(&mut records.pen.appended) {
+            records.pen.recorder.kick();
+        }
+    }
+
+    /// When a block of records is full: decides what to copy, so that the segments in front can be given back.
+    fn plan_moves(&mut self) {
+        let Self { records, deliveries, .. } = self;
+        let Some(records) = records else { return };
+        let block = records.pen.book.last().0 / JOURNAL_BLOCK as u64;
+        if block == records.planned || !records.moving.is_empty() {
+            return;
+        }
+        records.planned = block;
+        let Some(plan) = records.pen.book.plan(0) else { return };
+        let in_front = |lsn: Lsn| lsn != Lsn::NONE && lsn < plan.below;
+        let messages = records.open.waiting().take_while(|(_, message)| message.origin < plan.below);
+        let messages = messages.filter(|(_, message)| in_front(message.lsn));
+        records.moving = messages.map(|(key, _)| Moving::Message(key)).collect();
+        let waiting = deliveries.iter().filter(|(_, delivery)| in_front(delivery.lsn));
+        records.moving.extend(waiting.map(|(key, _)| Moving::Delivery(key)));
+    }
+
+    fn move_some(&mut self, now: Now) {
+        let Self { records, config, deliveries, .. } = self;
+        let Some(records) = records else { return };
+        for _ in 0..JOURNAL_MOVES_PER_TURN {
+            let Some(moving) = records.moving.pop_front() else { return };
+            let mut payload = Vec::new();
+            let (key, kind, from, origin, wall) = match moving {
+                Moving::Message(key) => {
+                    let Some(open) = records.open.get(key) else { continue };
+                    let mut room = IdRoom::default();
+                    let facts = facts_of(open, config, &mut room);
+                    Record::Sent { awaited: open.awaited, facts }.payload(&mut payload);
+                    (open.key, Kind::Sent, open.lsn, open.origin, open.submitted)
+                }
+                Moving::Delivery(key) => {
+                    let Some(delivery) = deliveries.get(key) else { continue };
+                    let kind = super::kept::payload_of(delivery, config, &mut payload);
+                    (delivery.key, kind, delivery.lsn, delivery.origin_lsn, delivery.came)
+                }
+            };
+            let copy =
+                Record::Move { from, origin, kind: kind as u8, version: 1, wall: wall.0, payload: &payload };
+            let Some(lsn) = records.pen.append(now, key, &copy, Some(from)) else {
+                return records.moving.push_front(moving);
+            };
+            match moving {
+                Moving::Message(key) => {
+                    if let Some(open) = records.open.get_mut(key) {
+                        open.lsn = lsn;
+                    }
+                }
+                Moving::Delivery(key) => {
+                    if let Some(delivery) = deliveries.get_mut(key) {
+                        delivery.lsn = lsn;
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Records {
+    /// Writes the final record of a message, or lets it wait for room.
+    fn end(&mut self, now: Now, message: OpenMessage, end: End, config: &Config, left_out: &Counter) {
+        let mut room = IdRoom::default();
+        let record = end.record(facts_of(&message, config, &mut room));
+        if self.pen.append(now, message.key, &record, None).is_some() {
+            return;
+        }
+        if self.unfinished.len() >= JOURNAL_UNFINISHED_MAX {
+            self.unfinished.pop_front();
+            left_out.bump();
+        }
+        self.unfinished.push_back((message, end));
+    }
+
+    fn end_unfinished(&mut self, now: Now, config: &Config) {
+        while let Some((message, end)) = self.unfinished.front() {
+            let mut room = IdRoom::default();
+            let record = end.record(facts_of(message, config, &mut room));
+            if self.pen.append(now, message.key, &record, None).is_none() {
+                return;
+            }
+            self.unfinished.pop_front();
+        }
+    }
+}

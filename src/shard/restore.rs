@@ -1,0 +1,184 @@
+//! What the last run left. Owns: nothing. Takes: what the journal says is not over. Gives: the messages that wait for
+//! receipts to the index of their carriers' homes, the receipts and MO that wait to their accounts. Never: forgets what
+//! it cannot place: its records stay needed until the account or carrier is there again.
+
+use super::Shard;
+use super::kept::is_final;
+use super::mail::{Indexed, Mail};
+use super::message::{Delivery, Origin};
+use super::mo::{Delivered, delivery_of};
+use super::port::Outbox;
+use super::records::Records;
+use super::timers::Timer;
+use crate::ids::{CarrierId, EsmeId, LinkId};
+use crate::journal::Recorder;
+use crate::ledger::restored::{Kept, Taken};
+use crate::ledger::{AddressTail, Destinations, Given, IdText, NewEntry, OpenKey, OpenMessage, Restored};
+use crate::limits::RECEIPT_KEEP;
+use crate::smpp::message_state::MessageState;
+use crate::time::{Duration, Now, Wall};
+use std::collections::HashMap;
+
+/// Messages whose carriers' homes are told of them in one turn.
+const INDEXED_PER_TURN: usize = 256;
+
+/// Names of the last run and what they are in this one.
+struct Known<'a> {
+    esmes: HashMap<&'a [u8], EsmeId>,
+    carriers: HashMap<&'a [u8], CarrierId>,
+}
+
+/// How much of a span is left when it began so long ago; a clock that went back takes nothing away.
+fn left(span: Duration, begun: Wall, now: Wall) -> Duration {
+    let ago = Duration::from_micros(u64::try_from(now.0.saturating_sub(begun.0)).unwrap_or(0));
+    span.saturating_sub(ago)
+}
+
+fn destinations(text: &[u8]) -> Destinations {
+    if !text.contains(&b',') {
+        return Destinations::One(AddressTail::of(text));
+    }
+    Destinations::Several(text.split(|octet| *octet == b',').map(AddressTail::of).collect())
+}
+
+impl Shard {
+    /// Gives the shard its journal and what the last run left in it, before its first turn. What belongs to accounts that
+    /// are at home elsewhere, or to names that the configuration does not know, stays where it is: how many keys that are
+    /// comes back.
+    pub fn attach(&mut self, now: Now, recorder: Box<dyn Recorder>, restored: Restored) -> u64 {
+        let (book, kept) = restored.finish();
+        self.records = Some(Box::new(Records::new(recorder, book, &self.config)));
+        let config = std::sync::Arc::clone(&self.config);
+        let esmes = config.esmes.iter().enumerate();
+        let carriers = config.carriers.iter().enumerate();
+        let known = Known {
+            esmes: esmes.map(|(index, esme)| (esme.name.as_bytes(), EsmeId::new(index))).collect(),
+            carriers: carriers.map(|(index, one)| (one.name.as_bytes(), CarrierId::new(index))).collect(),
+        };
+        let mut strangers = 0;
+        for (key, kept) in kept {
+            self.own_ids.above(key);
+            strangers += u64::from(self.restore(now, key, &kept, &known).is_none());
+        }
+        if !self.indexing.is_empty() {
+            self.tick_later(now.mono, Timer::Restored);
+        }
+        strangers
+    }
+
+    fn restore(&mut self, now: Now, key: u64, kept: &Kept, known: &Known<'_>) -> Option<()> {
+        let Some(accepted) = &kept.accepted else {
+            return kept.taken.values().try_for_each(|taken| {
+                let esme = self.own_account(known, taken.esme.as_deref()?)?;
+                self.restore_delivery(now, key, taken, esme, OpenKey::default(), None, known)
+            });
+        };
+        let facts = accepted.facts();
+        let esme = self.own_account(known, facts.esme)?;
+        let carrier = *known.carriers.get(facts.carrier)?;
+        let mut open = OpenMessage::new(key, esme, Wall(facts.accepted), facts.source, facts.destination);
+        open.carrier = Some(carrier);
+        open.submitted = Wall(facts.submitted);
+        (open.attempts, open.parts, open.data_coding) = (facts.attempts, facts.parts, facts.data_coding);
+        open.given = Given::of_text(facts.id);
+        open.message_id = IdText::from_slice(facts.message_id);
+        open.awaited = accepted.awaited.saturating_sub(kept.answered);
+        (open.lsn, open.origin) = (accepted.record.lsn, accepted.record.origin);
+        let known_as = open.given.text();
+        let (given, awaited) = (open.given, open.awaited);
+        let records = self.records.as_mut()?;
+        let handle = records.open.insert(open)?;
+        let expires = now.mono.after(left(RECEIPT_KEEP, Wall(facts.accepted), now.wall));
+        records.open.waits(handle, expires);
+        let mut finals = 0;
+        for taken in kept.taken.values() {
+            finals += u16::from(is_final(taken));
+            self.restore_delivery(now, key, taken, esme, handle, known_as.clone(), known);
+        }
+        let indexed = Indexed {
+            carrier,
+            id: IdText::from_slice(facts.message_id),
+            given,
+            esme,
+            link: LinkId::default(),
+            destination: destinations(facts.destination),
+            awaited: awaited.saturating_sub(finals),
+            record: handle.number(),
+        };
+        if self.is_here(carrier) {
+            self.index_restored(now, &indexed);
+        } else {
+            self.indexing.push((self.home_of(carrier), indexed));
+        }
+        Some(())
+    }
+
+    /// An account that is at home here.
+    fn own_account(&self, known: &Known<'_>, name: &[u8]) -> Option<EsmeId> {
+        known.esmes.get(name).copied().filter(|esme| self.is_own(*esme))
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one call")]
+    fn restore_delivery(
+        &mut self,
+        now: Now,
+        key: u64,
+        taken: &Taken,
+        esme: EsmeId,
+        record: OpenKey,
+        known_as: Option<IdText>,
+        known: &Known<'_>,
+    ) -> Option<()> {
+        let carrier = *known.carriers.get(&*taken.carrier)?;
+        let records = self.records.as_mut()?;
+        let delivered = Delivered::kept(&taken.pdu)?;
+        let v33 = self.carriers.get(carrier.index()).is_some_and(super::mt::is_v33);
+        let receipt = delivered.receipt(v33).filter(|_| taken.esme.is_none());
+        let keep = self.accounts.get(esme.index())?.settings.waiting.keep;
+        let delivery = Delivery {
+            origin: Origin::Journal,
+            is_receipt: receipt.is_some(),
+            known_as,
+            is_final: receipt.is_some_and(|receipt| !receipt.intermediate),
+            state: receipt.and_then(|receipt| receipt.state).unwrap_or(MessageState::Unknown),
+            frame: records.frames.take_in(taken.pdu.clone()),
+            until: now.mono.after(left(keep, taken.record.wall, now.wall)),
+            record,
+            key,
+            lsn: taken.record.lsn,
+            origin_lsn: taken.record.origin,
+            came: taken.record.wall,
+            ..delivery_of(LinkId::default(), carrier, esme, &delivered.pdu)
+        };
+        let delivery = self.deliveries.insert(delivery);
+        self.queue_kept(now, esme, delivery);
+        Some(())
+    }
+
+    /// A message of the last run may get its receipts from a carrier of ours.
+    pub(super) fn index_restored(&mut self, now: Now, indexed: &Indexed) {
+        let entry =
+            self.ledger.insert(now.mono, &NewEntry { awaited: indexed.awaited.max(1), ..indexed.entry(0) });
+        if indexed.awaited == 0 {
+            // Its last receipt is with us.
+            self.ledger.receipt_done(entry, 0);
+        }
+    }
+
+    /// Tells other shards of messages that their carriers have, some in each turn.
+    pub(super) fn tell_restored(&mut self, now: Now, out: &mut Outbox) {
+        if self.indexing.is_empty() {
+            return;
+        }
+        for _ in 0..INDEXED_PER_TURN {
+            let Some((home, indexed)) = self.indexing.pop() else { return };
+            self.send_mail(now, home, Mail::Restored(indexed), out);
+        }
+        self.tick_later(now.mono, Timer::Restored);
+    }
+
+    /// The records of a message, as another shard carries them.
+    pub(super) fn record_of(&self, open: OpenKey) -> u64 {
+        if self.has_records(open) { open.number() } else { 0 }
+    }
+}

@@ -1,0 +1,578 @@
+//! Messages, receipts and MO with a journal: what waits for it, what a restart brings back, what it is told.
+
+use super::pdus::{Dlr, Heard, answer, bind, mo, multi, receipt, refusal, submit, submit_text};
+use super::rig::{Rig, config, member};
+use crate::config::Config;
+use crate::esme::settings::{Durability, MessageIdSource, Waiting};
+use crate::ids::{CarrierId, EsmeId, LinkId};
+use crate::journal::frame::{Head, frame_len, write};
+use crate::journal::recover::Place;
+use crate::journal::{AppendRefused, Fault, Frame, Kind, Lsn, Record, Recorder};
+use crate::ledger::Restored;
+use crate::limits::{JOURNAL_BLOCK, RECEIPT_AGAIN, RECEIPT_KEEP};
+use crate::route::settings::{MoRouteSettings, Nobody};
+use crate::session::BindKind;
+use crate::shard::port::Input;
+use crate::smpp::status::CommandStatus;
+use crate::time::{Duration, Now, Wall};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+const NUMBER: &str = "38267000001";
+const OTHER: &str = "38267000002";
+
+#[derive(Debug, Default)]
+struct Sheet {
+    frames: Vec<Vec<u8>>,
+    written: u64,
+    durable: u64,
+    full: bool,
+    failed: bool,
+    front: u64,
+}
+
+/// A journal in memory, which survives its shard; nothing is written or durable before it is told so.
+#[derive(Debug, Clone, Default)]
+struct Paper(Arc<Mutex<Sheet>>);
+
+impl Paper {
+    fn sheet(&self) -> MutexGuard<'_, Sheet> {
+        self.0.lock().unwrap()
+    }
+
+    fn read(&self, visit: &mut dyn FnMut(&Frame<'_>)) {
+        self.sheet().frames.iter().for_each(|octets| visit(&Frame::unsealed(octets).unwrap().0));
+    }
+
+    fn restored(&self) -> Restored {
+        let mut restored = Restored::new(10_000);
+        self.read(&mut |frame| {
+            let octets = frame_len(frame.payload.len()) as u32;
+            restored.take(frame, &Place { segment: 1, at: 0, wall: Wall(1_790_000_000_000_000), octets });
+        });
+        restored
+    }
+}
+
+impl Recorder for Paper {
+    fn append(&mut self, _: Now, key: u64, record: &Record<'_>) -> Result<Lsn, AppendRefused> {
+        let mut sheet = self.sheet();
+        if sheet.full {
+            return Err(AppendRefused::Full);
+        }
+        let lsn = Lsn(sheet.frames.len() as u64 + 1);
+        let mut octets = vec![0; frame_len(record.len())];
+        write(&mut octets, &Head { lsn, key, time_ms: 0 }, record, record.len());
+        sheet.frames.push(octets);
+        Ok(lsn)
+    }
+
+    fn kick(&self) {}
+
+    fn written(&self) -> Lsn {
+        Lsn(self.sheet().written)
+    }
+
+    fn durable(&self) -> Lsn {
+        Lsn(self.sheet().durable)
+    }
+
+    fn failed(&self) -> bool {
+        self.sheet().failed
+    }
+
+    fn accepting(&self) -> bool {
+        true
+    }
+
+    fn full_percent(&mut self) -> u64 {
+        0
+    }
+
+    fn needs_from(&self, front: Lsn) {
+        self.sheet().front = front.0;
+    }
+
+    fn sleeps(&self, written: Lsn, durable: Lsn) -> bool {
+        self.written() == written && self.durable() == durable
+    }
+}
+
+/// A rig whose shards have journals.
+struct Kept {
+    rig: Rig,
+    papers: Vec<Paper>,
+    strangers: u64,
+}
+
+impl Kept {
+    fn up(config: Config) -> Self {
+        Self::again(config, Vec::new())
+    }
+
+    /// A restart on these journals.
+    fn again(config: Config, mut papers: Vec<Paper>) -> Self {
+        let mut rig = Rig::new(config);
+        papers.resize_with(rig.shards.len(), Paper::default);
+        let now = rig.now;
+        let mut strangers = 0;
+        for (shard, paper) in rig.shards.iter_mut().zip(&papers) {
+            strangers += shard.attach(now, Box::new(paper.clone()), paper.restored());
+        }
+        let mut kept = Self { rig: rig.with_carriers(), papers, strangers };
+        kept.turn();
+        kept
+    }
+
+    fn turn(&mut self) {
+        self.rig.input_all(|| Input::Time);
+        self.rig.advance(Duration::from_millis(1));
+    }
+
+    fn written(&mut self) {
+        for paper in &self.papers {
+            let mut sheet = paper.sheet();
+            sheet.written = sheet.frames.len() as u64;
+        }
+        self.turn();
+    }
+
+    fn durable(&mut self) {
+        self.written();
+        for paper in &self.papers {
+            let mut sheet = paper.sheet();
+            sheet.durable = sheet.frames.len() as u64;
+        }
+        self.turn();
+    }
+
+    fn full(&mut self, full: bool) {
+        self.papers.iter().for_each(|paper| paper.sheet().full = full);
+    }
+
+    fn kinds(&self) -> Vec<Kind> {
+        let mut kinds = Vec::new();
+        for paper in &self.papers {
+            paper.read(&mut |frame| kinds.push(frame.kind().unwrap()));
+        }
+        kinds
+    }
+
+    /// State, status, reason, fault and attempts of each final record, with the message's id.
+    fn ends(&self) -> Vec<(u8, u32, u8, Fault, u16, String)> {
+        let mut ends = Vec::new();
+        for paper in &self.papers {
+            paper.read(&mut |frame| {
+                if let Some(Record::Finish { state, status, reason, fault, facts, .. }) = frame.record() {
+                    let id = String::from_utf8(facts.message_id.to_vec()).unwrap();
+                    ends.push((state, status, reason, fault, facts.attempts, id));
+                }
+            });
+        }
+        ends
+    }
+
+    fn nothing_is_needed(&self) -> bool {
+        self.papers.iter().all(|paper| {
+            let sheet = paper.sheet();
+            sheet.frames.is_empty() || sheet.front == sheet.frames.len() as u64 + 1
+        })
+    }
+
+    /// An ESME that binds, and what it is given behind the response.
+    fn binds(&mut self, name: &str, kind: BindKind) -> (LinkId, Vec<Heard>) {
+        let link = self.rig.accept();
+        self.rig.send(link, &bind(name, "secret", kind, 0x34));
+        let mut heard = self.rig.heard(link);
+        assert_eq!(heard.remove(0).status(), CommandStatus::OK);
+        (link, heard)
+    }
+
+    /// The same, of an account for which one receipt or MO waits.
+    fn takes(&mut self, name: &str) -> (LinkId, Heard) {
+        let (link, mut given) = self.binds(name, BindKind::Transceiver);
+        assert_eq!(given.len(), 1);
+        (link, given.remove(0))
+    }
+
+    /// A message with a receipt asked for that the carrier took; nothing is answered yet.
+    fn accepted(&mut self, link: LinkId, number: &str, sequence: u32, id: &str) {
+        let alpha = self.rig.carrier(0);
+        self.rig.send(link, &submit(number, sequence));
+        let request = self.rig.one(alpha);
+        self.rig.send(alpha, &answer(&request, id));
+    }
+}
+
+fn acme() -> Config {
+    config(&["acme"], &["alpha"])
+}
+
+#[test]
+fn a_response_that_promises_a_receipt_waits_for_its_record_as_far_as_its_account_wants() {
+    for (durability, at_once, written) in [
+        (Durability::Off, true, true),
+        (Durability::Process, false, true),
+        (Durability::Group, false, false),
+        (Durability::Strict, false, false),
+    ] {
+        let mut config = acme();
+        config.esmes[0].durability = Some(durability);
+        let mut kept = Kept::up(config);
+        let link = kept.rig.trx("acme");
+        kept.accepted(link, NUMBER, 1, "A1");
+        assert_eq!(kept.kinds(), [Kind::Sent]);
+        assert_eq!(kept.rig.unseen(link).count() == 1, at_once, "{durability:?}");
+        kept.written();
+        assert_eq!(kept.rig.unseen(link).count() == 1, written, "{durability:?}");
+        kept.durable();
+        let response = kept.rig.one(link);
+        assert_eq!(
+            (response.status(), response.id(), response.sequence()),
+            (CommandStatus::OK, "A1".into(), 1)
+        );
+    }
+}
+
+#[test]
+fn what_promises_nothing_waits_for_nothing_and_is_in_the_records_all_the_same() {
+    let mut config = acme();
+    config.carriers[0].rate = None;
+    let mut kept = Kept::up(config);
+    let (link, alpha) = (kept.rig.trx("acme"), kept.rig.carrier(0));
+    kept.rig.send(link, &submit_text(NUMBER, 1, "no receipt", 0));
+    let request = kept.rig.one(alpha);
+    kept.rig.send(alpha, &answer(&request, "A1"));
+    assert_eq!(kept.rig.one(link).id(), "A1");
+    kept.rig.send(link, &submit(NUMBER, 2));
+    let request = kept.rig.one(alpha);
+    kept.rig.send(alpha, &refusal(&request, CommandStatus::INVALID_DESTINATION));
+    assert_eq!(kept.rig.one(link).status(), CommandStatus::INVALID_DESTINATION);
+    kept.rig.send(link, &submit("", 3));
+    assert_eq!(kept.rig.one(link).status(), CommandStatus::INVALID_DESTINATION);
+    kept.rig.send(link, &submit(NUMBER, 4));
+    kept.rig.one(alpha);
+    kept.rig.advance(Duration::from_secs(30));
+    assert_eq!(kept.rig.one(link).status(), CommandStatus::SUBMIT_FAILED);
+    let reason = |reason: crate::counters::Reason| reason as u8;
+    let none = crate::journal::record::NO_REASON;
+    assert_eq!(
+        kept.ends(),
+        [
+            (6, 0, none, Fault::Nobody, 1, "A1".to_owned()),
+            (8, CommandStatus::INVALID_DESTINATION.0, none, Fault::Carrier, 1, String::new()),
+            (
+                8,
+                CommandStatus::INVALID_DESTINATION.0,
+                reason(crate::counters::Reason::Malformed),
+                Fault::Esme,
+                0,
+                String::new()
+            ),
+            (
+                7,
+                CommandStatus::SUBMIT_FAILED.0,
+                reason(crate::counters::Reason::Unknown),
+                Fault::Carrier,
+                1,
+                String::new()
+            ),
+        ]
+    );
+    kept.turn();
+    assert!(kept.nothing_is_needed());
+}
+
+#[test]
+fn a_receipt_is_answered_when_it_is_safe_and_given_behind_the_response() {
+    let mut kept = Kept::up(acme());
+    let (link, alpha) = (kept.rig.trx("acme"), kept.rig.carrier(0));
+    kept.accepted(link, NUMBER, 1, "A1");
+    kept.rig.send(alpha, &receipt("A1", NUMBER, 9));
+    kept.turn();
+    kept.rig.silent(link);
+    kept.rig.silent(alpha);
+    kept.durable();
+    let heard = kept.rig.heard(link);
+    assert_eq!(heard.len(), 2);
+    assert_eq!((heard[0].status(), heard[0].id()), (CommandStatus::OK, "A1".into()));
+    assert_eq!(heard[1].receipt_ids().1.as_deref(), Some("A1"));
+    let answered = kept.rig.one(alpha);
+    assert_eq!((answered.sequence(), answered.status()), (9, CommandStatus::OK));
+    assert!(!kept.nothing_is_needed());
+    kept.rig.send(link, &answer(&heard[1], ""));
+    kept.turn();
+    assert_eq!(kept.kinds(), [Kind::Sent, Kind::DlrIn, Kind::Finish]);
+    assert_eq!(kept.ends()[0].0, 2);
+    assert!(kept.nothing_is_needed());
+    kept.rig.send(alpha, &receipt("A1", NUMBER, 10));
+    assert_eq!(kept.rig.one(alpha).status(), CommandStatus::OK, "known, and over");
+    kept.rig.silent(link);
+    kept.rig.assert_settled();
+}
+
+#[test]
+fn an_account_that_is_not_bound_gets_its_receipts_in_order_when_it_is() {
+    let mut config = acme();
+    config.esmes[0].waiting = Waiting { count_max: 2, keep: Duration::from_secs(3600) };
+    let mut kept = Kept::up(config);
+    let (link, alpha) = (kept.rig.trx("acme"), kept.rig.carrier(0));
+    for (sequence, id) in [(1, "A1"), (2, "A2"), (3, "A3")] {
+        kept.accepted(link, NUMBER, sequence, id);
+    }
+    kept.durable();
+    assert_eq!(kept.rig.heard(link).len(), 3);
+    kept.rig.reset(link);
+    for (sequence, id) in [(11, "A2"), (12, "A1"), (13, "A3")] {
+        kept.rig.send(alpha, &receipt(id, NUMBER, sequence));
+        kept.durable();
+    }
+    let answers: Vec<CommandStatus> = kept.rig.heard(alpha).iter().map(Heard::status).collect();
+    let later = CommandStatus::RECEIVER_TEMPORARY;
+    assert_eq!(
+        answers,
+        [CommandStatus::OK, CommandStatus::OK, later],
+        "two wait, the carrier keeps the third"
+    );
+    let (link, given) = kept.binds("acme", BindKind::Receiver);
+    let ids: Vec<String> = given.iter().filter_map(|one| one.receipt_ids().1).collect();
+    assert_eq!(ids, ["A2", "A1"]);
+    given.iter().for_each(|one| kept.rig.send(link, &answer(one, "")));
+    kept.turn();
+    assert_eq!(kept.ends().len(), 2);
+}
+
+#[test]
+fn a_restart_brings_back_what_was_promised_and_gives_it_to_who_submitted() {
+    let build = || {
+        let mut config = config(&["acme", "bank"], &["alpha", "beta"]);
+        config.pools[0].members = vec![member(0, 1)];
+        config.esmes[1].message_id = MessageIdSource::Own;
+        config
+    };
+    let mut kept = Kept::up(build());
+    let (acme, bank) = (kept.rig.trx("acme"), kept.rig.trx("bank"));
+    let alpha = kept.rig.carrier(0);
+    kept.accepted(acme, NUMBER, 1, "A1");
+    kept.accepted(bank, OTHER, 1, "B1");
+    kept.accepted(bank, NUMBER, 2, "B2");
+    kept.durable();
+    let own: Vec<String> = kept.rig.heard(bank).iter().map(Heard::id).collect();
+    kept.rig.reset(bank);
+    kept.rig.send(alpha, &receipt("B1", OTHER, 7));
+    kept.durable();
+    assert_eq!(kept.rig.heard(alpha).len(), 1);
+    let mut kept = Kept::again(build(), kept.papers);
+    assert_eq!(kept.strangers, 0);
+    let (acme, (bank, waited)) = (kept.rig.trx("acme"), kept.takes("bank"));
+    let alpha = kept.rig.carrier(0);
+    assert_eq!(waited.receipt_ids().1.as_deref(), Some(&*own[0]));
+    kept.rig.send(bank, &answer(&waited, ""));
+    kept.rig.send(alpha, &receipt("A1", NUMBER, 8));
+    kept.rig.send(alpha, &receipt("B2", NUMBER, 9));
+    kept.rig.send(alpha, &receipt("B1", OTHER, 10));
+    kept.durable();
+    let answers: Vec<CommandStatus> = kept.rig.heard(alpha).iter().map(Heard::status).collect();
+    assert_eq!(answers, [CommandStatus::OK; 3], "the third is known");
+    let (one, two) = (kept.rig.one(acme), kept.rig.one(bank));
+    assert_eq!(one.receipt_ids().1.as_deref(), Some("A1"));
+    assert_eq!(two.receipt_ids().1.as_deref(), Some(&*own[1]));
+    kept.rig.send(acme, &answer(&one, ""));
+    kept.rig.send(bank, &answer(&two, ""));
+    kept.turn();
+    assert_eq!(kept.ends().len(), 3);
+    assert!(kept.nothing_is_needed());
+    let again = Kept::again(build(), kept.papers);
+    assert_eq!(again.rig.sum(|cells| cells.journal_open.get()), 0);
+}
+
+#[test]
+fn a_receipt_that_the_esme_refuses_for_now_comes_again_and_one_that_it_refuses_for_good_does_not() {
+    let mut kept = Kept::up(acme());
+    let (link, alpha) = (kept.rig.trx("acme"), kept.rig.carrier(0));
+    for (sequence, id) in [(1, "A1"), (2, "A2")] {
+        kept.accepted(link, NUMBER, sequence, id);
+    }
+    kept.durable();
+    kept.rig.heard(link);
+    kept.rig.send(alpha, &receipt("A1", NUMBER, 7));
+    kept.durable();
+    let given = kept.rig.one(link);
+    kept.rig.send(link, &refusal(&given, CommandStatus::QUEUE_FULL));
+    kept.turn();
+    kept.rig.silent(link);
+    assert_eq!(kept.ends(), []);
+    kept.rig.advance(RECEIPT_AGAIN + Duration::from_millis(10));
+    let given = kept.rig.one(link);
+    kept.rig.send(link, &answer(&given, ""));
+    kept.rig.send(alpha, &receipt("A2", NUMBER, 8));
+    kept.durable();
+    let given = kept.rig.one(link);
+    kept.rig.send(link, &refusal(&given, CommandStatus::INVALID_DESTINATION));
+    kept.turn();
+    assert_eq!(kept.ends().len(), 2);
+    assert_eq!(kept.rig.heard(alpha).len(), 2);
+    kept.rig.silent(link);
+}
+
+#[test]
+fn a_session_that_goes_with_a_receipt_leaves_it_to_the_next() {
+    let mut kept = Kept::up(acme());
+    let (link, alpha) = (kept.rig.trx("acme"), kept.rig.carrier(0));
+    kept.accepted(link, NUMBER, 1, "A1");
+    kept.durable();
+    kept.rig.heard(link);
+    kept.rig.send(alpha, &receipt("A1", NUMBER, 7));
+    kept.durable();
+    kept.rig.one(link);
+    kept.rig.reset(link);
+    let (link, given) = kept.takes("acme");
+    kept.rig.send(link, &answer(&given, ""));
+    kept.turn();
+    assert_eq!((kept.ends().len(), kept.rig.heard(alpha).len()), (1, 1));
+}
+
+#[test]
+fn a_journal_without_room_relays_all_the_same() {
+    let mut kept = Kept::up(acme());
+    let (link, alpha) = (kept.rig.trx("acme"), kept.rig.carrier(0));
+    kept.full(true);
+    kept.accepted(link, NUMBER, 1, "A1");
+    assert_eq!(kept.rig.one(link).status(), CommandStatus::OK);
+    kept.rig.send(alpha, &receipt("A1", NUMBER, 7));
+    let given = kept.rig.one(link);
+    kept.rig.silent(alpha);
+    kept.rig.send(link, &answer(&given, ""));
+    assert_eq!(kept.rig.one(alpha).status(), CommandStatus::OK);
+    assert_eq!(kept.rig.sum(|cells| cells.journal_left_out.get()), 1);
+    kept.rig.send(link, &submit_text(NUMBER, 2, "no receipt", 0));
+    let request = kept.rig.one(alpha);
+    kept.rig.send(alpha, &answer(&request, "A2"));
+    kept.rig.one(link);
+    kept.full(false);
+    kept.turn();
+    assert_eq!(kept.ends().len(), 1, "a final record waits for room");
+}
+
+#[test]
+fn a_journal_that_failed_holds_no_relayed_message_back() {
+    let mut kept = Kept::up(acme());
+    let link = kept.rig.trx("acme");
+    kept.accepted(link, NUMBER, 1, "A1");
+    kept.rig.silent(link);
+    kept.papers.iter().for_each(|paper| paper.sheet().failed = true);
+    kept.turn();
+    assert_eq!(kept.rig.one(link).status(), CommandStatus::OK);
+}
+
+#[test]
+fn a_submit_multi_is_over_with_its_last_receipt() {
+    let mut config = config(&["acme"], &["alpha"]);
+    config.esmes[0].durability = Some(Durability::Process);
+    let mut kept = Kept::up(config);
+    let (link, alpha) = (kept.rig.trx("acme"), kept.rig.carrier(0));
+    kept.rig.send(link, &multi(&[NUMBER, OTHER], 1));
+    let request = kept.rig.one(alpha);
+    kept.rig.send(alpha, &answer(&request, "A1"));
+    let asked = kept.kinds() == [Kind::Sent];
+    kept.written();
+    kept.rig.one(link);
+    if !asked {
+        return assert_eq!(kept.kinds(), [Kind::Finish], "it asks for no receipt");
+    }
+    for (number, ends) in [(NUMBER, 0), (OTHER, 1)] {
+        kept.rig.send(alpha, &receipt("A1", number, 7));
+        kept.written();
+        let given = kept.rig.one(link);
+        kept.rig.send(link, &answer(&given, ""));
+        kept.turn();
+        assert_eq!(kept.ends().len(), ends);
+    }
+    assert!(kept.nothing_is_needed());
+}
+
+#[test]
+fn an_intermediate_receipt_is_answered_and_the_message_stays_open() {
+    let mut kept = Kept::up(acme());
+    let (link, alpha) = (kept.rig.trx("acme"), kept.rig.carrier(0));
+    kept.accepted(link, NUMBER, 1, "A1");
+    kept.durable();
+    kept.rig.one(link);
+    let early = Dlr { id: "A1", number: NUMBER, stat: "ENROUTE", ..Dlr::default() };
+    kept.rig.send(alpha, &early.write(7));
+    kept.durable();
+    let given = kept.rig.one(link);
+    kept.rig.send(link, &answer(&given, ""));
+    kept.turn();
+    assert_eq!(kept.kinds(), [Kind::Sent, Kind::DlrIn, Kind::DlrOut]);
+    kept.rig.advance(RECEIPT_KEEP + Duration::from_secs(1));
+    kept.turn();
+    assert_eq!(kept.ends().iter().map(|end| end.0).collect::<Vec<_>>(), [7], "no final receipt came");
+    assert!(kept.nothing_is_needed());
+}
+
+#[test]
+fn an_mo_that_nobody_takes_waits_in_the_journal_when_its_route_says_so() {
+    let build = || {
+        let mut config = acme();
+        config.mo_routes = vec![MoRouteSettings {
+            name: "vote".into(),
+            carrier: vec![CarrierId(0)],
+            to: Vec::new(),
+            deliver: vec![EsmeId(0)],
+            nobody: Nobody::Queue,
+        }];
+        config
+    };
+    let mut kept = Kept::up(build());
+    let alpha = kept.rig.carrier(0);
+    kept.rig.send(alpha, &mo(NUMBER, "14499", 5));
+    kept.turn();
+    kept.rig.silent(alpha);
+    kept.durable();
+    assert_eq!(kept.rig.one(alpha).status(), CommandStatus::OK);
+    let mut kept = Kept::again(build(), kept.papers);
+    let (link, given) = kept.takes("acme");
+    assert_eq!(given.text(), "VOTE 7");
+    kept.rig.send(link, &answer(&given, ""));
+    kept.turn();
+    assert_eq!(kept.kinds(), [Kind::MoIn, Kind::Tombstone]);
+    assert!(kept.nothing_is_needed());
+}
+
+#[test]
+fn a_message_that_waits_for_long_is_copied_so_that_the_front_is_free() {
+    let mut kept = Kept::up(acme());
+    let (link, alpha) = (kept.rig.trx("acme"), kept.rig.carrier(0));
+    kept.accepted(link, NUMBER, 1, "A1");
+    kept.durable();
+    kept.rig.one(link);
+    kept.accepted(link, OTHER, 2, "A2");
+    kept.durable();
+    kept.rig.one(link);
+    kept.rig.reset(link);
+    kept.rig.send(alpha, &receipt("A2", OTHER, 3));
+    kept.durable();
+    kept.rig.one(alpha);
+    let link = kept.rig.bind("acme", BindKind::Transmitter);
+    for sequence in 0..2 * JOURNAL_BLOCK as u32 {
+        kept.rig.send(link, &submit_text(NUMBER, 10 + sequence, "no receipt", 0));
+        let request = kept.rig.one(alpha);
+        kept.rig.send(alpha, &answer(&request, "X"));
+        kept.rig.one(link);
+    }
+    kept.turn();
+    let moves = kept.kinds().iter().filter(|kind| **kind == Kind::Move).count();
+    assert!(moves >= 3, "{moves}");
+    assert!(kept.papers.iter().any(|paper| paper.sheet().front > JOURNAL_BLOCK as u64));
+    let mut kept = Kept::again(acme(), kept.papers);
+    let ((link, waited), alpha) = (kept.takes("acme"), kept.rig.carrier(0));
+    assert_eq!(waited.receipt_ids().1.as_deref(), Some("A2"));
+    kept.rig.send(link, &answer(&waited, ""));
+    kept.rig.send(alpha, &receipt("A1", NUMBER, 3));
+    kept.durable();
+    let given = kept.rig.one(link);
+    assert_eq!(given.receipt_ids().1.as_deref(), Some("A1"));
+    kept.rig.send(link, &answer(&given, ""));
+    kept.turn();
+    assert!(kept.nothing_is_needed());
+}
