@@ -12,6 +12,7 @@ use bindery::node::Node;
 use bindery::sidecar::client::{self, Address};
 use bindery::sidecar::show;
 use bindery::time::Duration;
+use bindery::tools::against;
 use bindery::tools::journal;
 use bindery::tools::load;
 use bindery::tools::record::Record;
@@ -57,7 +58,8 @@ enum Command {
     Run(Run),
     /// Check a configuration without binding a port
     #[command(
-        after_help = "Examples:\n  bindery check -c bindery.toml\n  bindery check -c bindery.toml --json"
+        after_help = "Examples:\n  bindery check -c bindery.toml\n  bindery check -c bindery.toml --json
+  bindery check -c bindery.toml --against /var/lib/bindery"
     )]
     Check(Check),
     /// How a running node is: the verdict, what is not as it should be, then accounts, carriers and sessions
@@ -115,6 +117,9 @@ struct Check {
     /// One JSON object per finding
     #[arg(long)]
     json: bool,
+    /// Can this program read the journal of the node that has this data_dir? Nothing is written; safe beside the node
+    #[arg(long, value_name = "DATA_DIR")]
+    against: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -176,7 +181,10 @@ fn say(text: &str) {
     let _ = writeln!(std::io::stdout(), "{text}");
 }
 
-fn load_config(path: &Path) -> Result<config::Loaded, config::Report> {
+fn load_config(
+    path: &Path,
+    makeable: &mut dyn FnMut(&Path) -> std::io::Result<()>,
+) -> Result<config::Loaded, config::Report> {
     let mut files = Files {
         read: &mut |path: &Path| std::fs::read_to_string(path),
         list: &mut |folder: &Path| {
@@ -185,23 +193,50 @@ fn load_config(path: &Path) -> Result<config::Loaded, config::Report> {
         },
         env: &mut |name: &str| std::env::var(name).ok(),
     };
-    config::load(path, &mut files)
+    config::check(path, &mut files, makeable)
+}
+
+/// Why a folder cannot be made or written to: the nearest one that is there decides.
+fn makeable(folder: &Path) -> std::io::Result<()> {
+    use rustix::fs::{Access, access};
+    let there = folder.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("."));
+    if !there.is_dir() {
+        return Err(std::io::Error::other(format!("{} is no folder", there.display())));
+    }
+    Ok(access(there, Access::WRITE_OK | Access::EXEC_OK)?)
 }
 
 fn check(args: &Check) -> u8 {
-    let (report, code) = match load_config(&args.config) {
-        Ok(loaded) => (loaded.warnings, 0),
-        Err(report) => (report, CONFIGURATION),
+    let (report, config) = match load_config(&args.config, &mut makeable) {
+        Ok(loaded) => (loaded.warnings, Some(loaded.config)),
+        Err(report) => (report, None),
     };
     if args.json {
         let _ = write!(std::io::stdout(), "{}", report.to_json());
-        return code;
+    } else {
+        let _ = write!(std::io::stderr(), "{}", report.render(std::io::stderr().is_terminal()));
     }
-    let _ = write!(std::io::stderr(), "{}", report.render(std::io::stderr().is_terminal()));
-    if code == 0 {
+    let Some(config) = config else { return CONFIGURATION };
+    if !args.json {
         say("the configuration is good");
     }
-    code
+    args.against.as_deref().map_or(0, |data_dir| check_against(data_dir, &config, args.json))
+}
+
+fn check_against(data_dir: &Path, config: &config::Config, json: bool) -> u8 {
+    let read = Node::shards_here(config)
+        .map_err(|error| error.to_string())
+        .and_then(|shards| against::read(data_dir, shards).map_err(|error| error.to_string()));
+    match read {
+        Ok(readable) => {
+            say(&if json { readable.json().to_string() } else { readable.to_string() });
+            0
+        }
+        Err(reason) => {
+            complain(&format!("error: {reason}"));
+            UNFIT
+        }
+    }
 }
 
 fn status(args: &StatusArgs) -> u8 {
@@ -237,7 +272,8 @@ fn status(args: &StatusArgs) -> u8 {
 }
 
 fn run_node(args: &Run) -> u8 {
-    let loaded = match load_config(&args.config) {
+    // What cannot be made the node says itself.
+    let loaded = match load_config(&args.config, &mut |_| Ok(())) {
         Ok(loaded) => loaded,
         Err(report) => {
             let _ = write!(std::io::stderr(), "{}", report.render(std::io::stderr().is_terminal()));
@@ -465,6 +501,7 @@ mod tests {
             "bindery load storm --account acme:guess --sources 1000 --rate 10k/s --attempts 300000",
             "bindery send --to 38267123456,38267123457 --hex 0102ff --address smsc.example:2775",
             "bindery check -c bindery.toml --json",
+            "bindery check -c bindery.toml --against /var/lib/bindery",
             "bindery status",
             "bindery journal verify data/journal",
             "bindery journal ls data/journal",

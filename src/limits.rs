@@ -207,6 +207,8 @@ pub const JOURNAL_RING: usize = 16 * 1024 * 1024;
 pub const JOURNAL_SEGMENT_MIN: u64 = 16 * 1024 * 1024;
 /// Largest `segment_size`, octets.
 pub const JOURNAL_SEGMENT_MAX: u64 = 256 * 1024 * 1024;
+/// Segments that a shard needs at least: one in use, two prepared, one between being given back and used again.
+pub const JOURNAL_SEGMENTS_LEAST: usize = JOURNAL_SPARES + 2;
 /// Prepared segments of a shard. Without one new messages for the journal hear ESME_RMSGQFUL.
 pub const JOURNAL_SPARES: usize = 2;
 /// Octets that the preparation of a segment writes at a time.
@@ -230,6 +232,13 @@ pub const JOURNAL_BLOCK: usize = 1024;
 pub const JOURNAL_MOVE_BELOW: u64 = 25;
 /// The same when the disk is this full, percent: then whatever frees the most.
 pub const JOURNAL_MOVE_ALWAYS_AT: u64 = 70;
+
+/// Places that call detail records are written to.
+pub const CDRS_MAX: usize = 16;
+/// Waits between the attempts of a message; the last one goes on.
+pub const RETRY_WAITS_MAX: usize = 256;
+/// Largest `waiting.count_max` of an account.
+pub const WAITING_COUNT_MAX: u32 = 10_000_000;
 
 /// Messages of a shard that are not over and have records; others are relayed without.
 pub const JOURNAL_OPEN_MAX: usize = 1_000_000;

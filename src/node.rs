@@ -1,14 +1,19 @@
-//! A node: a configuration put to work. Owns: the shards' threads, their listeners, the sidecar, the thread that writes the
-//! log. Takes: a checked configuration. Gives: the addresses it listens on, its counters, and its end. Never: a message.
+//! A node: a configuration put to work. Owns: the shards' threads, their listeners, the journal, the sidecar, the thread
+//! that writes the log. Takes: a checked configuration. Gives: the addresses it listens on, its counters, and its end.
+//! Never: a message.
+
+mod journal;
 
 use crate::config::{Config, Homes, Io, Shards};
 use crate::counters::{Hints, NodeCounters, ShardCounters};
 use crate::ids::{ListenerId, ShardId};
-use crate::io::{Driver, Lanes, Options, Stop, StopHandle, Stops, listen};
+use crate::io::journal::Journal;
+use crate::io::{Clock, Driver, Lanes, Options, Stop, StopHandle, Stops, listen};
 use crate::limits::{LANE_CREDITS, LOG_LINES_MAX};
 use crate::shard::port::{Event, Level};
 use crate::shard::{Plan, Position, Shard};
-use crate::sidecar::{Sidecar, Sockets};
+use crate::sidecar::{Journaling, Sidecar, Sockets};
+use journal::{Opened, Told};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use std::io::{Error, ErrorKind};
 use std::net::{SocketAddr, TcpListener};
@@ -27,6 +32,8 @@ pub struct Node {
     http: Option<SocketAddr>,
     sidecar: Sidecar,
     threads: Vec<JoinHandle<std::io::Result<()>>>,
+    /// It ends after the last shard: what that appended is written then.
+    journal: Option<Journal>,
     logging: JoinHandle<()>,
 }
 
@@ -41,7 +48,8 @@ impl Node {
     /// Binds the listeners and starts the shards and the sidecar.
     ///
     /// # Errors
-    /// A port or the admin socket is taken, a CPU may not be used, or the system gives no descriptor or thread.
+    /// A port or the admin socket is taken, a CPU may not be used, the journal cannot be opened, or the system gives no
+    /// descriptor or thread.
     pub fn start(config: Config, log: Log) -> std::io::Result<Self> {
         let usable = usable_cpus()?;
         let shards = config.node.shards.count(usable.len());
@@ -60,29 +68,63 @@ impl Node {
         let lanes = Lanes::between(&handles);
         let homes = Arc::new(Homes::of(&config, shards));
         let counters = counters_of(&config, &lanes);
-        let stops_all = Stops::from(handles);
-        let sidecar = Sidecar::start(web, Arc::clone(&config), Arc::clone(&counters), stops_all.clone())?;
+        let stops_all = Stops::from(handles.clone());
+        let clock = lanes.first().map_or_else(Clock::start, Lanes::clock);
+        let journaling: Arc<Journaling> = Arc::default();
+        let beside = (Arc::clone(&config), Arc::clone(&counters), stops_all.clone());
+        let sidecar = Sidecar::start(web, beside.0, beside.1, beside.2, Arc::clone(&journaling))?;
         let mut options = options_of(&config, &homes, driver, listeners, stops, lanes);
         for (options, cells) in options.iter_mut().zip(&counters.shards) {
             options.log = log_of(lines.clone(), Arc::clone(cells));
         }
+        let told = Told { lines: &lines, journaling: &journaling };
+        let opened = journal::open(&config, &handles, clock, &told);
         drop(lines);
         let shards = shards_of(&config, &homes, &counters);
-        let mut node =
-            Self { addresses, counters, stops: stops_all, http, sidecar, threads: Vec::new(), logging };
-        let mut each = options.into_iter().zip(shards).zip(0..).map(|((options, shard), index)| {
-            (index, Start { shard, options, cpu: cpus.get(index).copied() })
-        });
-        let failed = each.find_map(|(index, start)| node.start_shard(index, start).err());
-        // Who was not started lets go of the log.
-        drop(each);
-        match failed {
-            None => Ok(node),
-            Some(error) => {
+        let (threads, stops, journal) = (Vec::new(), stops_all, None);
+        let mut node = Self { addresses, counters, stops, http, sidecar, threads, journal, logging };
+        let starts = options.into_iter().zip(shards).enumerate();
+        let starts = starts
+            .map(|(index, (options, shard))| Start { shard, options, cpu: cpus.get(index).copied() })
+            .collect();
+        match opened.and_then(|opened| node.start_shards(starts, opened, clock)) {
+            Ok(()) => {
+                if let Some(journal) = &node.journal {
+                    journaling.runs(journal.watch());
+                }
+                Ok(node)
+            }
+            Err(error) => {
                 node.stops.exit();
                 node.wait().and(Err(error))
             }
         }
+    }
+
+    /// Gives each shard its end of the journal and starts its thread. Who was not started lets go of the log.
+    fn start_shards(
+        &mut self,
+        mut starts: Vec<Start>,
+        opened: Option<Opened>,
+        clock: Clock,
+    ) -> std::io::Result<()> {
+        if let Some(Opened { journal, shards }) = opened {
+            debug_assert_eq!(shards.len(), starts.len());
+            for (start, (appender, restored)) in starts.iter_mut().zip(shards) {
+                let _ = (&start.shard, clock.now(), appender, restored);
+            }
+            self.journal = Some(journal);
+        }
+        let each = starts.into_iter().enumerate();
+        each.map(|(index, start)| self.start_shard(index, start)).collect()
+    }
+
+    /// How many shards a node with this configuration has here.
+    ///
+    /// # Errors
+    /// The system does not tell which CPUs this process may use.
+    pub fn shards_here(config: &Config) -> std::io::Result<usize> {
+        Ok(config.node.shards.count(usable_cpus()?.len()))
     }
 
     fn start_shard(&mut self, index: usize, start: Start) -> std::io::Result<()> {
@@ -135,6 +177,7 @@ impl Node {
             let ended = thread.join().unwrap_or_else(|_| Err(Error::other("the thread of a shard panicked")));
             outcome = outcome.and(ended);
         }
+        drop(self.journal);
         self.sidecar.stop();
         // A log that panicked has lost its lines, not the node.
         let _ = self.logging.join();

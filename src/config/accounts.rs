@@ -3,12 +3,13 @@
 
 use super::document::{Document, Named};
 use super::files::{Files, secret};
+use super::journal::{read_durability, read_waiting};
 use super::refusals::{STATUS_ALLOWED, nearest_status};
 use super::report::{Notes, Place, Source};
 use super::routes::Directory;
 use super::table::{Fallback, Table, is_ascii_within};
 use super::{INACTIVITY_MAX, TIMER_MAX, TIMER_MIN, keys, units};
-use crate::esme::settings::{AddressBlock, MessageIdSource, Mode, ReceiptsTo, Waiting, WindowOver};
+use crate::esme::settings::{AddressBlock, MessageIdSource, Mode, ReceiptsTo, WindowOver};
 use crate::esme::{Settings, Shared};
 use crate::ids::{PolicyId, PoolId};
 use crate::limits::{ESMES_MAX, SESSIONS_MAX, SYSTEM_ID_MAX, WINDOW_MAX};
@@ -64,7 +65,6 @@ fn read_one(
     let table = &esme.table;
     table.check_keys(notes, &keys::ESME);
     table.only_false(notes, "require_tls");
-    table.choice(notes, "mode", &[("relay", ())], &["store"]);
     let timer = || TIMER_MIN..=TIMER_MAX;
     let overs = [("wait", WindowOver::Wait), ("refuse", WindowOver::Refuse)];
     let ids = [
@@ -108,9 +108,9 @@ fn read_one(
         system_id_reply: table
             .ascii(notes, "system_id_reply", SYSTEM_ID_MAX)
             .unwrap_or_else(|| b"SMSC".to_vec()),
-        mode: Mode::Relay,
-        durability: None,
-        waiting: Waiting { count_max: 100_000, keep: Duration::from_secs(72 * 3600) },
+        mode: table.choice(notes, "mode", &[("relay", Mode::Relay)], &["store"]).unwrap_or(Mode::Relay),
+        durability: read_durability(table, notes),
+        waiting: read_waiting(table, notes),
     }
 }
 

@@ -34,6 +34,8 @@ pub(super) struct Document<'a> {
     pub(super) routes: Vec<Table<'a>>,
     pub(super) mo_routes: Vec<Table<'a>>,
     pub(super) http: Option<Table<'a>>,
+    pub(super) journal: Option<Table<'a>>,
+    pub(super) cdrs: Vec<Table<'a>>,
     seen: HashMap<String, Place>,
 }
 
@@ -221,6 +223,9 @@ impl<'a> Document<'a> {
         if let Some(http) = self.single(root, "http", notes) {
             self.http = Some(http);
         }
+        if let Some(journal) = self.single(root, "journal", notes) {
+            self.journal = Some(journal);
+        }
         let (defaults_esme, defaults_carrier) = (self.defaults_esme, self.defaults_carrier);
         let esmes = self.named(root, "esme", defaults_esme, notes);
         let carriers = self.named(root, "carrier", defaults_carrier, notes);
@@ -234,6 +239,7 @@ impl<'a> Document<'a> {
         self.listeners.extend(listed(root, "listener", notes));
         self.routes.extend(listed(root, "route", notes));
         self.mo_routes.extend(listed(root, "mo_route", notes));
+        self.cdrs.extend(listed(root, "cdr", notes));
     }
 
     /// `[kind]`, which stands once.

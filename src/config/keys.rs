@@ -13,15 +13,15 @@ pub(super) struct Keys {
 pub(super) const ROOT: Keys = Keys {
     now: &[
         "include", "defaults", "node", "listener", "esme", "carrier", "pool", "policy", "route", "mo_route",
-        "http",
+        "http", "journal", "cdr",
     ],
-    later: &["class", "customer", "server_group", "receipt_rule", "journal", "privacy", "cdr", "smtp"],
+    later: &["class", "customer", "server_group", "receipt_rule", "privacy", "smtp"],
 };
 
 pub(super) const DEFAULTS: Keys = Keys { now: &["esme", "carrier"], later: &[] };
 
 pub(super) const NODE: Keys =
-    Keys { now: &["name", "shards", "io", "spin", "drain_deadline"], later: &["data_dir", "unbind_spread"] };
+    Keys { now: &["name", "shards", "io", "spin", "drain_deadline", "data_dir"], later: &["unbind_spread"] };
 
 pub(super) const LISTENER: Keys = Keys {
     now: &[
@@ -66,9 +66,13 @@ pub(super) const ESME: Keys = Keys {
         "unanswered_max",
         "receipts",
         "system_id_reply",
+        "durability",
+        "waiting",
     ],
-    later: &["tls_subject", "class", "receipt", "waiting", "durability", "numbers", "billing", "webhook"],
+    later: &["tls_subject", "class", "receipt", "numbers", "billing", "webhook"],
 };
+
+pub(super) const WAITING: Keys = Keys { now: &["count_max", "keep"], later: &[] };
 
 pub(super) const CARRIER: Keys = Keys {
     now: &[
@@ -146,6 +150,14 @@ pub(super) const DELIVER: Keys = Keys { now: &["esme"], later: &["http", "group"
 pub(super) const HTTP: Keys =
     Keys { now: &["address", "admin_socket"], later: &["public", "api", "admin_token", "tokens"] };
 
+pub(super) const JOURNAL: Keys =
+    Keys { now: &["durability", "group_commit", "segment_size", "size_max", "min_free"], later: &["retry"] };
+
+pub(super) const RETRY: Keys =
+    Keys { now: &["first", "factor", "max", "jitter", "intervals", "give_up_after"], later: &[] };
+
+pub(super) const CDR: Keys = Keys { now: &["kind", "path", "rotate", "keep"], later: &[] };
+
 /// The candidate nearest to `name`, if one is near enough to be what was meant.
 pub(super) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let far = name.chars().count().div_ceil(3).max(1);
@@ -178,7 +190,8 @@ mod tests {
 
     #[test]
     fn no_key_both_acts_and_is_refused() {
-        for keys in [ROOT, NODE, LISTENER, ESME, CARRIER, POOL, ROUTE, WHEN, MO_WHEN, DELIVER, HTTP] {
+        for keys in [ROOT, NODE, LISTENER, ESME, CARRIER, POOL, ROUTE, WHEN, MO_WHEN, DELIVER, HTTP, JOURNAL]
+        {
             assert!(keys.now.iter().all(|key| !keys.later.contains(key)), "{keys:?}");
         }
     }

@@ -10,6 +10,7 @@ mod document;
 mod files;
 mod homes;
 mod http;
+mod journal;
 mod keys;
 mod names;
 mod node;
@@ -211,9 +212,22 @@ pub struct Loaded {
 /// # Errors
 /// Every fault of every file in one report, warnings among them.
 pub fn load(path: &Path, files: &mut Files<'_>) -> Result<Loaded, Report> {
+    // Who starts a node makes the folders then, and hears what the system says.
+    check(path, files, &mut |_| Ok(()))
+}
+
+/// The same; `makeable` says of each folder that a node makes why it cannot be made or written to.
+///
+/// # Errors
+/// As `load`, and those folders.
+pub fn check(
+    path: &Path,
+    files: &mut Files<'_>,
+    makeable: &mut dyn FnMut(&Path) -> std::io::Result<()>,
+) -> Result<Loaded, Report> {
     let mut notes = Notes::default();
     let texts = files::gather(path, files, &mut notes);
-    let config = read(&texts, files, &mut notes);
+    let config = read(&texts, files, makeable, &mut notes);
     let failed = notes.has_errors();
     let report = notes.into_report(texts.sources);
     if failed {
@@ -223,7 +237,12 @@ pub fn load(path: &Path, files: &mut Files<'_>) -> Result<Loaded, Report> {
 }
 
 /// The value of the texts; meaningful when no error was noted.
-fn read(texts: &files::Texts, files: &mut Files<'_>, notes: &mut Notes) -> Config {
+fn read(
+    texts: &files::Texts,
+    files: &mut Files<'_>,
+    makeable: &mut dyn FnMut(&Path) -> std::io::Result<()>,
+    notes: &mut Notes,
+) -> Config {
     let parsed = document::parse(&texts.sources, &texts.order, notes);
     let document = Document::new(&parsed, notes);
     let directory = Directory {
@@ -232,7 +251,7 @@ fn read(texts: &files::Texts, files: &mut Files<'_>, notes: &mut Notes) -> Confi
         pools: Names::new("pool", &document.pools),
         policies: Names::new("policy", &document.policies),
     };
-    let node = node::read_node(document.node.as_ref(), notes);
+    let node = node::read_node(document.node.as_ref(), &texts.sources, notes);
     let esmes = accounts::read(&document, &directory, &texts.sources, files, notes);
     let carriers = carriers::read(&document, &texts.sources, files, notes);
     let mut patterns = Patterns::new(&texts.sources, files);
@@ -250,10 +269,13 @@ fn read(texts: &files::Texts, files: &mut Files<'_>, notes: &mut Notes) -> Confi
         routes,
         mo_routes: routes::read_mo_routes(&document, &directory, &mut patterns, notes),
         http: http::read(&document, &texts.sources, notes),
-        journal: None,
-        cdrs: Vec::new(),
+        journal: journal::read(&document, notes),
+        cdrs: journal::read_cdrs(&document, &texts.sources, notes),
     };
     relations::check(&config, &document, notes);
+    if !notes.has_errors() {
+        journal::check_folders(&config, &document, makeable, notes);
+    }
     if !notes.is_empty() {
         document::hide_secrets(&parsed, notes);
     }

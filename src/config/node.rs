@@ -3,8 +3,9 @@
 
 use super::accounts::read_blocks;
 use super::document::Document;
+use super::journal::read_data_dir;
 use super::keys;
-use super::report::{Notes, Place};
+use super::report::{Notes, Place, Source};
 use super::table::Table;
 use super::{Io, Listener, Node, Shards, TIMER_MAX, TIMER_MIN, units};
 use crate::esme::admission;
@@ -29,14 +30,14 @@ const BAN_FAILURES_MAX: u32 = 1_000_000;
 const DRAIN_MAX: Duration = Duration::from_secs(86_400);
 
 /// Reads `[node]`; without one every default holds.
-pub(super) fn read_node(table: Option<&Table<'_>>, notes: &mut Notes) -> Node {
+pub(super) fn read_node(table: Option<&Table<'_>>, sources: &[Source], notes: &mut Notes) -> Node {
     let mut node = Node {
         name: "bindery".to_owned(),
         shards: Shards::Auto,
         io: Io::Auto,
         spin: Duration::from_micros(100),
         drain_deadline: Duration::from_secs(30),
-        data_dir: "data".into(),
+        data_dir: read_data_dir(table, sources, notes),
     };
     let Some(table) = table else {
         return node;

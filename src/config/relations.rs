@@ -3,6 +3,7 @@
 
 use super::Config;
 use super::document::Document;
+use super::journal;
 use super::node::clash;
 use super::report::Notes;
 use super::table::join;
@@ -21,6 +22,7 @@ pub(super) fn check(config: &Config, document: &Document<'_>, notes: &mut Notes)
     debug_assert_eq!(config.esmes.len(), document.esmes.len());
     debug_assert_eq!(config.pools.len(), document.pools.len());
     check_http(config, document, notes);
+    journal::check(config, document, notes);
     if check_cycles(&config.pools, document, notes) {
         return;
     }

@@ -203,7 +203,8 @@ fn read_mo_route(
 ) -> MoRouteSettings {
     table.check_keys(notes, &keys::MO_ROUTE);
     table.choice(notes, "fan_out", &[("first", ())], &["all"]);
-    table.choice(notes, "nobody", &[("refuse", ())], &["queue"]);
+    let nobody = [("refuse", Nobody::Refuse), ("queue", Nobody::Queue)];
+    let nobody = table.choice(notes, "nobody", &nobody, &[]).unwrap_or(Nobody::Refuse);
     let name = read_name(table, taken, notes);
     let when = table.get("when").and_then(|item| item.table(notes, "a table of conditions"));
     let (mut to, mut carrier) = (Vec::new(), Vec::new());
@@ -214,7 +215,7 @@ fn read_mo_route(
     }
     let carrier = carrier.into_iter().map(CarrierId::new).collect();
     let deliver = read_deliver(table, directory, notes);
-    MoRouteSettings { name, carrier, to, deliver, nobody: Nobody::Refuse }
+    MoRouteSettings { name, carrier, to, deliver, nobody }
 }
 
 fn read_deliver(table: &Table<'_>, directory: &Directory<'_>, notes: &mut Notes) -> Vec<EsmeId> {

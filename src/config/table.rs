@@ -144,7 +144,8 @@ impl<'a> Item<'a> {
         number
     }
 
-    fn duration(&self, notes: &mut Notes, range: &RangeInclusive<Duration>) -> Option<Duration> {
+    /// A duration in `range`.
+    pub(super) fn duration(&self, notes: &mut Notes, range: &RangeInclusive<Duration>) -> Option<Duration> {
         let span = self.value.as_str().and_then(units::duration).filter(|span| range.contains(span));
         if span.is_none() {
             let (first, last) = (units::duration_text(*range.start()), units::duration_text(*range.end()));

@@ -134,7 +134,9 @@ impl Lanes {
         self.shard
     }
 
-    pub(super) const fn clock(&self) -> Clock {
+    /// The clock of all shards of the node: their times agree.
+    #[must_use]
+    pub const fn clock(&self) -> Clock {
         self.clock
     }
 

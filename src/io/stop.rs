@@ -118,7 +118,8 @@ impl Stop {
 }
 
 impl StopHandle {
-    pub(super) fn wake(&self) {
+    /// Wakes the loop if it sleeps: there is something for its core that comes by no link.
+    pub fn wake(&self) {
         // A full counter means that a wake is already pending.
         let _ = rustix::io::write(&self.shared.wake, &1u64.to_ne_bytes());
         #[cfg(feature = "glommio")]

@@ -7,6 +7,7 @@
 //! A step is one small piece of work, so that whoever runs it can stop between two.
 
 use super::commit::{Change, Spare};
+use super::disk::Space;
 use super::disk::{Disk, DiskError, FileKind, name_of, write_all};
 use super::header::SEGMENT_HEAD;
 use super::recover::{Recovered, Segment};
@@ -62,6 +63,8 @@ pub struct Preparer<F> {
     space_at: Option<Instant>,
     /// Files in `quarantine/` of this run; their space stays used.
     quarantined: u64,
+    /// The file system's, of late.
+    space: Space,
 }
 
 impl<F> Preparer<F> {
@@ -81,6 +84,7 @@ impl<F> Preparer<F> {
             gate: Gate::new(limits),
             space_at: None,
             quarantined: 0,
+            space: Space { free: 0, total: 0 },
         };
         // What is read as no header may be another one on the disk, after a sync that failed.
         let void = recovered.void.iter().map(|segment| &segment.name);
@@ -136,6 +140,20 @@ impl<F> Preparer<F> {
     #[must_use]
     pub fn segments(&self) -> usize {
         self.segments.len()
+    }
+
+    /// Octets of all its files, those in `quarantine/` of this run among them.
+    #[must_use]
+    pub fn octets(&self) -> u64 {
+        let files = self.segments.len() + self.recycle.len() + self.spares;
+        (files as u64 + self.quarantined) * self.geometry.segment
+            + self.making.as_ref().map_or(0, |making| making.at)
+    }
+
+    /// What the file system had when it was asked last.
+    #[must_use]
+    pub const fn space(&self) -> Space {
+        self.space
     }
 
     /// One piece of work. `front`: the oldest record that is needed, as the disk knows it.
@@ -197,6 +215,7 @@ impl<F> Preparer<F> {
 
     fn look<D: Disk<File = F>>(&mut self, disk: &mut D) -> Result<(), DiskError> {
         let space = disk.space()?;
+        self.space = space;
         let used = (self.segments.len() as u64 + self.quarantined) * self.geometry.segment;
         self.gate.decide(Usage { used, spares: self.spares, space });
         Ok(())

@@ -2,7 +2,7 @@
 //! a name out because its value is missing: that is null.
 
 use super::limits::{AccountState, CarrierState, Limit};
-use super::{View, ready};
+use super::{View, journal, ready};
 use crate::shard::status::{AccountStatus, BadStatus, CarrierStatus, SessionStatus, Status};
 use serde_json::{Value, json};
 use std::collections::{HashMap, HashSet};
@@ -33,6 +33,7 @@ pub(super) fn of(view: &View, status: &Status) -> Value {
         "carrier_sessions": { "bound": slots(true), "configured": slots(false) },
         "esme_sessions": esme_sessions,
         "messages_per_second": view.rate.load(Ordering::Relaxed),
+        "journal": journal::document(view),
         "queue_oldest_ms": status.carriers.iter().filter_map(|carrier| carrier.oldest_ms).max(),
         "accounts": status.accounts.iter().map(|row| account(states.get(&*row.name).copied(), row)).collect::<Vec<_>>(),
         "accounts_unlisted": status.accounts_unlisted,

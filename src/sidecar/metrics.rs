@@ -2,7 +2,7 @@
 //! configuration's names, the cells. Gives: the page. Never: an account and a carrier on one metric, a number or an id.
 
 use super::View;
-use super::gauges;
+use super::{gauges, journal};
 use crate::counters::{
     BINDS, CarrierCounters, Dropped, EsmeCounters, Ignored, MESSAGE_STATES, Match, NodeCounters, Reason,
     SLOT_STATES, Spans, StatusCells, TurnedAway,
@@ -138,6 +138,7 @@ pub(super) fn render(view: &View, brief: Option<&Status>) -> String {
     shards(&mut page, view);
     gauges::spans(&mut page, view);
     gauges::limits(&mut page, view);
+    journal::metrics(&mut page, view);
     if let Some(brief) = brief {
         gauges::of(&mut page, view, brief);
     }
@@ -286,7 +287,7 @@ fn node(page: &mut Page, view: &View) {
     // Every shard knows every ban.
     let bans = counters.shards.iter().map(|shard| shard.bans.get()).max().unwrap_or(0);
     let credits = if shards > 1 { shards * u64::from(LANE_CREDITS) } else { 0 };
-    let tables = [
+    let mut tables = vec![
         ("links", counters.sum(|shard| &shard.links), links + sockets),
         ("unbound", counters.sum(|shard| &shard.unbound), unbound),
         ("refusals_held", counters.sum(|shard| &shard.refusals_held), shards * REFUSALS_HELD_MAX as u64),
@@ -297,16 +298,19 @@ fn node(page: &mut Page, view: &View) {
         ("receipt_index", counters.sum(|shard| &shard.indexed), shards * RECEIPTS_AWAITED_MAX as u64),
         ("retained_octets", counters.sum(|shard| &shard.retained), shards * RETAINED_MAX as u64),
     ];
+    if let Some(state) = view.journal.state() {
+        tables.push(("journal_ring", state.ring_used, state.ring_max));
+    }
     page.gauge("table_used", "Entries in a bounded table.");
-    for (table, used, _) in tables {
-        page.sample(&[("table", table)], used);
+    for (table, used, _) in &tables {
+        page.sample(&[("table", table)], *used);
     }
     // They are bounded by the messages and links that they are about.
     let posts = counters.loops.iter().map(|cells| cells.posts_waiting.get()).sum();
     page.sample(&[("table", "posts_waiting")], posts);
     page.gauge("table_max", "Most entries of a bounded table.");
-    for (table, _, max) in tables {
-        page.sample(&[("table", table)], max);
+    for (table, _, max) in &tables {
+        page.sample(&[("table", table)], *max);
     }
     page.counter("ignored_total", "What no answer is possible or due for, by reason.");
     for reason in Ignored::ALL {

@@ -9,6 +9,7 @@ mod cpu;
 mod document;
 mod gauges;
 mod http;
+mod journal;
 mod limits;
 mod metrics;
 mod ready;
@@ -18,6 +19,7 @@ mod sockets;
 use crate::config::Config;
 use crate::counters::NodeCounters;
 use crate::io::Stops;
+pub use journal::Journaling;
 use limits::{AccountState, CarrierState};
 use sockets::AdminSocket;
 use std::net::SocketAddr;
@@ -32,6 +34,8 @@ struct View {
     config: Arc<Config>,
     counters: Arc<NodeCounters>,
     shards: Stops,
+    /// How its journal is; nothing is known of one until the shards run.
+    journal: Arc<Journaling>,
     /// Submits a second, of late.
     rate: AtomicU64,
     /// Of each shard: thousandths of its time that it worked, of late.
@@ -46,7 +50,8 @@ impl View {
         let busy = counters.loops.iter().map(|_| AtomicU64::new(0)).collect();
         let carriers = core::iter::repeat_with(CarrierState::default).take(config.carriers.len()).collect();
         let accounts = core::iter::repeat_with(AccountState::default).take(config.esmes.len()).collect();
-        Self { config, counters, shards, rate: AtomicU64::new(0), busy, carriers, accounts }
+        let journal = Arc::default();
+        Self { config, counters, shards, journal, rate: AtomicU64::new(0), busy, carriers, accounts }
     }
 }
 
@@ -95,11 +100,12 @@ impl Sidecar {
         config: Arc<Config>,
         counters: Arc<NodeCounters>,
         shards: Stops,
+        journal: Arc<Journaling>,
     ) -> std::io::Result<Self> {
         if sockets.tcp.is_none() && sockets.admin.is_none() {
             return Ok(Self { end: None, thread: None });
         }
-        let view = Arc::new(View::new(config, counters, shards));
+        let view = Arc::new(View { journal, ..View::new(config, counters, shards) });
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (end, ended) = oneshot::channel();
         let thread = std::thread::Builder::new().name("sidecar".into()).spawn(move || {

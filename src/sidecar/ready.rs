@@ -1,7 +1,7 @@
 //! Whether the node may be sent messages. Owns: nothing. Takes: the cells of the shards. Gives: every check that fails,
 //! in words. Never: asks a shard.
 
-use super::View;
+use super::{View, journal};
 use crate::counters::SLOT_STATES;
 use crate::ids::PoolId;
 use crate::route::carriers_of;
@@ -17,6 +17,7 @@ pub(super) fn failing(view: &View) -> Vec<String> {
     if view.counters.sum(|shard| &shard.draining) > 0 {
         failing.push("the node drains".to_owned());
     }
+    failing.extend(journal::failing(view));
     for pool in pools_in_use(view) {
         let sends = carriers_of(&view.config.pools, pool).into_iter().any(|carrier| {
             let cells = view.counters.carriers.get(carrier.index());
@@ -89,6 +90,22 @@ mod tests {
         assert!(failing(&view).is_empty());
         bind(&view, 0, 2, 0);
         assert!(failing(&view).is_empty(), "the standby of the pool sends");
+    }
+
+    #[test]
+    fn a_node_that_reads_its_journal_is_not_ready() {
+        let mut view = view();
+        bind(&view, 0, 2, 1);
+        bind(&view, 1, 2, 1);
+        let text = format!("{CONFIG}[journal]\n");
+        let mut files = Files {
+            read: &mut |_: &Path| Ok(text.clone()),
+            list: &mut |_: &Path| Ok(Vec::new()),
+            env: &mut |_: &str| None,
+        };
+        view.config = Arc::new(config::load(Path::new("ready.toml"), &mut files).unwrap().config);
+        view.journal.has_read();
+        assert_eq!(failing(&view), ["journal: what the last run left is read, 1 records so far"]);
     }
 
     #[test]

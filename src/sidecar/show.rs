@@ -29,6 +29,9 @@ pub fn text_of(document: &Value) -> String {
     for exception in &exceptions {
         let _ = writeln!(page, "  {exception}");
     }
+    if let Some(journal) = document.get("journal").filter(|journal| !journal.is_null()) {
+        let _ = writeln!(page, "\n{}", journal_line(journal));
+    }
     let _ = write!(page, "\nACCOUNTS\n{}", table(&accounts(document)));
     let _ = write!(page, "\nCARRIERS\n{}", table(&carriers(document)));
     let bad = bad_things(document);
@@ -71,6 +74,25 @@ fn verdict(document: &Value, well: bool) -> String {
     );
     if let Some(oldest) = document.get("queue_oldest_ms").and_then(Value::as_u64) {
         let _ = write!(line, ", oldest queued {}", seconds(oldest));
+    }
+    line
+}
+
+fn journal_line(journal: &Value) -> String {
+    let of = |name: &str| size(number(journal, name));
+    let mut line = format!(
+        "journal: {} of {}, {} free, ring {} %",
+        of("bytes"),
+        of("bytes_max"),
+        of("free_bytes"),
+        number(journal, "ring_used_bytes") * 100 / number(journal, "ring_max_bytes").max(1),
+    );
+    if let Some(millis) = journal.get("sync_ms").and_then(Value::as_f64) {
+        let _ = write!(line, ", {} syncs of {millis:.2} ms", thousands(number(journal, "syncs")));
+    }
+    let failed = number(journal, "failed_files");
+    if failed > 0 {
+        let _ = write!(line, ", {failed} files given up");
     }
     line
 }
@@ -256,6 +278,15 @@ fn seconds(millis: u64) -> String {
     }
 }
 
+fn size(octets: u64) -> String {
+    const UNITS: [(u64, &str); 3] = [(1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB")];
+    let unit = UNITS.into_iter().find(|(each, _)| octets >= *each);
+    unit.map_or_else(
+        || format!("{} KiB", octets >> 10),
+        |(each, name)| format!("{:.1} {name}", octets as f64 / each as f64),
+    )
+}
+
 fn thousands(count: u64) -> String {
     if count < 10_000 { count.to_string() } else { format!("{}.{}k", count / 1000, count % 1000 / 100) }
 }
@@ -297,6 +328,24 @@ mod tests {
             "  alpha    1/1    3/50    1/1000  0.8 s   -     49/s     50/s      20.0 ms  window      hex      \
              Connection refused (2.0 s ago)\n"
         ));
+    }
+
+    #[test]
+    fn a_journal_has_one_line_and_a_node_without_one_none() {
+        let mut document = document("bound");
+        assert!(!text_of(&document).contains("journal"));
+        document["journal"] = json!({
+            "bytes": 201_326_592_u64, "bytes_max": 21_474_836_480_u64, "free_bytes": 1_649_267_441_664_u64,
+            "ring_used_bytes": 4_194_304, "ring_max_bytes": 33_554_432, "syncs": 12_345, "sync_ms": 0.417,
+            "failed_files": 0,
+        });
+        let line = "journal: 192.0 MiB of 20.0 GiB, 1.5 TiB free, ring 12 %, 12.3k syncs of 0.42 ms";
+        assert_eq!(text_of(&document).lines().nth(2), Some(line));
+        document["journal"]["failed_files"] = json!(2);
+        document["journal"]["sync_ms"] = Value::Null;
+        document["journal"]["free_bytes"] = json!(1023);
+        let line = "journal: 192.0 MiB of 20.0 GiB, 0 KiB free, ring 12 %, 2 files given up";
+        assert_eq!(text_of(&document).lines().nth(2), Some(line));
     }
 
     #[test]

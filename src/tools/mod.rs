@@ -4,6 +4,7 @@
 //! Owns: their cores, each a state machine that a driver of `io` runs. Takes: settings. Gives: PDUs, counters,
 //! reports. Never: decides anything for the proxy.
 
+pub mod against;
 pub mod digits;
 pub mod journal;
 pub mod json;

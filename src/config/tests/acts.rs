@@ -19,6 +19,7 @@ const CHANGES: &[(&str, &str)] = &[
     ("io = \"auto\"", "io = \"glommio\""),
     ("spin = \"100us\"", "spin = \"0\""),
     ("drain_deadline = \"30s\"", "drain_deadline = \"1m\""),
+    ("data_dir = \"data\"", "data_dir = \"/var/lib/bindery\""),
     ("address = \"0.0.0.0:2775\"", "address = \"[::]:2775\""),
     ("connections_max = 20_000", "connections_max = 10"),
     ("connections_per_address = 200", "connections_per_address = 10"),
@@ -53,6 +54,9 @@ const CHANGES: &[(&str, &str)] = &[
     ("inactivity_timeout = \"5m\"", "inactivity_timeout = \"7d\""),
     ("response_timeout = \"30s\"", "response_timeout = \"31s\""),
     ("receipts = \"any\"", "receipts = \"submitting\""),
+    ("durability = \"group\"               # what a promise", "durability = \"off\" #"),
+    ("count_max = 100_000", "count_max = 1"),
+    ("keep = \"72h\"", "keep = \"1m\""),
     ("policy = \"standard\"", "#"),
     ("rate = \"100/s\"", "rate = \"100/m\""),
     ("burst = 100", "burst = 1_000_000"),
@@ -106,6 +110,15 @@ const CHANGES: &[(&str, &str)] = &[
     ("when = { carrier = [\"alpha\"],", "when = {"),
     (", to = [\"14499\"] }", " }"),
     ("deliver = [{ esme = \"acme\" }]", "deliver = [{ esme = \"acme\" }, { esme = \"acme\" }]"),
+    ("nobody = \"refuse\"", "nobody = \"queue\""),
+    ("durability = \"group\"               # what a response", "durability = \"process\" #"),
+    ("group_commit = \"0ms\"", "group_commit = \"20ms\""),
+    ("segment_size = \"64MiB\"", "segment_size = \"17MiB\""),
+    ("size_max = \"20GiB\"", "size_max = \"256MiB\""),
+    ("min_free = \"10%\"", "min_free = \"0%\""),
+    ("path = \"data/cdr/{date}.jsonl\"", "path = \"/var/log/cdr.jsonl\""),
+    ("rotate = \"1d\"", "rotate = \"0\""),
+    ("keep = \"400d\"", "keep = \"0\""),
     ("address = \"127.0.0.1:2780\"", "address = \"127.0.0.1:2781\""),
     ("admin_socket = \"data/admin.sock\"", "admin_socket = \"/run/bindery.sock\""),
 ];
@@ -119,7 +132,7 @@ const FIXED: &[(&str, &str)] = &[
     ("balance = \"weighted\"", "balance = \"cost\""),
     ("on_unknown = \"fail\"", "on_unknown = \"hold\""),
     ("fan_out = \"first\"", "fan_out = \"all\""),
-    ("nobody = \"refuse\"", "nobody = \"queue\""),
+    ("kind = \"file\"", "kind = \"postgres\""),
 ];
 
 fn changed(from: &str, to: &str) -> String {
@@ -169,6 +182,10 @@ const TABLES: &[(&str, &Keys)] = &[
     ("[[mo_route]]\n[mo_route.when]", &keys::MO_WHEN),
     ("[[mo_route]]\n[[mo_route.deliver]]", &keys::DELIVER),
     ("[http]", &keys::HTTP),
+    ("[esme.x.waiting]", &keys::WAITING),
+    ("[journal]", &keys::JOURNAL),
+    ("[journal.retry]", &keys::RETRY),
+    ("[[cdr]]", &keys::CDR),
 ];
 
 /// The values of a text by kind of table and key: `esme.window_max`, `pool.members.weight`.
@@ -208,7 +225,7 @@ fn collect(path: &str, value: &DeValue<'_>, values: &mut BTreeMap<String, Vec<St
 
 /// Every key that acts, as `values` names it.
 fn acting() -> BTreeSet<String> {
-    let kinds: [(&str, &Keys); 18] = [
+    let kinds: [(&str, &Keys); 21] = [
         ("node", &keys::NODE),
         ("listener", &keys::LISTENER),
         ("listener.refusal_delay", &keys::REFUSAL_DELAY),
@@ -227,6 +244,9 @@ fn acting() -> BTreeSet<String> {
         ("mo_route.when", &keys::MO_WHEN),
         ("mo_route.deliver", &keys::DELIVER),
         ("http", &keys::HTTP),
+        ("esme.waiting", &keys::WAITING),
+        ("journal", &keys::JOURNAL),
+        ("cdr", &keys::CDR),
     ];
     kinds.iter().flat_map(|(kind, keys)| keys.now.iter().map(move |key| format!("{kind}.{key}"))).collect()
 }

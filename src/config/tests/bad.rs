@@ -33,7 +33,7 @@ error: node.spinn: unknown key
 18 | spinn = \"100us\"
    | ^^^^^
    |
-   = note: allowed: `name`, `shards`, `io`, `spin`, `drain_deadline`
+   = note: allowed: `name`, `shards`, `io`, `spin`, `drain_deadline`, `data_dir`
    = help: did you mean `spin`?
 ";
     assert_eq!(drawn(&text), want);

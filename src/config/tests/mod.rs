@@ -3,6 +3,7 @@
 mod acts;
 mod bad;
 mod good;
+mod journal;
 mod lists;
 
 use super::{Config, Files, Loaded, Report, load};
@@ -29,7 +30,7 @@ fn load_files(files: &[(&str, &str)]) -> Result<Loaded, Report> {
     load(Path::new("main.toml"), &mut Files { read: &mut read, list: &mut list, env: &mut env })
 }
 
-fn load_text(text: &str) -> Result<Loaded, Report> {
+pub(super) fn load_text(text: &str) -> Result<Loaded, Report> {
     load_files(&[("main.toml", text)])
 }
 
@@ -44,7 +45,7 @@ fn drawn(text: &str) -> String {
 }
 
 /// A configuration that needs no more, for tests to add to.
-const SMALL: &str = r#"
+pub(super) const SMALL: &str = r#"
 [[listener]]
 address = "127.0.0.1:2775"
 

@@ -4,10 +4,12 @@
 
 mod ring;
 mod store;
+mod watch;
 
 pub use crate::journal::AppendRefused;
 pub use ring::{Appender, Wake};
 pub use store::ReadOnly;
+pub use watch::{State, Watch};
 
 use super::Clock;
 use crate::journal::commit::{Change, Committer, Identity, Next, Spare};
@@ -162,6 +164,12 @@ impl Journal {
         journal.preparer = Some(thread.spawn(move || prepare(prepared, disk, clock, &woken))?);
         Ok((journal, starts))
     }
+
+    /// For whoever watches it.
+    #[must_use]
+    pub fn watch(&self) -> Watch {
+        Watch::new(&self.shared)
+    }
 }
 
 impl Drop for Journal {
@@ -230,6 +238,7 @@ fn begin(
     let (changes, changed) = channel();
     let (give, spares) = sync_channel(JOURNAL_SPARES + 1);
     let preparing = Prepared { preparer, shared: Arc::clone(shared), changes: changed, spares: give };
+    let disk = disk.timed(Arc::clone(&shared.syncs), clock);
     let (shared, preparer) = (Arc::clone(shared), Arc::clone(woken));
     Ok((Committing { committer, disk, shared, clock, changes, spares, preparer }, preparing, appender))
 }
@@ -313,6 +322,10 @@ fn prepare(
                 }
             }
             shard.shared.accepting.store(shard.preparer.accepting(), Ordering::Release);
+            shard.shared.files.store(shard.preparer.octets(), Ordering::Relaxed);
+            let space = shard.preparer.space();
+            shard.shared.space_free.store(space.free, Ordering::Relaxed);
+            shard.shared.space_total.store(space.total, Ordering::Relaxed);
         }
         if over {
             return;

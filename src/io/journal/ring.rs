@@ -4,6 +4,7 @@
 //! The mapping is faulted in before it is used, so an append touches no page for the first time.
 #![allow(unsafe_code, reason = "memory that two threads share")]
 
+use crate::counters::Spans;
 use crate::journal::commit::{Front, Step};
 use crate::journal::frame::{frame_len, write};
 use crate::journal::header::time_ms;
@@ -38,6 +39,12 @@ pub(super) struct Shared {
     pub(super) accepting: AtomicBool,
     pub(super) failed_files: AtomicU64,
     pub(super) failed_preparations: AtomicU64,
+    /// Octets of its files, and of the file system: free for us and in all.
+    pub(super) files: AtomicU64,
+    pub(super) space_free: AtomicU64,
+    pub(super) space_total: AtomicU64,
+    /// How long syncs take.
+    pub(super) syncs: Arc<Spans>,
     pub(super) stop: AtomicBool,
     committer_asleep: CachePadded<AtomicBool>,
     committer: OnceLock<Thread>,
@@ -82,12 +89,29 @@ impl Shared {
             accepting: AtomicBool::new(true),
             failed_files: zero(),
             failed_preparations: zero(),
+            files: zero(),
+            space_free: zero(),
+            space_total: zero(),
+            syncs: Arc::new(Spans::default()),
             stop: AtomicBool::new(false),
             committer_asleep: CachePadded::new(AtomicBool::new(false)),
             committer: OnceLock::new(),
             shard_asleep: CachePadded::new(AtomicBool::new(false)),
             wake,
         }))
+    }
+
+    /// How much of the ring is taken, and how much there is, octets.
+    pub(super) fn ring(&self) -> (u64, u64) {
+        // In this order: what is freed was below the tail before.
+        let freed = self.freed.load(Ordering::Acquire);
+        let tail = self.tail.load(Ordering::Acquire);
+        (tail.saturating_sub(freed).min(self.capacity as u64), self.capacity as u64)
+    }
+
+    /// Nothing can be promised for now.
+    pub(super) fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Acquire)
     }
 
     fn octets(&self, range: core::ops::Range<usize>) -> *mut [u8] {

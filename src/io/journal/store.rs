@@ -1,11 +1,14 @@
 //! A directory as a disk: positioned reads and writes, fdatasync, renames that are there after a power cut.
 
+use crate::counters::Spans;
+use crate::io::Clock;
 use crate::journal::{Disk, DiskError, Space};
 use rustix::fs::{FlockOperation, flock, statvfs};
 use std::fs::File;
 use std::io::{Error, ErrorKind, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 const ID: &str = "id";
 const LOCK: &str = "lock";
@@ -22,11 +25,18 @@ fn refused(error: &Error) -> DiskError {
 #[derive(Debug, Clone)]
 pub(super) struct Directory {
     path: PathBuf,
+    /// Where it is told how long syncs take, by which clock.
+    syncs: Option<(Arc<Spans>, Clock)>,
 }
 
 impl Directory {
     pub(super) fn new(path: &Path) -> Self {
-        Self { path: path.to_owned() }
+        Self { path: path.to_owned(), syncs: None }
+    }
+
+    /// The same for the one thread that counts its syncs there.
+    pub(super) fn timed(self, spans: Arc<Spans>, clock: Clock) -> Self {
+        Self { syncs: Some((spans, clock)), ..self }
     }
 
     fn sync_folder(path: &Path) -> Result<(), DiskError> {
@@ -97,7 +107,12 @@ impl Disk for Directory {
     }
 
     fn sync(&mut self, file: &File) -> Result<(), DiskError> {
-        file.sync_data().map_err(|error| refused(&error))
+        let begun = self.syncs.as_ref().map(|(_, clock)| clock.mono());
+        let synced = file.sync_data().map_err(|error| refused(&error));
+        if let (Some((spans, clock)), Some(begun)) = (&self.syncs, begun) {
+            spans.add(clock.mono().since(begun));
+        }
+        synced
     }
 
     fn rename(&mut self, from: &str, to: &str) -> Result<(), DiskError> {

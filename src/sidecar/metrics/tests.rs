@@ -139,6 +139,7 @@ fn every_cell_stands_on_the_page_under_its_name() {
     assert_eq!((mail("0", "1"), mail("1", "0"), of("shard_mail_total", &[])), (11, 12, 23));
     assert_eq!(exact(&samples, "shard_busy_ratio", &[("shard", "1")]), 0.305);
     assert_eq!(exact(&samples, "shard_busy_ratio", &[("shard", "0")]), 0.0);
+    assert!(!samples.keys().any(|(name, _)| name.contains("journal")), "there is none");
     let both = |(_, labels): &Sample| labels.contains_key("esme") && labels.contains_key("carrier");
     assert!(!samples.keys().any(both), "no metric carries both an account and a carrier");
 }

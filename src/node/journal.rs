@@ -1,0 +1,310 @@
+//! A node's journal, from the configuration to the shards. Owns: the words for what can be wrong with it. Takes: where it
+//! is, how it is kept. Gives: it open, what each shard begins with, log lines on the way. Never: goes on with one that it
+//! cannot read.
+
+use super::tell;
+use crate::config::{Config, Journal as Kept};
+use crate::esme::settings::Durability as Wanted;
+use crate::io::journal::{Appender, Journal, OpenError, Settings, Start, Wake};
+use crate::io::{Clock, StopHandle};
+use crate::journal::recover::{Refusal, Report, Verdict};
+use crate::journal::{DiskError, Durability};
+use crate::ledger::Restored;
+use crate::limits::{JOURNAL_NEEDED_MAX, JOURNAL_RING};
+use crate::shard::port::{Event, Level};
+use crate::sidecar::Journaling;
+use crate::time::{Duration, Instant};
+use std::io::{Error, ErrorKind};
+use std::path::Path;
+use std::sync::mpsc::SyncSender;
+
+/// While what the last run left is read, a line is logged this often.
+const PROGRESS_EVERY: Duration = Duration::from_secs(1);
+/// The clock is read once in so many records.
+const PROGRESS_LOOK: u64 = 1024;
+
+/// Who is told while it is opened.
+pub(super) struct Told<'a> {
+    /// The log.
+    pub(super) lines: &'a SyncSender<Event>,
+    /// Who watches the node.
+    pub(super) journaling: &'a Journaling,
+}
+
+/// An open journal.
+pub(super) struct Opened {
+    /// Its threads.
+    pub(super) journal: Journal,
+    /// What each shard begins with: its end of the journal, and what is not over.
+    pub(super) shards: Vec<(Appender, Restored)>,
+}
+
+/// Opens the journal of a node whose loops are these, if its configuration has one.
+///
+/// # Errors
+/// It cannot be opened; the reason says what to do.
+pub(super) fn open(
+    config: &Config,
+    handles: &[StopHandle],
+    clock: Clock,
+    told: &Told<'_>,
+) -> std::io::Result<Option<Opened>> {
+    let Some(kept) = &config.journal else { return Ok(None) };
+    let settings = settings_of(config, kept, handles.len())?;
+    let begun = clock.mono();
+    let mut progress = Progress { told, clock, records: 0, said: begun };
+    let mut restored: Vec<Restored> = handles.iter().map(|_| Restored::new(JOURNAL_NEEDED_MAX)).collect();
+    let opened = Journal::open(&settings, wakes(handles), clock, &mut |shard, frame, place| {
+        progress.one_more(shard);
+        if let Some(restored) = restored.get_mut(shard as usize) {
+            restored.take(frame, place);
+        }
+    });
+    let (journal, starts) = opened.map_err(|error| explained(&error, &settings.directory))?;
+    for (shard, start) in starts.iter().enumerate() {
+        if let Some(event) = alarm(shard, &start.report, &settings.directory) {
+            tell(told.lines, event);
+        }
+    }
+    tell(told.lines, has_read(&starts, clock.mono().since(begun)));
+    let shards = starts.into_iter().map(|start| start.appender).zip(restored).collect();
+    Ok(Some(Opened { journal, shards }))
+}
+
+fn wakes(handles: &[StopHandle]) -> Vec<Wake> {
+    let wake = |handle: &StopHandle| {
+        let handle = handle.clone();
+        Box::new(move || handle.wake()) as Wake
+    };
+    handles.iter().map(wake).collect()
+}
+
+fn settings_of(config: &Config, kept: &Kept, shards: usize) -> std::io::Result<Settings> {
+    let least = kept.size_least(shards);
+    if kept.size_max < least {
+        let reason = format!(
+            "journal: size_max is {} octets and {shards} shards need {least}; raise it, or lower segment_size or shards",
+            kept.size_max
+        );
+        return Err(Error::new(ErrorKind::InvalidInput, reason));
+    }
+    Ok(Settings {
+        directory: config.node.data_dir.join("journal"),
+        shards: u32::try_from(shards).unwrap_or(u32::MAX),
+        durability: strictest(config, kept),
+        segment: kept.segment_size,
+        size_max: kept.size_max,
+        min_free: kept.min_free,
+        ring: JOURNAL_RING,
+    })
+}
+
+/// One disk is in step with the whole journal or with none of it: the account that asks for most says when.
+fn strictest(config: &Config, kept: &Kept) -> Durability {
+    let wanted = config.esmes.iter().filter_map(|esme| esme.durability).chain([kept.durability]);
+    let rank = |wanted: &Wanted| match wanted {
+        Wanted::Off => 0,
+        Wanted::Process => 1,
+        Wanted::Group => 2,
+        Wanted::Strict => 3,
+    };
+    match wanted.max_by_key(rank).unwrap_or(kept.durability) {
+        Wanted::Off => Durability::Off,
+        Wanted::Process => Durability::Process,
+        Wanted::Group => Durability::Group(kept.group_commit),
+        Wanted::Strict => Durability::Strict,
+    }
+}
+
+/// Says how far the reading is.
+struct Progress<'a> {
+    told: &'a Told<'a>,
+    clock: Clock,
+    records: u64,
+    said: Instant,
+}
+
+impl Progress<'_> {
+    fn one_more(&mut self, shard: u32) {
+        self.records += 1;
+        self.told.journaling.has_read();
+        if !self.records.is_multiple_of(PROGRESS_LOOK) {
+            return;
+        }
+        let now = self.clock.mono();
+        if now.since(self.said) >= PROGRESS_EVERY {
+            self.said = now;
+            let fields = vec![("shard", shard.to_string()), ("records", self.records.to_string())];
+            tell(self.told.lines, Event { level: Level::Info, name: "journal_reading", fields });
+        }
+    }
+}
+
+const fn word(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Sound => "sound",
+        Verdict::Torn => "torn",
+        Verdict::Damaged => "damaged",
+        Verdict::Missing => "missing",
+    }
+}
+
+/// The line that says what was read.
+fn has_read(starts: &[Start], took: Duration) -> Event {
+    let sum = |of: fn(&Report) -> u64| starts.iter().map(|start| of(&start.report)).sum::<u64>().to_string();
+    let verdict = starts.iter().map(|start| start.report.verdict()).max().unwrap_or(Verdict::Sound);
+    let fields = vec![
+        ("shards", starts.len().to_string()),
+        ("records", sum(|report| report.records)),
+        ("segments", sum(|report| report.segments)),
+        ("octets", sum(|report| report.octets)),
+        ("ms", took.as_millis().to_string()),
+        ("state", word(verdict).to_owned()),
+    ];
+    Event { level: Level::Info, name: "journal_read", fields }
+}
+
+/// What must not be overlooked: damage, and records that were promised and are gone. Said at each start while it is there.
+fn alarm(shard: usize, report: &Report, directory: &Path) -> Option<Event> {
+    let verdict = report.verdict();
+    let name = match verdict {
+        Verdict::Sound | Verdict::Torn => return None,
+        Verdict::Damaged => "journal_damaged",
+        Verdict::Missing => "journal_records_missing",
+    };
+    let mut fields = vec![
+        ("shard", shard.to_string()),
+        ("missing_records", report.missing_records.to_string()),
+        ("damaged_places", report.damaged_places.to_string()),
+    ];
+    if let Some(missing) = report.missing.first() {
+        fields.push(("first_missing", format!("{}-{}", missing.first.0, missing.last.0)));
+    }
+    if let Some((file, damage)) = report.damage.first() {
+        fields.push(("first_damage", format!("{file} octet {}", damage.at)));
+    }
+    fields.push(("see", format!("bindery journal verify {}", directory.display())));
+    Some(Event { level: Level::Error, name, fields })
+}
+
+/// Why it is not opened, and what to do.
+fn explained(error: &OpenError, directory: &Path) -> Error {
+    const DISK: &str = "see what the system's log says of the disk";
+    const LATER: &str = "run the version that wrote it or a later one; its files are as they were";
+    let fix = match error {
+        OpenError::System(error) if error.kind() == ErrorKind::AddrInUse => {
+            "end that process, or give this node a data_dir of its own".to_owned()
+        }
+        OpenError::System(_) => "see that this user may write there".to_owned(),
+        OpenError::Refused(Refusal::Disk(_)) => DISK.to_owned(),
+        OpenError::Refused(Refusal::Newer { .. } | Refusal::UnknownKind { .. }) => LATER.to_owned(),
+        OpenError::Refused(Refusal::Foreign { .. }) => "put that file back where it came from".to_owned(),
+        OpenError::NoShard(shard) => format!("set shards = {} or more in [node]", shard + 1),
+        OpenError::NoSpace(DiskError::Full) => {
+            "free space on the disk, lower min_free or raise size_max".to_owned()
+        }
+        OpenError::NoSpace(DiskError::Gone | DiskError::Failed(_)) => DISK.to_owned(),
+    };
+    Error::other(format!("journal in {}: {error}; {fix}", directory.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Files, load};
+    use crate::journal::Lsn;
+    use crate::journal::recover::Missing;
+    use std::sync::mpsc::sync_channel;
+
+    fn config(more: &str) -> Config {
+        let text = format!(
+            "[[listener]]\naddress = \"127.0.0.1:0\"\n[carrier.a]\naddresses = [\"127.0.0.1:1\"]\nsystem_id = \"b\"\n\
+             password = \"p\"\n[pool.main]\nmembers = [{{ carrier = \"a\" }}]\n[esme.acme]\npassword = \"p\"\n\
+             pool = \"main\"\n{more}"
+        );
+        let mut files = Files {
+            read: &mut |_: &Path| Ok(text.clone()),
+            list: &mut |_: &Path| Ok(Vec::new()),
+            env: &mut |_: &str| None,
+        };
+        load(Path::new("a.toml"), &mut files)
+            .unwrap_or_else(|report| panic!("{}", report.render(false)))
+            .config
+    }
+
+    #[test]
+    fn syncs_go_by_whoever_asks_for_most() {
+        let of = |esme: &str, journal: &str| {
+            let config = config(&format!("{esme}\n[journal]\n{journal}\n"));
+            strictest(&config, config.journal.as_ref().unwrap())
+        };
+        let millis = Duration::from_millis;
+        assert_eq!(of("", ""), Durability::Group(millis(0)));
+        assert_eq!(of("", "group_commit = \"7ms\""), Durability::Group(millis(7)));
+        assert_eq!(of("durability = \"off\"", "durability = \"off\""), Durability::Off);
+        assert_eq!(of("durability = \"off\"", "durability = \"process\""), Durability::Process);
+        assert_eq!(of("durability = \"group\"", "durability = \"off\""), Durability::Group(millis(0)));
+        assert_eq!(of("durability = \"strict\"", "group_commit = \"7ms\""), Durability::Strict);
+    }
+
+    #[test]
+    fn a_size_that_cannot_hold_the_shards_says_what_they_need() {
+        let config = config("[journal]\nsize_max = \"512MiB\"\n");
+        let kept = config.journal.as_ref().unwrap();
+        assert_eq!(settings_of(&config, kept, 2).unwrap().shards, 2);
+        let reason = settings_of(&config, kept, 3).unwrap_err().to_string();
+        assert!(reason.contains("is 536870912 octets and 3 shards need 805306368"), "{reason}");
+    }
+
+    #[test]
+    fn every_refusal_says_what_to_do() {
+        let file = || "000-0000000001.seg".to_owned();
+        let system = |kind: ErrorKind| OpenError::System(Error::new(kind, "as it is"));
+        for (error, fix) in [
+            (system(ErrorKind::AddrInUse), "a data_dir of its own"),
+            (system(ErrorKind::PermissionDenied), "may write there"),
+            (OpenError::Refused(Refusal::Disk(DiskError::Failed(5))), "of the disk"),
+            (OpenError::Refused(Refusal::Newer { file: file(), reader: 9 }), "a later one"),
+            (OpenError::Refused(Refusal::UnknownKind { lsn: Lsn(3), kind: 200 }), "a later one"),
+            (OpenError::Refused(Refusal::Foreign { file: file() }), "back where it came from"),
+            (OpenError::NoShard(3), "set shards = 4 or more in [node]"),
+            (OpenError::NoSpace(DiskError::Full), "lower min_free or raise size_max"),
+            (OpenError::NoSpace(DiskError::Failed(5)), "of the disk"),
+        ] {
+            let text = explained(&error, Path::new("data/journal")).to_string();
+            assert!(text.starts_with("journal in data/journal: ") && text.ends_with(fix), "{text}");
+        }
+    }
+
+    #[test]
+    fn damage_is_an_alarm_with_its_figures_and_a_torn_end_is_none() {
+        let mut report = Report { torn: true, ..Report::default() };
+        assert_eq!(alarm(0, &report, Path::new("j")), None);
+        report.missing_records = 12;
+        report.missing.push(Missing { first: Lsn(5), last: Lsn(16) });
+        let event = alarm(3, &report, Path::new("j")).unwrap();
+        assert_eq!((event.level, event.name), (Level::Error, "journal_records_missing"));
+        let field = |name: &str| event.fields.iter().find(|(key, _)| *key == name).map(|(_, text)| &**text);
+        assert_eq!((field("shard"), field("missing_records")), (Some("3"), Some("12")));
+        assert_eq!((field("first_missing"), field("first_damage")), (Some("5-16"), None));
+        assert_eq!(field("see"), Some("bindery journal verify j"));
+        let damaged = Report { damaged_places: 1, ..Report::default() };
+        assert_eq!(alarm(0, &damaged, Path::new("j")).unwrap().name, "journal_damaged");
+    }
+
+    #[test]
+    fn reading_says_how_far_it_is_once_a_second_at_most() {
+        let (lines, waiting) = sync_channel(8);
+        let (journaling, clock) = (Journaling::default(), Clock::start());
+        let told = Told { lines: &lines, journaling: &journaling };
+        // As if the last line were of an hour ago: the clock begins an hour early.
+        let mut progress = Progress { told: &told, clock, records: 0, said: Instant::ZERO };
+        for _ in 0..3 * PROGRESS_LOOK {
+            progress.one_more(1);
+        }
+        let events: Vec<Event> = waiting.try_iter().collect();
+        assert_eq!(events.first().map(|event| event.name), Some("journal_reading"));
+        assert!(events[0].fields.contains(&("records", PROGRESS_LOOK.to_string())), "{events:?}");
+        assert!(events.len() < 3, "{events:?}");
+    }
+}

@@ -1,0 +1,337 @@
+//! The whole program with a journal: what it makes, what it reads back, how it ends, and what it says when it cannot start.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on must fail")]
+
+use bindery::io::Clock;
+use bindery::io::journal::{Journal, Settings};
+use bindery::journal::{Durability, Record};
+use bindery::sidecar::client::{self, Address};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
+
+const SEGMENT: u64 = 16 << 20;
+const SHARDS: u32 = 2;
+
+/// A folder of one test, gone with it.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("journal-node-{name}"));
+        let _ = std::fs::remove_dir_all(&path);
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    /// A configuration in it.
+    fn configuration(&self, name: &str, shards: u32, more: &str) -> PathBuf {
+        let path = self.0.join(name);
+        let text = format!(
+            "[node]\nshards = {shards}\ndata_dir = \"kept\"\n[[listener]]\naddress = \"127.0.0.1:0\"\n\
+             [carrier.a]\naddresses = [\"127.0.0.1:1\"]\nsystem_id = \"b\"\npassword = \"p\"\n\
+             [pool.main]\nmembers = [{{ carrier = \"a\" }}]\n[esme.acme]\npassword = \"p\"\npool = \"main\"\n\
+             [http]\naddress = \"127.0.0.1:0\"\n\
+             [journal]\nsegment_size = \"16MiB\"\nsize_max = \"1GiB\"\nmin_free = \"0%\"\n{more}"
+        );
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    fn data_dir(&self) -> PathBuf {
+        self.0.join("kept")
+    }
+
+    fn journal(&self) -> PathBuf {
+        self.data_dir().join("journal")
+    }
+
+    /// Files of the journal with this ending.
+    fn files(&self, ending: &str) -> Vec<PathBuf> {
+        let names = std::fs::read_dir(self.journal()).unwrap().map(|entry| entry.unwrap().path());
+        names.filter(|name| name.extension().is_some_and(|end| end == ending)).collect()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn bindery(arguments: &[&str], path: &Path, more: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bindery"));
+    command.args(arguments).arg(path).args(more).output().unwrap()
+}
+
+/// A running node.
+struct Node {
+    child: Child,
+    stderr: BufReader<ChildStderr>,
+    /// What it said so far.
+    said: Vec<String>,
+    http: String,
+}
+
+impl Node {
+    /// Starts it and waits until it serves HTTP or has ended.
+    fn start(config: &Path) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_bindery"));
+        let command = command.arg("run").arg("-c").arg(config);
+        let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let mut node = Self { child, stderr, said: Vec::new(), http: String::new() };
+        while let Some(line) = node.next_line() {
+            if let Some(address) = line.strip_prefix("http address=") {
+                node.http = address.to_owned();
+                break;
+            }
+        }
+        node
+    }
+
+    fn next_line(&mut self) -> Option<String> {
+        let mut line = String::new();
+        let octets = self.stderr.read_line(&mut line).unwrap();
+        let line = line.trim_end().to_owned();
+        self.said.push(line.clone());
+        (octets > 0).then_some(line)
+    }
+
+    /// The log line of this event.
+    fn event(&mut self, name: &str) -> Value {
+        let is_it = |line: &str| {
+            let event: Option<Value> = serde_json::from_str(line).ok();
+            event.filter(|event| event["event"] == name)
+        };
+        if let Some(event) = self.said.iter().find_map(|line| is_it(line)) {
+            return event;
+        }
+        while let Some(line) = self.next_line() {
+            if let Some(event) = is_it(&line) {
+                return event;
+            }
+        }
+        panic!("no line of {name}: {:#?}", self.said);
+    }
+
+    /// Its exit code and all it said.
+    fn end(mut self, signal: Option<Signal>) -> (Option<i32>, String) {
+        if let Some(signal) = signal {
+            let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
+            kill_process(pid, signal).unwrap();
+        }
+        while self.next_line().is_some() {}
+        (self.child.wait().unwrap().code(), self.said.join("\n"))
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Writes what an earlier run might have left: 300 records of shard 1, each batch known to be durable but the last.
+fn earlier_run(folder: &Folder) {
+    let settings = Settings {
+        directory: folder.journal(),
+        shards: SHARDS,
+        durability: Durability::Strict,
+        segment: SEGMENT,
+        size_max: 1 << 30,
+        min_free: 0,
+        ring: 1 << 18,
+    };
+    let clock = Clock::start();
+    let wakes = vec![Box::new(|| ()) as _, Box::new(|| ()) as _];
+    let (journal, mut starts) = Journal::open(&settings, wakes, clock, &mut |_, _, _| ()).unwrap();
+    let appender = &mut starts[1].appender;
+    for key in 0..150 {
+        let accept =
+            Record::Accept { accepted: 0, validity: 0, due: 0, esme: b"acme", id: b"", pdu: b"0123456789" };
+        appender.append(clock.now(), key, &accept).unwrap();
+        let last = appender.append(clock.now(), key, &Record::Tombstone { reason: 1 }).unwrap();
+        if key % 10 == 0 {
+            appender.kick();
+            while appender.durable() < last {
+                std::thread::yield_now();
+            }
+        }
+    }
+    drop(journal);
+}
+
+fn verified(folder: &Folder) -> Option<i32> {
+    bindery(&["journal", "verify"], &folder.journal(), &[]).status.code()
+}
+
+#[test]
+fn a_node_makes_its_folder_and_ends_with_a_sound_journal() {
+    let folder = Folder::new("made");
+    let config = folder.configuration("a.toml", SHARDS, "");
+    let mut node = Node::start(&config);
+    let read = node.event("journal_read");
+    assert_eq!((&read["records"], &read["state"]), (&"0".into(), &"sound".into()), "{read}");
+    assert!(folder.journal().join("id").is_file() && folder.journal().join("lock").is_file());
+    assert!(folder.files("spare").len() >= SHARDS as usize);
+    let (code, said) = node.end(Some(Signal::TERM));
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(verified(&folder), Some(0));
+}
+
+#[test]
+fn what_an_earlier_run_left_is_read_back_and_said_in_one_line() {
+    let folder = Folder::new("back");
+    earlier_run(&folder);
+    let config = folder.configuration("a.toml", SHARDS, "");
+    let mut node = Node::start(&config);
+    let read = node.event("journal_read");
+    let of = |name: &str| read[name].as_str().unwrap().parse::<u64>().unwrap();
+    assert_eq!((of("records"), of("shards"), of("segments")), (300, 2, 1), "{read}");
+    assert!(of("octets") > 300 * 32 && of("ms") < 60_000, "{read}");
+    let (code, said) = node.end(Some(Signal::TERM));
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(said.matches("\"journal_read\"").count(), 1, "{said}");
+    assert_eq!(verified(&folder), Some(0));
+}
+
+#[test]
+fn a_second_node_on_the_same_folder_is_told_so_and_the_first_one_goes_on() {
+    let folder = Folder::new("twice");
+    let config = folder.configuration("a.toml", SHARDS, "");
+    let first = Node::start(&config);
+    let (code, said) = Node::start(&folder.configuration("b.toml", SHARDS, "")).end(None);
+    assert_eq!(code, Some(6), "{said}");
+    assert!(said.contains("another process writes to this journal"), "{said}");
+    assert!(said.contains("give this node a data_dir of its own"), "{said}");
+    let (code, said) = first.end(Some(Signal::TERM));
+    assert_eq!(code, Some(0), "{said}");
+}
+
+#[test]
+fn a_node_that_is_killed_leaves_a_journal_that_the_next_one_reads() {
+    let folder = Folder::new("killed");
+    earlier_run(&folder);
+    let config = folder.configuration("a.toml", SHARDS, "");
+    let (code, _) = Node::start(&config).end(Some(Signal::KILL));
+    assert_eq!((code, verified(&folder)), (None, Some(0)));
+    let mut next = Node::start(&config);
+    let read = next.event("journal_read");
+    assert!(read["records"].as_str().unwrap().parse::<u64>().unwrap() >= 300, "{read}");
+    let (code, said) = next.end(Some(Signal::TERM));
+    assert_eq!((code, verified(&folder)), (Some(0), Some(0)), "{said}");
+}
+
+#[test]
+fn a_journal_of_more_shards_or_of_a_later_program_is_not_opened_and_check_says_so_before() {
+    let folder = Folder::new("foreign");
+    earlier_run(&folder);
+    let (one, two) = (folder.configuration("one.toml", 1, ""), folder.configuration("two.toml", SHARDS, ""));
+    let against = |config: &Path, more: &[&str]| {
+        let data_dir = folder.data_dir();
+        let more: Vec<&str> = ["--against", data_dir.to_str().unwrap()].iter().chain(more).copied().collect();
+        bindery(&["check", "-c"], config, &more)
+    };
+    let text = |octets: &[u8]| String::from_utf8_lossy(octets).into_owned();
+    let good = against(&two, &[]);
+    assert_eq!(good.status.code(), Some(0), "{}", text(&good.stderr));
+    assert!(text(&good.stdout).contains("can be read: 300 records in 1 segments of 2 shards"));
+    let json: Value = serde_json::from_slice(&against(&two, &["--json"]).stdout).unwrap();
+    assert_eq!((&json["records"], &json["state"]), (&300.into(), &"sound".into()));
+    let fewer = against(&one, &[]);
+    let fix = "set shards = 2 or more in [node]";
+    assert_eq!(fewer.status.code(), Some(6));
+    assert!(text(&fewer.stderr).contains(fix), "{}", text(&fewer.stderr));
+    let (code, said) = Node::start(&one).end(None);
+    assert_eq!(code, Some(6), "{said}");
+    assert!(said.contains("records of shard 1") && said.contains(fix), "{said}");
+    // The file is given the id of another journal: the first octet of the directory's own is another one.
+    let id = folder.journal().join("id");
+    let own = std::fs::read_to_string(&id).unwrap();
+    let other = if own.starts_with('0') { "1" } else { "0" };
+    std::fs::write(&id, own.replacen(own.get(..1).unwrap(), other, 1)).unwrap();
+    let (code, said) = Node::start(&two).end(None);
+    assert_eq!(code, Some(6), "{said}");
+    assert!(said.contains("belongs to another journal"), "{said}");
+    let nothing = bindery(&["check", "-c"], &two, &["--against", env!("CARGO_MANIFEST_DIR")]);
+    assert_eq!(nothing.status.code(), Some(6));
+}
+
+#[test]
+fn records_that_are_gone_are_an_alarm_and_the_node_runs() {
+    let folder = Folder::new("gone");
+    earlier_run(&folder);
+    let config = folder.configuration("a.toml", SHARDS, "");
+    let files = folder.files("seg").into_iter().chain(folder.files("spare"));
+    let octets_of = |path: PathBuf| std::fs::read(&path).map(|octets| (path, octets)).unwrap();
+    let is_used = |(_, octets): &(PathBuf, Vec<u8>)| octets.iter().any(|octet| *octet != 0);
+    let (file, mut octets) = files.map(octets_of).find(is_used).unwrap();
+    // A record of the first batch.
+    octets[2 * 4096 + 64 + 40] ^= 1;
+    std::fs::write(&file, &octets).unwrap();
+    let mut node = Node::start(&config);
+    let alarm = node.event("journal_records_missing");
+    assert_eq!((&alarm["level"], &alarm["shard"]), (&"error".into(), &"1".into()), "{alarm}");
+    assert_eq!(alarm["missing_records"], "1", "{alarm}");
+    assert!(alarm["see"].as_str().unwrap().starts_with("bindery journal verify "), "{alarm}");
+    assert_eq!(node.event("journal_read")["state"], "missing");
+    let (code, said) = node.end(Some(Signal::TERM));
+    assert_eq!(code, Some(0), "{said}");
+}
+
+#[test]
+fn whoever_watches_a_node_sees_its_journal() {
+    let folder = Folder::new("watched");
+    let node = Node::start(&folder.configuration("a.toml", SHARDS, ""));
+    let address = Address::Http(node.http.clone());
+    let sample = |page: &str, name: &str| -> Option<f64> {
+        let line =
+            page.lines().find(|line| line.starts_with(name) && line[name.len()..].starts_with([' ', '{']))?;
+        line.rsplit_once(' ')?.1.parse().ok()
+    };
+    // Its spares are made one after the other.
+    let page = loop {
+        let page = client::fetch(&address, "/metrics").unwrap();
+        if sample(&page, "bindery_journal_bytes").is_some_and(|octets| octets >= 2.0 * SEGMENT as f64) {
+            break page;
+        }
+        std::thread::yield_now();
+    };
+    assert!(sample(&page, "bindery_journal_free_bytes").unwrap() > 0.0, "{page}");
+    assert_eq!(sample(&page, "bindery_journal_failed_files_total"), Some(0.0));
+    assert_eq!(sample(&page, "bindery_journal_failed_preparations_total"), Some(0.0));
+    assert!(page.contains("bindery_journal_sync_seconds_count{shard=\"1\"}"), "{page}");
+    assert!(page.contains("bindery_table_max{table=\"journal_ring\"} 33554432\n"), "{page}");
+    let status = client::status(&address).unwrap();
+    let journal = &status["journal"];
+    assert_eq!((&journal["accepting"], &journal["failed"]), (&true.into(), &false.into()), "{journal}");
+    assert_eq!(journal["bytes_max"], 1 << 30);
+    let failing = status["failing"].as_array().unwrap();
+    assert!(!failing.iter().any(|line| line.as_str().unwrap().contains("journal")), "{failing:?}");
+    let shown = bindery(&["status", "-a"], Path::new(&format!("http://{}", node.http)), &[]);
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    assert!(
+        shown.lines().any(|line| line.starts_with("journal: ") && line.contains(" of 1.0 GiB, ")),
+        "{shown}"
+    );
+    let (code, said) = node.end(Some(Signal::TERM));
+    assert_eq!(code, Some(0), "{said}");
+}
+
+#[test]
+fn a_folder_that_cannot_be_made_is_told_by_check_and_by_the_node() {
+    let folder = Folder::new("unmade");
+    let config = folder.configuration("a.toml", SHARDS, "");
+    // A file stands where the folder would be.
+    std::fs::write(folder.data_dir(), "x").unwrap();
+    let checked = bindery(&["check", "-c"], &config, &[]);
+    let text = String::from_utf8(checked.stderr).unwrap();
+    assert_eq!(checked.status.code(), Some(3), "{text}");
+    assert!(text.contains("node.data_dir") && text.contains("is no folder"), "{text}");
+    let (code, said) = Node::start(&config).end(None);
+    assert_eq!(code, Some(6), "{said}");
+    assert!(said.contains("see that this user may write there"), "{said}");
+}
