@@ -1,8 +1,8 @@
 //! `/metrics`: the cells of the shards in the text format 0.0.4 of Prometheus. Owns: the names. Takes: the
 //! configuration's names, the cells. Gives: the page. Never: an account and a carrier on one metric, a number or an id.
 
-use super::View;
 use super::gauges;
+use super::{View, cdr};
 use crate::counters::{
     BINDS, CarrierCounters, Dropped, EsmeCounters, Ignored, MESSAGE_STATES, Match, NodeCounters, Reason,
     SLOT_STATES, Spans, StatusCells, TurnedAway,
@@ -138,6 +138,7 @@ pub(super) fn render(view: &View, brief: Option<&Status>) -> String {
     shards(&mut page, view);
     gauges::spans(&mut page, view);
     gauges::limits(&mut page, view);
+    cdr::metrics(&mut page, &view.sinks);
     if let Some(brief) = brief {
         gauges::of(&mut page, view, brief);
     }
