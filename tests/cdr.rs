@@ -118,7 +118,7 @@ fn a_growing_journal_is_followed_over_its_segments_which_wait_for_the_sink() {
     assert_eq!((watch.cells.lag.get(), watch.lost()), (0, 0));
     node.settle();
     drop((watch, node));
-    assert!(folder.names("journal").len() < 16, "what was read is given back: {:?}", folder.names("journal"));
+    assert!(folder.names("journal").len() < 24, "what was read is given back: {:?}", folder.names("journal"));
 }
 
 #[test]
@@ -128,11 +128,9 @@ fn a_damaged_record_costs_its_line_and_no_other() {
     let mut expected: Vec<_> = (0..6000).map(|_| node.message(0)).collect();
     node.settle();
     drop(node);
-    let name = folder.names("journal").into_iter().find(|name| name.ends_with(".seg")).unwrap();
-    let path = format!("journal/{name}");
+    let (path, at_octet) = rig::place_of(&folder, expected[700]);
     let mut octets = folder.read(&path);
-    // A record in the middle of a segment, and the checksum of the batch header that follows on its page.
-    octets[300 * 1024 + 17] ^= 4;
+    octets[at_octet + 40] ^= 4;
     folder.write(&path, &octets);
     let mut node = Node::open(&folder, 1);
     expected.push(node.message(0));
@@ -141,8 +139,8 @@ fn a_damaged_record_costs_its_line_and_no_other() {
     watch.drain(at(0));
     let (lines, sound) = (lines_of(&folder), rig::finished(&folder, 1));
     assert_eq!(lines, sound, "what the journal still has, once");
-    let gone = expected.iter().filter(|record| !lines.contains(record)).count();
-    assert!(gone >= 1 && gone < 10, "{gone} records are gone");
+    expected.remove(700);
+    assert_eq!(lines, expected);
     assert!(watch.lost() >= 1, "and it is said");
     let again = Watch::new(&folder, &node).drained_after(watch);
     assert_eq!((lines_of(&folder), again.cells.written.get()), (sound, 0));
@@ -224,7 +222,8 @@ fn a_running_sink_keeps_up_and_writes_what_is_durable_before_it_ends() {
         sink: 0,
         ends: Vec::new(),
     };
-    let log = Box::new(|event: &bindery::shard::port::Event| panic!("{event:?}"));
+    let (tell, told) = std::sync::mpsc::channel();
+    let log = Box::new(move |event: &bindery::shard::port::Event| tell.send(event.name).unwrap());
     let (running, cells) = cdr::start(settings, Arc::clone(&node.cursors), log).unwrap();
     let first = node.message(0);
     node.settle();
@@ -235,6 +234,7 @@ fn a_running_sink_keeps_up_and_writes_what_is_durable_before_it_ends() {
     node.settle();
     running.stop();
     assert_eq!((lines_of(&folder), cells.written.get()), (vec![first, second], 2));
+    assert_eq!(told.iter().count(), 0, "there is nothing to say");
 }
 
 #[test]
@@ -277,4 +277,27 @@ fn a_line_says_what_its_record_says() {
     assert!(value["final"].as_str().unwrap().starts_with(&year.to_string()), "{value}");
     assert_eq!(origin_of(text.trim_end().as_bytes()).unwrap().journal, rig::id(&folder));
     assert_eq!(Cursors::new(1, 1).keep_from(0), Some(Lsn::FIRST));
+}
+
+#[test]
+#[ignore = "a measurement: cargo test --release --test cdr -- --ignored --nocapture; CDR_RECORDS says how many"]
+fn how_many_records_a_second_a_sink_writes() {
+    let records = std::env::var("CDR_RECORDS").ok().and_then(|text| text.parse().ok()).unwrap_or(200_000);
+    let folder = Folder::new("measured");
+    let mut node = Node::open(&folder, 1);
+    for _ in 0..records / 1000 {
+        (0..1000).for_each(|_| drop(node.message(0)));
+        node.settle();
+    }
+    let mut watch = Watch::new(&folder, &node);
+    let begun = std::time::Instant::now();
+    watch.drain(at(0));
+    let seconds = begun.elapsed().as_secs_f64();
+    let written = watch.cells.written.get();
+    let octets = folder.read("cdr/2026-11-22.jsonl").len() as u64 / written.max(1);
+    println!(
+        "{written} lines of {octets} octets in {seconds:.3} s: {:.0} a second",
+        written as f64 / seconds
+    );
+    assert_eq!(written, records / 1000 * 1000);
 }

@@ -102,6 +102,20 @@ pub(crate) fn finished(folder: &Folder, shards: u32) -> Vec<Origin> {
     found
 }
 
+/// The file and the place in it of a record.
+pub(crate) fn place_of(folder: &Folder, (shard, lsn): Origin) -> (String, usize) {
+    let (mut disk, mut found) = (ReadOnly::new(&folder.path("journal")), None);
+    let recovered = Recovery { shard, journal: None }.run(&mut disk, &mut |frame, place| {
+        if frame.lsn.0 == lsn {
+            found = Some((place.segment, place.at as usize));
+        }
+    });
+    let (number, at) = found.unwrap();
+    let segments = recovered.unwrap().segments;
+    let segment = segments.iter().find(|segment| segment.number == number).unwrap();
+    (format!("journal/{}", segment.name), at)
+}
+
 /// The journal's id.
 pub(crate) fn id(folder: &Folder) -> u128 {
     u128::from_str_radix(String::from_utf8(folder.read("journal/id")).unwrap().trim(), 16).unwrap()

@@ -5,6 +5,7 @@
 //! is known of those before a place that was synced; only what is behind it is read, and only that may be torn.
 
 use crate::journal::Lsn;
+use crate::journal::cdr::dates::DAY;
 use crate::journal::cdr::names::{Begin, DATE, Names};
 use crate::journal::cdr::origin_of;
 use crate::time::{Duration, Wall};
@@ -144,7 +145,9 @@ impl Files {
         let mut list = self.list()?;
         list.pop();
         for (begin, name) in list {
-            if self.names.end_of(begin).is_some_and(|end| end.0.saturating_add(keep) <= now.0) {
+            // Counted from the end of its day: files of an earlier `rotate` may be as long.
+            let end = self.names.end_of(begin).map(|end| end.0.max(begin.0.saturating_add(DAY)));
+            if end.is_some_and(|end| end.saturating_add(keep) <= now.0) {
                 std::fs::remove_file(self.folder.join(name))?;
             }
         }

@@ -22,6 +22,8 @@ use std::sync::Arc;
 
 /// Octets of the journal that one turn reads of a shard.
 const TURN: usize = 8 * 1024 * 1024;
+/// Octets of lines over which a turn reads no further shard.
+const LINES: usize = 16 * 1024 * 1024;
 /// How far the sink is is kept so often.
 const SAVE_EVERY: Duration = Duration::from_secs(1);
 /// Old files are looked for so often.
@@ -84,8 +86,6 @@ struct Reading {
     synced: Lsn,
     /// Lines of this turn.
     lines: u64,
-    /// The last of them.
-    last: Lsn,
 }
 
 /// A sink of kind `file`.
@@ -97,6 +97,8 @@ pub struct Sink {
     cursors: Arc<Cursors>,
     cells: Arc<Cells>,
     shards: Vec<Reading>,
+    /// The shard that was read first.
+    first: usize,
     /// `None` until the files were read.
     positions: Option<Positions>,
     output: Option<Output>,
@@ -122,7 +124,6 @@ impl Sink {
             journal: 0,
             synced: Lsn::NONE,
             lines: 0,
-            last: Lsn::NONE,
         };
         let shards = (0..cursors.shards() as u32).map(reading).collect();
         Ok(Self {
@@ -132,6 +133,7 @@ impl Sink {
             cursors,
             cells,
             shards,
+            first: 0,
             positions: None,
             output: None,
             undone: None,
@@ -234,25 +236,35 @@ impl Sink {
         Ok(())
     }
 
+    /// Reads of each shard; the one that is read first is another one each time, since there may be an end to the room.
     fn read(&mut self) -> Result<bool, SinkError> {
-        let mut more = false;
-        let (lines, unreadable) = (&mut self.lines, &mut self.unreadable);
-        for (index, shard) in self.shards.iter_mut().enumerate() {
-            let Some(writer) = &mut shard.writer else { continue };
-            let (count, last) = (&mut shard.lines, &mut shard.last);
-            let upto = self.cursors.durable(index);
-            more |= shard.follower.read(&mut self.disk, upto, TURN, &mut |frame, ended| {
-                if frame.kind != Kind::Finish as u8 {
-                    return;
-                }
-                if writer.write(frame, ended, lines) {
-                    (*count, *last) = (*count + 1, frame.lsn);
-                } else {
-                    *unreadable += 1;
-                }
-            })?;
+        let (mut more, shards) = (false, self.shards.len());
+        self.first = (self.first + 1) % shards.max(1);
+        for index in (self.first..shards).chain(0..self.first) {
+            if self.lines.len() >= LINES {
+                return Ok(true);
+            }
+            more |= self.read_shard(index)?;
         }
         Ok(more)
+    }
+
+    fn read_shard(&mut self, index: usize) -> Result<bool, SinkError> {
+        let Some(shard) = self.shards.get_mut(index) else { return Ok(false) };
+        let Some(writer) = &mut shard.writer else { return Ok(false) };
+        let (lines, unreadable, count) = (&mut self.lines, &mut self.unreadable, &mut shard.lines);
+        let upto = self.cursors.durable(index);
+        let more = shard.follower.read(&mut self.disk, upto, TURN, &mut |frame, ended| {
+            if frame.kind != Kind::Finish as u8 {
+                return;
+            }
+            if writer.write(frame, ended, lines) {
+                *count += 1;
+            } else {
+                *unreadable += 1;
+            }
+        });
+        Ok(more?)
     }
 
     fn write(&mut self, now: Now) -> Result<(), SinkError> {
