@@ -11,13 +11,14 @@ use super::port::Outbox;
 use super::records::Records;
 use super::timers::Timer;
 use crate::ids::{CarrierId, EsmeId, LinkId};
-use crate::journal::Recorder;
+use crate::journal::{Cursors, Recorder};
 use crate::ledger::restored::{Kept, Taken};
 use crate::ledger::{AddressTail, Destinations, Given, IdText, NewEntry, OpenKey, OpenMessage, Restored};
 use crate::limits::RECEIPT_KEEP;
 use crate::smpp::message_state::MessageState;
 use crate::time::{Duration, Now, Wall};
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// Messages whose carriers' homes are told of them in one turn.
 const INDEXED_PER_TURN: usize = 256;
@@ -48,7 +49,7 @@ impl Shard {
     pub fn attach(&mut self, now: Now, recorder: Box<dyn Recorder>, restored: Restored) -> u64 {
         let (book, kept) = restored.finish();
         self.records = Some(Box::new(Records::new(recorder, book, &self.config)));
-        let config = std::sync::Arc::clone(&self.config);
+        let config = Arc::clone(&self.config);
         let esmes = config.esmes.iter().enumerate();
         let carriers = config.carriers.iter().enumerate();
         let known = Known {
@@ -64,6 +65,13 @@ impl Shard {
             self.tick_later(now.mono, Timer::Restored);
         }
         strangers
+    }
+
+    /// Lets sinks read what is durable, and keeps what they have not got. After `attach`.
+    pub fn feed(&mut self, cursors: Arc<Cursors>) {
+        if let Some(records) = &mut self.records {
+            records.feed(cursors);
+        }
     }
 
     fn restore(&mut self, now: Now, key: u64, kept: &Kept, known: &Known<'_>) -> Option<()> {

@@ -1,8 +1,7 @@
 //! `/metrics`: the cells of the shards in the text format 0.0.4 of Prometheus. Owns: the names. Takes: the
 //! configuration's names, the cells. Gives: the page. Never: an account and a carrier on one metric, a number or an id.
 
-use super::View;
-use super::{gauges, journal};
+use super::{View, cdr, gauges, journal};
 use crate::counters::{
     BINDS, CarrierCounters, Dropped, EsmeCounters, Ignored, MESSAGE_STATES, Match, NodeCounters, Reason,
     SLOT_STATES, Spans, StatusCells, TurnedAway,
@@ -139,6 +138,7 @@ pub(super) fn render(view: &View, brief: Option<&Status>) -> String {
     gauges::spans(&mut page, view);
     gauges::limits(&mut page, view);
     journal::metrics(&mut page, view);
+    cdr::metrics(&mut page, &view.sinks);
     if let Some(brief) = brief {
         gauges::of(&mut page, view, brief);
     }
