@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on must fail")]
 
 #[path = "cdr/rig.rs"]
+#[allow(dead_code, reason = "each of the two tests uses a part of it")]
 mod rig;
 
 use bindery::config::Cdr;

@@ -179,6 +179,13 @@ impl Node {
         (shard as u32, lsn.0)
     }
 
+    /// A message that is accepted and has not ended.
+    pub(crate) fn open_message(&mut self, shard: usize) {
+        let accept =
+            Record::Accept { accepted: 0, validity: 0, due: 0, esme: b"bank", id: b"", pdu: &[7; 20] };
+        self.append(shard, &accept);
+    }
+
     fn append(&mut self, shard: usize, record: &Record<'_>) -> Lsn {
         let key = self.last[shard].0 / 2;
         loop {
