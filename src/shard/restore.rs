@@ -3,7 +3,7 @@
 //! it cannot place: its records stay needed until the account or carrier is there again.
 
 use super::Shard;
-use super::kept::is_final;
+use super::kept::{differs, is_final};
 use super::mail::{Indexed, Mail};
 use super::message::{Delivery, Origin};
 use super::mo::{Delivered, delivery_of};
@@ -92,7 +92,7 @@ impl Shard {
         open.message_id = IdText::from_slice(facts.message_id);
         open.awaited = accepted.awaited.saturating_sub(kept.answered);
         (open.lsn, open.origin) = (accepted.record.lsn, accepted.record.origin);
-        let known_as = open.given.text();
+        let (known_as, own) = (IdText::from_slice(facts.message_id), open.given.text());
         let (given, awaited) = (open.given, open.awaited);
         let records = self.records.as_mut()?;
         let handle = records.open.insert(open)?;
@@ -101,7 +101,8 @@ impl Shard {
         let mut finals = 0;
         for taken in kept.taken.values() {
             finals += u16::from(is_final(taken));
-            self.restore_delivery(now, key, taken, esme, handle, known_as.clone(), known);
+            let known_as = own.clone().or_else(|| differs(taken, &known_as).then(|| known_as.clone()));
+            self.restore_delivery(now, key, taken, esme, handle, known_as, known);
         }
         let indexed = Indexed {
             carrier,

@@ -407,6 +407,22 @@ fn a_restart_brings_back_what_was_promised_and_gives_it_to_who_submitted() {
 }
 
 #[test]
+fn after_a_restart_a_receipt_has_the_id_that_the_esme_was_given_however_the_carrier_writes_it() {
+    let mut kept = Kept::up(acme());
+    let (link, alpha) = (kept.rig.trx("acme"), kept.rig.carrier(0));
+    kept.accepted(link, NUMBER, 1, "1F");
+    kept.durable();
+    assert_eq!(kept.rig.one(link).id(), "1F");
+    kept.rig.reset(link);
+    kept.rig.send(alpha, &receipt("31", NUMBER, 7));
+    kept.durable();
+    assert_eq!(kept.rig.one(alpha).status(), CommandStatus::OK);
+    let mut kept = Kept::again(acme(), kept.papers);
+    let (_, given) = kept.takes("acme");
+    assert_eq!(given.receipt_ids().1.as_deref(), Some("1F"));
+}
+
+#[test]
 fn a_receipt_that_the_esme_refuses_for_now_comes_again_and_one_that_it_refuses_for_good_does_not() {
     let mut kept = Kept::up(acme());
     let (link, alpha) = (kept.rig.trx("acme"), kept.rig.carrier(0));
