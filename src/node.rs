@@ -12,8 +12,8 @@ use crate::io::{Clock, Driver, Lanes, Options, Stop, StopHandle, Stops, listen};
 use crate::limits::{LANE_CREDITS, LOG_LINES_MAX};
 use crate::shard::port::{Event, Level};
 use crate::shard::{Plan, Position, Shard};
-use crate::sidecar::{Journaling, Sidecar, Sockets};
-use journal::{Opened, Told};
+use crate::sidecar::{Journaling, Sidecar, Sockets, cdr};
+use journal::{Opened, Sinks, Told};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use std::io::{Error, ErrorKind};
 use std::net::{SocketAddr, TcpListener};
@@ -34,6 +34,8 @@ pub struct Node {
     threads: Vec<JoinHandle<std::io::Result<()>>>,
     /// It ends after the last shard: what that appended is written then.
     journal: Option<Journal>,
+    /// They end after the journal.
+    sinks: Vec<cdr::Running>,
     logging: JoinHandle<()>,
 }
 
@@ -79,15 +81,20 @@ impl Node {
         }
         let told = Told { lines: &lines, journaling: &journaling };
         let opened = journal::open(&config, &handles, clock, &told);
+        let fed = match &opened {
+            Ok(Some(opened)) => journal::sinks(&config, &opened.ends, &lines, &journaling),
+            Ok(None) | Err(_) => Ok(None),
+        };
         drop(lines);
         let shards = shards_of(&config, &homes, &counters);
-        let (threads, stops, journal) = (Vec::new(), stops_all, None);
-        let mut node = Self { addresses, counters, stops, http, sidecar, threads, journal, logging };
+        let (threads, stops, journal, sinks) = (Vec::new(), stops_all, None, Vec::new());
+        let mut node = Self { addresses, counters, stops, http, sidecar, threads, journal, sinks, logging };
         let starts = options.into_iter().zip(shards).enumerate();
         let starts = starts
             .map(|(index, (options, shard))| Start { shard, options, cpu: cpus.get(index).copied() })
             .collect();
-        match opened.and_then(|opened| node.start_shards(starts, opened, clock)) {
+        let ready = opened.and_then(|opened| Ok((opened, fed?)));
+        match ready.and_then(|(opened, fed)| node.start_shards(starts, opened, fed, clock)) {
             Ok(()) => {
                 if let Some(journal) = &node.journal {
                     journaling.runs(journal.watch());
@@ -106,17 +113,22 @@ impl Node {
         &mut self,
         mut starts: Vec<Start>,
         opened: Option<Opened>,
+        sinks: Option<Sinks>,
         clock: Clock,
     ) -> std::io::Result<()> {
-        if let Some(Opened { journal, shards }) = opened {
+        if let Some(Opened { journal, shards, .. }) = opened {
             debug_assert_eq!(shards.len(), starts.len());
             for ((index, start), (appender, restored)) in starts.iter_mut().enumerate().zip(shards) {
                 let strangers = start.shard.attach(clock.now(), Box::new(appender), restored);
                 if let Some(event) = journal::left_where_it_is(index, strangers) {
                     (start.options.log)(&event);
                 }
+                if let Some(sinks) = &sinks {
+                    start.shard.feed(Arc::clone(&sinks.cursors));
+                }
             }
             self.journal = Some(journal);
+            self.sinks = sinks.map(|sinks| sinks.running).unwrap_or_default();
         }
         starts.into_iter().enumerate().try_for_each(|(index, start)| self.start_shard(index, start))
     }
@@ -180,6 +192,7 @@ impl Node {
             outcome = outcome.and(ended);
         }
         drop(self.journal);
+        drop(self.sinks);
         self.sidecar.stop();
         // A log that panicked has lost its lines, not the node.
         let _ = self.logging.join();

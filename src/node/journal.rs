@@ -8,14 +8,15 @@ use crate::esme::settings::Durability as Wanted;
 use crate::io::journal::{Appender, Journal, OpenError, Settings, Start, Wake};
 use crate::io::{Clock, StopHandle};
 use crate::journal::recover::{Refusal, Report, Verdict};
-use crate::journal::{DiskError, Durability};
+use crate::journal::{Cursors, DiskError, Durability, Lsn};
 use crate::ledger::Restored;
 use crate::limits::{JOURNAL_NEEDED_MAX, JOURNAL_RING};
 use crate::shard::port::{Event, Level};
-use crate::sidecar::Journaling;
+use crate::sidecar::{Journaling, cdr};
 use crate::time::{Duration, Instant};
 use std::io::{Error, ErrorKind};
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 
 /// While what the last run left is read, a line is logged this often.
@@ -37,6 +38,8 @@ pub(super) struct Opened {
     pub(super) journal: Journal,
     /// What each shard begins with: its end of the journal, and what is not over.
     pub(super) shards: Vec<(Appender, Restored)>,
+    /// For each shard the last record of the last run.
+    pub(super) ends: Vec<Lsn>,
 }
 
 /// Opens the journal of a node whose loops are these, if its configuration has one.
@@ -67,8 +70,46 @@ pub(super) fn open(
         }
     }
     tell(told.lines, has_read(&starts, clock.mono().since(begun)));
+    let ends = starts.iter().map(|start| start.end).collect();
     let shards = starts.into_iter().map(|start| start.appender).zip(restored).collect();
-    Ok(Some(Opened { journal, shards }))
+    Ok(Some(Opened { journal, shards, ends }))
+}
+
+/// The sinks of call detail records: they run, and read what the shards tell `Cursors`.
+pub(super) struct Sinks {
+    /// Shared with the shards.
+    pub(super) cursors: Arc<Cursors>,
+    /// Their threads.
+    pub(super) running: Vec<cdr::Running>,
+}
+
+/// Starts the sinks of a node; `None`: it has none.
+///
+/// # Errors
+/// A path cannot be one of a sink, or the system gives no thread.
+pub(super) fn sinks(
+    config: &Config,
+    ends: &[Lsn],
+    lines: &SyncSender<Event>,
+    journaling: &Journaling,
+) -> std::io::Result<Option<Sinks>> {
+    if config.cdrs.is_empty() {
+        return Ok(None);
+    }
+    let cursors = Arc::new(Cursors::new(ends.len(), config.cdrs.len()));
+    let (mut running, mut cells) = (Vec::new(), Vec::new());
+    for (sink, cdr) in config.cdrs.iter().enumerate() {
+        let journal = config.node.data_dir.join("journal");
+        let settings = cdr::Settings { cdr: cdr.clone(), journal, sink, ends: ends.to_vec() };
+        let lines = lines.clone();
+        // The sink bounds its lines itself; one that finds no room says the same again later.
+        let log = Box::new(move |event: &Event| drop(lines.try_send(event.clone())));
+        let (thread, counts) = cdr::start(settings, Arc::clone(&cursors), log)?;
+        running.push(thread);
+        cells.push(counts);
+    }
+    journaling.has_sinks(cells);
+    Ok(Some(Sinks { cursors, running }))
 }
 
 fn wakes(handles: &[StopHandle]) -> Vec<Wake> {

@@ -2,12 +2,13 @@
 //! count. Gives: checks that fail, metrics, its part of the status. Never: makes it wait.
 
 use super::View;
+use super::cdr;
 use super::metrics::Page;
 use crate::config::Journal as Settings;
 use crate::io::journal::{State, Watch};
 use serde_json::{Value, json};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// What a node says of its journal.
 #[derive(Debug, Default)]
@@ -15,6 +16,7 @@ pub struct Journaling {
     /// Records of the last run that were read so far.
     read: AtomicU64,
     watch: OnceLock<Watch>,
+    sinks: OnceLock<Vec<Arc<cdr::Cells>>>,
 }
 
 impl Journaling {
@@ -28,6 +30,17 @@ impl Journaling {
         // A node has one journal; a second one would be another node's.
         let first = self.watch.set(watch).is_ok();
         debug_assert!(first, "a node has one journal");
+    }
+
+    /// There are sinks of call detail records: these count for them.
+    pub fn has_sinks(&self, sinks: Vec<Arc<cdr::Cells>>) {
+        let first = self.sinks.set(sinks).is_ok();
+        debug_assert!(first, "a node has one list of sinks");
+    }
+
+    /// What its sinks count.
+    pub(super) fn sinks(&self) -> &[Arc<cdr::Cells>] {
+        self.sinks.get().map_or(&[], Vec::as_slice)
     }
 
     /// How it is; `None` when there is none, or it is still read.

@@ -139,7 +139,7 @@ pub(super) fn render(view: &View, brief: Option<&Status>) -> String {
     gauges::spans(&mut page, view);
     gauges::limits(&mut page, view);
     journal::metrics(&mut page, view);
-    cdr::metrics(&mut page, &view.sinks);
+    cdr::metrics(&mut page, view.journal.sinks());
     if let Some(brief) = brief {
         gauges::of(&mut page, view, brief);
     }

@@ -44,8 +44,6 @@ struct View {
     /// By `CarrierId` and `EsmeId`: what limits them, of late.
     carriers: Vec<CarrierState>,
     accounts: Vec<AccountState>,
-    /// What each sink of call detail records counts.
-    sinks: Vec<Arc<cdr::Cells>>,
 }
 
 impl View {
@@ -62,7 +60,6 @@ impl View {
             busy,
             carriers,
             accounts,
-            sinks: Vec::new(),
         }
     }
 }
@@ -114,25 +111,10 @@ impl Sidecar {
         shards: Stops,
         journal: Arc<Journaling>,
     ) -> std::io::Result<Self> {
-        Self::start_beside(sockets, config, counters, shards, journal, Vec::new())
-    }
-
-    /// The same beside sinks of call detail records, whose counters `/metrics` shows.
-    ///
-    /// # Errors
-    /// As `start`.
-    pub fn start_beside(
-        sockets: Sockets,
-        config: Arc<Config>,
-        counters: Arc<NodeCounters>,
-        shards: Stops,
-        journal: Arc<Journaling>,
-        sinks: Vec<Arc<cdr::Cells>>,
-    ) -> std::io::Result<Self> {
         if sockets.tcp.is_none() && sockets.admin.is_none() {
             return Ok(Self { end: None, thread: None });
         }
-        let view = Arc::new(View { journal, sinks, ..View::new(config, counters, shards) });
+        let view = Arc::new(View { journal, ..View::new(config, counters, shards) });
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (end, ended) = oneshot::channel();
         let thread = std::thread::Builder::new().name("sidecar".into()).spawn(move || {
