@@ -11,8 +11,8 @@ use crate::pdus::{BATCH, each, kept, submits, write_receipt, write_response};
 use bindery::limits::PDU_MAX_DEFAULT;
 use bindery::smpp::check::check_request;
 use bindery::smpp::command::CommandId;
-use bindery::smpp::frame::{Frame, copy_with_sequence};
-use bindery::smpp::receipt::{Receipt, rewrite_id};
+use bindery::smpp::frame::{Frame, Pdu, copy_with_sequence};
+use bindery::smpp::receipt::{Receipt, rewrite_id_of};
 use bindery::smpp::response::MessageIdResp;
 use bindery::smpp::sm::Sm;
 use bindery::smpp::status::CommandStatus;
@@ -124,13 +124,14 @@ fn receipt() -> Box<dyn Work> {
 /// Copies a receipt with the id that the ESME knows in the place of the carrier's.
 fn receipt_id() -> Box<dyn Work> {
     let stream: &'static [u8] = receipts().leak();
-    let sms: Vec<Sm<'static>> = each(stream).map(|pdu| Sm::parse_deliver(&pdu).unwrap_or_default()).collect();
+    let read = |pdu: Pdu<'static>| (pdu, Sm::parse_deliver(&pdu).unwrap_or_default());
+    let receipts: Vec<(Pdu<'static>, Sm<'static>)> = each(stream).map(read).collect();
     let mut out = Vec::new();
     let work = move || {
         out.clear();
-        for sm in &sms {
+        for (pdu, sm) in &receipts {
             let id = black_box(b"1234567890123456789");
-            rewrite_id(black_box(sm), id, CommandId::DELIVER_SM, 7, &mut out);
+            rewrite_id_of(black_box(pdu), black_box(sm), id, 7, &mut out);
         }
         black_box(out.as_slice());
     };
