@@ -8,7 +8,8 @@ use crate::counters::{
     SLOT_STATES, Spans, StatusCells, TurnedAway,
 };
 use crate::limits::{
-    AFFINITY_MAX, LANE_CREDITS, RECEIPTS_AWAITED_MAX, REFUSALS_HELD_MAX, RETAINED_MAX, SOURCES_MAX,
+    AFFINITY_MAX, JOURNAL_OPEN_MAX, LANE_CREDITS, RECEIPTS_AWAITED_MAX, REFUSALS_HELD_MAX, RETAINED_MAX,
+    SOURCES_MAX,
 };
 use crate::shard::status::Status;
 use crate::smpp::message_state::MessageState;
@@ -300,6 +301,8 @@ fn node(page: &mut Page, view: &View) {
     ];
     if let Some(state) = view.journal.state() {
         tables.push(("journal_ring", state.ring_used, state.ring_max));
+        let open = counters.sum(|shard| &shard.journal_open);
+        tables.push(("journal_open", open, shards * JOURNAL_OPEN_MAX as u64));
     }
     page.gauge("table_used", "Entries in a bounded table.");
     for (table, used, _) in &tables {
