@@ -1,15 +1,23 @@
 //! The whole program with a journal: what it makes, what it reads back, how it ends, and what it says when it cannot start.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on must fail")]
 
-use bindery::io::Clock;
+use bindery::ids::ListenerId;
 use bindery::io::journal::{Journal, Settings};
+use bindery::io::{self, Clock, Driver, Options, Stop, StopHandle};
 use bindery::journal::{Durability, Record};
+use bindery::shard::port::{Core, Event};
 use bindery::sidecar::client::{self, Address};
+use bindery::time::Duration;
+use bindery::tools::load::{self, Load};
+use bindery::tools::smsc::{self, Smsc};
+use bindery::tools::units::Share;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Output, Stdio};
+use std::thread::JoinHandle;
 
 const SEGMENT: u64 = 16 << 20;
 const SHARDS: u32 = 2;
@@ -26,14 +34,18 @@ impl Folder {
     }
 
     /// A configuration in it.
-    fn configuration(&self, name: &str, shards: u32, more: &str) -> PathBuf {
+    fn configuration(&self, name: &str, shards: u32) -> PathBuf {
+        self.with_carrier(name, shards, "127.0.0.1:1")
+    }
+
+    fn with_carrier(&self, name: &str, shards: u32, carrier: &str) -> PathBuf {
         let path = self.0.join(name);
         let text = format!(
             "[node]\nshards = {shards}\ndata_dir = \"kept\"\n[[listener]]\naddress = \"127.0.0.1:0\"\n\
-             [carrier.a]\naddresses = [\"127.0.0.1:1\"]\nsystem_id = \"b\"\npassword = \"p\"\n\
+             [carrier.a]\naddresses = [\"{carrier}\"]\nsystem_id = \"b\"\npassword = \"p\"\n\
              [pool.main]\nmembers = [{{ carrier = \"a\" }}]\n[esme.acme]\npassword = \"p\"\npool = \"main\"\n\
              [http]\naddress = \"127.0.0.1:0\"\n\
-             [journal]\nsegment_size = \"16MiB\"\nsize_max = \"1GiB\"\nmin_free = \"0%\"\n{more}"
+             [journal]\nsegment_size = \"16MiB\"\nsize_max = \"1GiB\"\nmin_free = \"0%\"\n"
         );
         std::fs::write(&path, text).unwrap();
         path
@@ -72,6 +84,8 @@ struct Node {
     /// What it said so far.
     said: Vec<String>,
     http: String,
+    /// Where ESMEs bind.
+    listens: String,
 }
 
 impl Node {
@@ -81,8 +95,11 @@ impl Node {
         let command = command.arg("run").arg("-c").arg(config);
         let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
-        let mut node = Self { child, stderr, said: Vec::new(), http: String::new() };
+        let mut node = Self { child, stderr, said: Vec::new(), http: String::new(), listens: String::new() };
         while let Some(line) = node.next_line() {
+            if let Some(address) = line.strip_prefix("listening address=") {
+                node.listens = address.to_owned();
+            }
             if let Some(address) = line.strip_prefix("http address=") {
                 node.http = address.to_owned();
                 break;
@@ -164,6 +181,12 @@ fn earlier_run(folder: &Folder) {
     drop(journal);
 }
 
+/// The first sample of this metric, or the one with these labels.
+fn sample(page: &str, name: &str) -> Option<f64> {
+    let is_it = |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{']));
+    page.lines().find(is_it)?.rsplit_once(' ')?.1.parse().ok()
+}
+
 fn verified(folder: &Folder) -> Option<i32> {
     bindery(&["journal", "verify"], &folder.journal(), &[]).status.code()
 }
@@ -171,7 +194,7 @@ fn verified(folder: &Folder) -> Option<i32> {
 #[test]
 fn a_node_makes_its_folder_and_ends_with_a_sound_journal() {
     let folder = Folder::new("made");
-    let config = folder.configuration("a.toml", SHARDS, "");
+    let config = folder.configuration("a.toml", SHARDS);
     let mut node = Node::start(&config);
     let read = node.event("journal_read");
     assert_eq!((&read["records"], &read["state"]), (&"0".into(), &"sound".into()), "{read}");
@@ -186,7 +209,7 @@ fn a_node_makes_its_folder_and_ends_with_a_sound_journal() {
 fn what_an_earlier_run_left_is_read_back_and_said_in_one_line() {
     let folder = Folder::new("back");
     earlier_run(&folder);
-    let config = folder.configuration("a.toml", SHARDS, "");
+    let config = folder.configuration("a.toml", SHARDS);
     let mut node = Node::start(&config);
     let read = node.event("journal_read");
     let of = |name: &str| read[name].as_str().unwrap().parse::<u64>().unwrap();
@@ -201,9 +224,9 @@ fn what_an_earlier_run_left_is_read_back_and_said_in_one_line() {
 #[test]
 fn a_second_node_on_the_same_folder_is_told_so_and_the_first_one_goes_on() {
     let folder = Folder::new("twice");
-    let config = folder.configuration("a.toml", SHARDS, "");
+    let config = folder.configuration("a.toml", SHARDS);
     let first = Node::start(&config);
-    let (code, said) = Node::start(&folder.configuration("b.toml", SHARDS, "")).end(None);
+    let (code, said) = Node::start(&folder.configuration("b.toml", SHARDS)).end(None);
     assert_eq!(code, Some(6), "{said}");
     assert!(said.contains("another process writes to this journal"), "{said}");
     assert!(said.contains("give this node a data_dir of its own"), "{said}");
@@ -215,7 +238,7 @@ fn a_second_node_on_the_same_folder_is_told_so_and_the_first_one_goes_on() {
 fn a_node_that_is_killed_leaves_a_journal_that_the_next_one_reads() {
     let folder = Folder::new("killed");
     earlier_run(&folder);
-    let config = folder.configuration("a.toml", SHARDS, "");
+    let config = folder.configuration("a.toml", SHARDS);
     let (code, _) = Node::start(&config).end(Some(Signal::KILL));
     assert_eq!((code, verified(&folder)), (None, Some(0)));
     let mut next = Node::start(&config);
@@ -229,7 +252,7 @@ fn a_node_that_is_killed_leaves_a_journal_that_the_next_one_reads() {
 fn a_journal_of_more_shards_or_of_a_later_program_is_not_opened_and_check_says_so_before() {
     let folder = Folder::new("foreign");
     earlier_run(&folder);
-    let (one, two) = (folder.configuration("one.toml", 1, ""), folder.configuration("two.toml", SHARDS, ""));
+    let (one, two) = (folder.configuration("one.toml", 1), folder.configuration("two.toml", SHARDS));
     let against = |config: &Path, more: &[&str]| {
         let data_dir = folder.data_dir();
         let more: Vec<&str> = ["--against", data_dir.to_str().unwrap()].iter().chain(more).copied().collect();
@@ -264,7 +287,7 @@ fn a_journal_of_more_shards_or_of_a_later_program_is_not_opened_and_check_says_s
 fn records_that_are_gone_are_an_alarm_and_the_node_runs() {
     let folder = Folder::new("gone");
     earlier_run(&folder);
-    let config = folder.configuration("a.toml", SHARDS, "");
+    let config = folder.configuration("a.toml", SHARDS);
     let files = folder.files("seg").into_iter().chain(folder.files("spare"));
     let octets_of = |path: PathBuf| std::fs::read(&path).map(|octets| (path, octets)).unwrap();
     let is_used = |(_, octets): &(PathBuf, Vec<u8>)| octets.iter().any(|octet| *octet != 0);
@@ -285,13 +308,8 @@ fn records_that_are_gone_are_an_alarm_and_the_node_runs() {
 #[test]
 fn whoever_watches_a_node_sees_its_journal() {
     let folder = Folder::new("watched");
-    let node = Node::start(&folder.configuration("a.toml", SHARDS, ""));
+    let node = Node::start(&folder.configuration("a.toml", SHARDS));
     let address = Address::Http(node.http.clone());
-    let sample = |page: &str, name: &str| -> Option<f64> {
-        let line =
-            page.lines().find(|line| line.starts_with(name) && line[name.len()..].starts_with([' ', '{']))?;
-        line.rsplit_once(' ')?.1.parse().ok()
-    };
     // Its spares are made one after the other.
     let page = loop {
         let page = client::fetch(&address, "/metrics").unwrap();
@@ -303,6 +321,7 @@ fn whoever_watches_a_node_sees_its_journal() {
     assert!(sample(&page, "bindery_journal_free_bytes").unwrap() > 0.0, "{page}");
     assert_eq!(sample(&page, "bindery_journal_failed_files_total"), Some(0.0));
     assert_eq!(sample(&page, "bindery_journal_failed_preparations_total"), Some(0.0));
+    assert_eq!(sample(&page, "bindery_journal_left_out_total"), Some(0.0));
     assert!(page.contains("bindery_journal_sync_seconds_count{shard=\"1\"}"), "{page}");
     assert!(page.contains("bindery_table_max{table=\"journal_ring\"} 33554432\n"), "{page}");
     let status = client::status(&address).unwrap();
@@ -324,7 +343,7 @@ fn whoever_watches_a_node_sees_its_journal() {
 #[test]
 fn a_folder_that_cannot_be_made_is_told_by_check_and_by_the_node() {
     let folder = Folder::new("unmade");
-    let config = folder.configuration("a.toml", SHARDS, "");
+    let config = folder.configuration("a.toml", SHARDS);
     // A file stands where the folder would be.
     std::fs::write(folder.data_dir(), "x").unwrap();
     let checked = bindery(&["check", "-c"], &config, &[]);
@@ -334,4 +353,101 @@ fn a_folder_that_cannot_be_made_is_told_by_check_and_by_the_node() {
     let (code, said) = Node::start(&config).end(None);
     assert_eq!(code, Some(6), "{said}");
     assert!(said.contains("see that this user may write there"), "{said}");
+}
+
+fn options(listener: Option<TcpListener>) -> (Options, StopHandle) {
+    let (stop, handle) = Stop::new().unwrap();
+    let listeners = listener.into_iter().map(|socket| (ListenerId(0), socket)).collect();
+    let (driver, log) = (Driver::Epoll, Box::new(|_: &Event| {}));
+    (Options { driver, listeners, spin: Duration::ZERO, links_max: 1000, log, stop, lanes: None }, handle)
+}
+
+fn run_here<C: Core>(core: C) -> C {
+    io::run(core, options(None).0).unwrap()
+}
+
+/// A carrier on its own thread, its address, and its end.
+fn carrier(settings: smsc::Settings) -> (JoinHandle<Smsc>, String, StopHandle) {
+    let listener = io::listen("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let (options, stop) = options(Some(listener));
+    let thread = std::thread::spawn(move || io::run(Smsc::new(settings), options).unwrap());
+    (thread, address, stop)
+}
+
+/// Waits until the node's carrier is bound, then sends so many messages with receipts asked for.
+fn load(node: &Node, messages: u64, receipt_wait: Duration) -> Load {
+    let address = Address::Http(node.http.clone());
+    while client::fetch(&address, "/readyz").is_err() {
+        std::thread::yield_now();
+    }
+    run_here(Load::new(load::Settings {
+        address: node.listens.clone(),
+        system_id: "acme".to_owned(),
+        password: "p".to_owned(),
+        messages: Some(messages),
+        receipts: Share::ALL,
+        receipt_wait,
+        closed: true,
+        ..load::Settings::default()
+    }))
+}
+
+#[test]
+fn every_message_that_is_over_is_in_a_sound_journal_once() {
+    const MESSAGES: u64 = 2000;
+    let folder = Folder::new("over");
+    let (thread, address, stop) =
+        carrier(smsc::Settings { receipt_shuffle: true, ..smsc::Settings::default() });
+    let config = folder.with_carrier("a.toml", SHARDS, &address);
+    let node = Node::start(&config);
+    let load = load(&node, MESSAGES, Duration::from_secs(60));
+    let counts = load.counts();
+    let (answered, matched) = (counts.answered.get(), counts.receipts_matched.get());
+    assert_eq!((answered, matched), (MESSAGES, MESSAGES), "{counts:?}");
+    let (code, said) = node.end(Some(Signal::TERM));
+    assert_eq!(code, Some(0), "{said}");
+    stop.drain();
+    thread.join().unwrap();
+    assert_eq!(verified(&folder), Some(0));
+    let finals = bindery(&["journal", "cat"], &folder.journal(), &["--type", "FINISH"]).stdout;
+    let finals = String::from_utf8(finals).unwrap();
+    let keys: std::collections::BTreeSet<u64> = finals
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["key"].as_u64().unwrap())
+        .collect();
+    assert_eq!((finals.lines().count() as u64, keys.len() as u64), (MESSAGES, MESSAGES));
+    let mut next = Node::start(&config);
+    assert_eq!(next.event("journal_read")["state"], "sound");
+    let page = client::fetch(&Address::Http(next.http.clone()), "/metrics").unwrap();
+    assert_eq!(
+        sample(&page, "bindery_table_used{table=\"journal_open\"}"),
+        Some(0.0),
+        "nothing is left to do"
+    );
+    let (code, said) = next.end(Some(Signal::TERM));
+    assert_eq!(code, Some(0), "{said}");
+}
+
+#[test]
+fn a_message_that_was_answered_is_known_after_kill_9() {
+    const MESSAGES: u64 = 500;
+    let folder = Folder::new("known");
+    let silent = smsc::Settings { receipts: "0%".parse().unwrap(), ..smsc::Settings::default() };
+    let (thread, address, stop) = carrier(silent);
+    let config = folder.with_carrier("a.toml", SHARDS, &address);
+    let node = Node::start(&config);
+    let load = load(&node, MESSAGES, Duration::ZERO);
+    // Accepted, and without the receipt.
+    assert_eq!(load.counts().receipts_missing.get(), MESSAGES, "{:?}", load.counts());
+    let (code, _) = node.end(Some(Signal::KILL));
+    assert_eq!((code, verified(&folder)), (None, Some(0)));
+    let next = Node::start(&config);
+    let page = client::fetch(&Address::Http(next.http.clone()), "/metrics").unwrap();
+    let open = sample(&page, "bindery_table_used{table=\"journal_open\"}");
+    assert_eq!(open, Some(MESSAGES as f64), "{page}");
+    let (code, said) = next.end(Some(Signal::TERM));
+    assert_eq!((code, verified(&folder)), (Some(0), Some(0)), "{said}");
+    stop.drain();
+    thread.join().unwrap();
 }
