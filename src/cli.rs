@@ -311,13 +311,15 @@ fn run_node(args: &Run) -> u8 {
             return UNFIT;
         }
     };
+    // Whoever reads that it listens may tell it to end.
+    let signals = stop_on_signals(node.stop());
     for address in node.addresses() {
         complain(&format!("listening address={address}"));
     }
     if let Some(address) = node.http_address() {
         complain(&format!("http address={address}"));
     }
-    ended(stop_on_signals(node.stop()).and_then(|_| node.wait()))
+    ended(signals.and_then(|_| node.wait()))
 }
 
 /// As many sockets as the system allows us: services often start with a soft limit of 1024.
