@@ -248,6 +248,10 @@ pub const JOURNAL_NEEDED_MAX: usize = 2 * JOURNAL_OPEN_MAX;
 pub const JOURNAL_WAITING_MAX: usize = 256 * 1024 * 1024;
 /// Final records that wait for room in the ring; over it the oldest is left out and counted.
 pub const JOURNAL_UNFINISHED_MAX: usize = 65_536;
+/// Records that are younger are not copied to the end of a journal: most messages are over before.
+pub const JOURNAL_MOVE_AFTER: Duration = Duration::from_secs(600);
+/// A shard looks so often whether the front of its journal is to be copied.
+pub const JOURNAL_MOVE_LOOK: Duration = Duration::from_secs(1);
 /// Records that are copied to the end of a journal in one turn.
 pub const JOURNAL_MOVES_PER_TURN: usize = 64;
 /// A receipt or MO that the ESME refused for now is given again so much later.

@@ -18,7 +18,8 @@ use crate::journal::record::{NO_REASON, Role};
 use crate::journal::{Book, Cursors, Facts, Fault, Kind, Lsn, Record, Recorder};
 use crate::ledger::{Given, IdRoom, IdText, OpenKey, OpenMessage, OpenMessages};
 use crate::limits::{
-    JOURNAL_BLOCK, JOURNAL_MOVES_PER_TURN, JOURNAL_UNFINISHED_MAX, JOURNAL_WAITING_MAX, RECEIPT_KEEP,
+    JOURNAL_MOVE_AFTER, JOURNAL_MOVE_LOOK, JOURNAL_MOVES_PER_TURN, JOURNAL_UNFINISHED_MAX,
+    JOURNAL_WAITING_MAX, RECEIPT_KEEP,
 };
 use crate::session::Session;
 use crate::smpp::command::CommandId;
@@ -27,7 +28,7 @@ use crate::smpp::message_state::MessageState;
 use crate::smpp::multi::{Destination, SubmitMulti};
 use crate::smpp::segment::part_of;
 use crate::smpp::status::CommandStatus;
-use crate::time::{Now, Wall};
+use crate::time::{Instant, Now, Wall};
 use smallvec::SmallVec;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -175,8 +176,10 @@ pub(super) struct Records {
     wait: Wait,
     front: Lsn,
     moving: VecDeque<Moving>,
-    /// The block of records that was begun when it was last asked what to copy.
-    planned: u64,
+    /// The last record at some instants, the oldest first, one a second at most: how old records are.
+    ages: VecDeque<(Instant, Lsn)>,
+    /// All up to here are so old that they are worth a copy.
+    old: Lsn,
     /// How far the sinks of call detail records are, and how far they may read.
     cursors: Option<Arc<Cursors>>,
     /// What the sinks were told.
@@ -195,7 +198,8 @@ impl Records {
             wait: durability.into(),
             front: Lsn::NONE,
             moving: VecDeque::new(),
-            planned: 0,
+            ages: VecDeque::new(),
+            old: Lsn::NONE,
             cursors: None,
             told: Lsn::NONE,
         }
@@ -252,7 +256,7 @@ pub(super) fn facts_of<'a>(message: &'a OpenMessage, config: &'a Config, room: &
     message.facts(esme.as_bytes(), carrier.as_bytes(), id)
 }
 
-fn wall_of(now: Now, at: crate::time::Instant) -> Wall {
+fn wall_of(now: Now, at: Instant) -> Wall {
     let ago = i64::try_from(now.mono.since(at).as_micros()).unwrap_or(i64::MAX);
     Wall(now.wall.0.saturating_sub(ago))
 }
@@ -447,7 +451,7 @@ impl Shard {
             let Some(open) = expired else { break };
             self.close_message(now, open, End::no_receipt());
         }
-        self.plan_moves();
+        self.plan_moves(now);
         self.move_some(now);
         let Self { records, config, counters, position, .. } = self;
         let shard = position.shard.index();
@@ -465,16 +469,26 @@ impl Shard {
         }
     }
 
-    /// When a block of records is full: decides what to copy, so that the segments in front can be given back.
-    fn plan_moves(&mut self) {
+    /// Decides what to copy, so that the segments in front can be given back: what is old, where little else is needed.
+    fn plan_moves(&mut self, now: Now) {
         let Self { records, deliveries, .. } = self;
         let Some(records) = records else { return };
-        let block = records.pen.book.last().0 / JOURNAL_BLOCK as u64;
-        if block == records.planned || !records.moving.is_empty() {
+        if records.ages.back().is_some_and(|(at, _)| at.after(JOURNAL_MOVE_LOOK) > now.mono) {
             return;
         }
-        records.planned = block;
-        let Some(plan) = records.pen.book.plan(0) else { return };
+        records.ages.push_back((now.mono, records.pen.book.last()));
+        while let Some(&(at, last)) = records.ages.front()
+            && at.after(JOURNAL_MOVE_AFTER) <= now.mono
+        {
+            records.old = last;
+            records.ages.pop_front();
+        }
+        if !records.moving.is_empty() || records.pen.book.front() > records.old {
+            return;
+        }
+        let Some(plan) = records.pen.book.plan(0).filter(|plan| plan.below <= records.old.next()) else {
+            return;
+        };
         let in_front = |lsn: Lsn| lsn != Lsn::NONE && lsn < plan.below;
         let messages = records.open.waiting().take_while(|(_, message)| message.origin < plan.below);
         let messages = messages.filter(|(_, message)| in_front(message.lsn));

@@ -9,7 +9,7 @@ use crate::journal::frame::{Head, frame_len, write};
 use crate::journal::recover::Place;
 use crate::journal::{AppendRefused, Fault, Frame, Kind, Lsn, Record, Recorder};
 use crate::ledger::Restored;
-use crate::limits::{JOURNAL_BLOCK, RECEIPT_AGAIN, RECEIPT_KEEP};
+use crate::limits::{JOURNAL_BLOCK, JOURNAL_MOVE_AFTER, RECEIPT_AGAIN, RECEIPT_KEEP};
 use crate::route::settings::{MoRouteSettings, Nobody};
 use crate::session::BindKind;
 use crate::shard::port::Input;
@@ -597,6 +597,9 @@ fn a_message_that_waits_for_long_is_copied_so_that_the_front_is_free() {
         kept.rig.send(alpha, &answer(&request, "X"));
         kept.rig.one(link);
     }
+    kept.turn();
+    assert!(!kept.kinds().contains(&Kind::Move), "they are young");
+    kept.rig.advance(JOURNAL_MOVE_AFTER + Duration::from_secs(90));
     kept.turn();
     let moves = kept.kinds().iter().filter(|kind| **kind == Kind::Move).count();
     assert!(moves >= 3, "{moves}");
