@@ -118,14 +118,21 @@ impl Node {
     ) -> std::io::Result<()> {
         if let Some(Opened { journal, shards, .. }) = opened {
             debug_assert_eq!(shards.len(), starts.len());
+            let mut moved = Vec::new();
             for ((index, start), (appender, restored)) in starts.iter_mut().enumerate().zip(shards) {
-                let strangers = start.shard.attach(clock.now(), Box::new(appender), restored);
-                if let Some(event) = journal::left_where_it_is(index, strangers) {
+                let strays = start.shard.attach(clock.now(), Box::new(appender), restored);
+                if let Some(event) = journal::left_where_it_is(index, strays.unknown) {
                     (start.options.log)(&event);
                 }
+                moved.push(strays.moved);
                 if let Some(sinks) = &sinks {
                     start.shard.feed(Arc::clone(&sinks.cursors));
                 }
+            }
+            let mut shards: Vec<&mut Shard> = starts.iter_mut().map(|start| &mut start.shard).collect();
+            let event = journal::bring_home(&mut shards, moved, clock);
+            if let (Some(event), Some(start)) = (event, starts.first_mut()) {
+                (start.options.log)(&event);
             }
             self.journal = Some(journal);
             self.sinks = sinks.map(|sinks| sinks.running).unwrap_or_default();

@@ -3,14 +3,17 @@
 //! cannot read.
 
 use super::tell;
-use crate::config::{Config, Journal as Kept};
+use crate::config::{Config, Journal as Wished};
 use crate::esme::settings::Durability as Wanted;
+use crate::ids::ShardId;
 use crate::io::journal::{Appender, Journal, OpenError, Settings, Start, Wake};
 use crate::io::{Clock, StopHandle};
 use crate::journal::recover::{Refusal, Report, Verdict};
 use crate::journal::{Cursors, DiskError, Durability, Lsn};
 use crate::ledger::Restored;
+use crate::ledger::restored::Kept;
 use crate::limits::{JOURNAL_NEEDED_MAX, JOURNAL_RING};
+use crate::shard::Shard;
 use crate::shard::port::{Event, Level};
 use crate::sidecar::{Journaling, cdr};
 use crate::time::{Duration, Instant};
@@ -21,6 +24,8 @@ use std::sync::mpsc::SyncSender;
 
 /// While what the last run left is read, a line is logged this often.
 const PROGRESS_EVERY: Duration = Duration::from_secs(1);
+/// At the start what moves to another shard's journal is waited for so long.
+const BRING_HOME: Duration = Duration::from_secs(10);
 /// The clock is read once in so many records.
 const PROGRESS_LOOK: u64 = 1024;
 
@@ -120,7 +125,7 @@ fn wakes(handles: &[StopHandle]) -> Vec<Wake> {
     handles.iter().map(wake).collect()
 }
 
-fn settings_of(config: &Config, kept: &Kept, shards: usize) -> std::io::Result<Settings> {
+fn settings_of(config: &Config, kept: &Wished, shards: usize) -> std::io::Result<Settings> {
     let least = kept.size_least(shards);
     if kept.size_max < least {
         let reason = format!(
@@ -141,7 +146,7 @@ fn settings_of(config: &Config, kept: &Kept, shards: usize) -> std::io::Result<S
 }
 
 /// One disk is in step with the whole journal or with none of it: the account that asks for most says when.
-fn strictest(config: &Config, kept: &Kept) -> Durability {
+fn strictest(config: &Config, kept: &Wished) -> Durability {
     let wanted = config.esmes.iter().filter_map(|esme| esme.durability).chain([kept.durability]);
     let rank = |wanted: &Wanted| match wanted {
         Wanted::Off => 0,
@@ -237,6 +242,42 @@ pub(super) fn left_where_it_is(shard: usize, strangers: u64) -> Option<Event> {
     let fields =
         vec![("shard", shard.to_string()), ("messages", strangers.to_string()), ("reason", why.to_owned())];
     Some(Event { level: Level::Warn, name: "journal_messages_left", fields })
+}
+
+/// What belongs to accounts that have another home than in the last run goes into the journals of those; the former ones
+/// let go of it when it is safe there. What is not safe in time is in both, and is told apart by its keys at the next start.
+pub(super) fn bring_home(
+    shards: &mut [&mut Shard],
+    moved: Vec<Vec<(ShardId, u64, Kept)>>,
+    clock: Clock,
+) -> Option<Event> {
+    let mut keys: Vec<Vec<u64>> = Vec::new();
+    let mut arriving: Vec<Vec<(u64, Kept)>> = shards.iter().map(|_| Vec::new()).collect();
+    for leaving in moved {
+        keys.push(leaving.iter().map(|(_, key, _)| *key).collect());
+        for (home, key, kept) in leaving {
+            arriving.get_mut(home.index())?.push((key, kept));
+        }
+    }
+    let messages: usize = keys.iter().map(Vec::len).sum();
+    if messages == 0 {
+        return None;
+    }
+    let mut taken = true;
+    for (shard, arriving) in shards.iter_mut().zip(arriving) {
+        taken &= shard.adopt(clock.now(), arriving);
+    }
+    let end = clock.mono().after(BRING_HOME);
+    while taken && !shards.iter().all(|shard| shard.is_all_safe()) {
+        taken = clock.mono() < end;
+        std::thread::park_timeout(Duration::from_millis(1));
+    }
+    if taken {
+        shards.iter_mut().zip(&keys).for_each(|(shard, keys)| shard.disown(clock.now(), keys));
+    }
+    let fields = vec![("messages", messages.to_string()), ("safe", taken.to_string())];
+    let level = if taken { Level::Info } else { Level::Warn };
+    Some(Event { level, name: "journal_messages_moved", fields })
 }
 
 /// Why it is not opened, and what to do.

@@ -68,8 +68,9 @@ pub use plan::Plan;
 use port::{Action, Core, Input, Outbox};
 use post::Post;
 use records::Records;
+pub use restore::Strays;
 use smallvec::SmallVec;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use throttle::allowances;
 use timers::{Timer, TimerQueue};
@@ -142,6 +143,8 @@ pub struct Shard {
     records: Option<Box<Records>>,
     /// What the homes of carriers are still to be told of the last run.
     indexing: Vec<(ShardId, Indexed)>,
+    /// Keys that the journal of this shard has of the last run; empty once the shard runs.
+    restored: HashSet<u64>,
     draining: bool,
 }
 
@@ -233,6 +236,7 @@ impl Shard {
             bads: Bads::default(),
             records: None,
             indexing: Vec::new(),
+            restored: HashSet::new(),
             draining: false,
         }
     }
@@ -367,7 +371,10 @@ impl Core for Shard {
             Input::Closed { link, reason } => self.on_closed(now, link, reason, out),
             Input::HandedOver { link, parcel } => self.on_handed_over(now, link, &parcel, out),
             Input::Mail { from, mail } => self.on_mail(now, from, mail, out),
-            Input::Time => self.on_time(now, out),
+            Input::Time => {
+                self.restored = HashSet::new();
+                self.on_time(now, out);
+            }
             Input::Drain => self.on_drain(now, out),
             Input::Ask { ticket, ask } => self.on_ask(now, ticket, ask, out),
         }

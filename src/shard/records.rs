@@ -539,6 +539,17 @@ impl Shard {
 }
 
 impl Records {
+    /// True when everything that was appended is safe, as far as this journal ever makes it so.
+    pub(super) fn is_all_safe(&self) -> bool {
+        self.pen.recorder.kick();
+        let safe = if self.wait == Wait::Durable {
+            self.pen.recorder.durable()
+        } else {
+            self.pen.recorder.written()
+        };
+        safe >= self.pen.book.last()
+    }
+
     /// There are sinks: what they have not got is kept.
     pub(super) fn feed(&mut self, cursors: Arc<Cursors>) {
         self.cursors = Some(cursors);

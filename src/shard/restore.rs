@@ -10,9 +10,11 @@ use super::mo::{Delivered, delivery_of};
 use super::port::Outbox;
 use super::records::Records;
 use super::timers::Timer;
-use crate::ids::{CarrierId, EsmeId, LinkId};
-use crate::journal::{Cursors, Recorder};
-use crate::ledger::restored::{Kept, Taken};
+use crate::config::Config;
+use crate::ids::{CarrierId, EsmeId, LinkId, ShardId};
+use crate::journal::record::NO_REASON;
+use crate::journal::{Cursors, Record, Recorder};
+use crate::ledger::restored::{Kept, Taken, Written};
 use crate::ledger::{AddressTail, Destinations, Given, IdText, NewEntry, OpenKey, OpenMessage, Restored};
 use crate::limits::RECEIPT_KEEP;
 use crate::smpp::message_state::MessageState;
@@ -42,29 +44,123 @@ fn destinations(text: &[u8]) -> Destinations {
     Destinations::Several(text.split(|octet| *octet == b',').map(AddressTail::of).collect())
 }
 
+/// What a shard found in its journal and cannot give to anybody here.
+#[derive(Debug, Default)]
+pub struct Strays {
+    /// By key, what belongs to accounts that are at home on another shard now.
+    pub moved: Vec<(ShardId, u64, Kept)>,
+    /// Keys of accounts or carriers that the configuration does not know: they stay where they are.
+    pub unknown: u64,
+}
+
+impl<'a> Known<'a> {
+    fn of(config: &'a Config) -> Self {
+        let (esmes, carriers) = (config.esmes.iter().enumerate(), config.carriers.iter().enumerate());
+        Self {
+            esmes: esmes.map(|(index, esme)| (esme.name.as_bytes(), EsmeId::new(index))).collect(),
+            carriers: carriers.map(|(index, one)| (one.name.as_bytes(), CarrierId::new(index))).collect(),
+        }
+    }
+
+    fn owner(&self, kept: &Kept) -> Option<EsmeId> {
+        let taken = kept.taken.values().find_map(|taken| taken.esme.as_deref());
+        let name = kept.accepted.as_ref().map(|accepted| accepted.facts().esme).or(taken)?;
+        self.esmes.get(name).copied()
+    }
+}
+
 impl Shard {
-    /// Gives the shard its journal and what the last run left in it, before its first turn. What belongs to accounts that
-    /// are at home elsewhere, or to names that the configuration does not know, stays where it is: how many keys that are
-    /// comes back.
-    pub fn attach(&mut self, now: Now, recorder: Box<dyn Recorder>, restored: Restored) -> u64 {
+    /// Gives the shard its journal and what the last run left in it, before its first turn. What is not for it comes back.
+    pub fn attach(&mut self, now: Now, recorder: Box<dyn Recorder>, restored: Restored) -> Strays {
         let (book, kept) = restored.finish();
         self.records = Some(Box::new(Records::new(recorder, book, &self.config)));
         let config = Arc::clone(&self.config);
-        let esmes = config.esmes.iter().enumerate();
-        let carriers = config.carriers.iter().enumerate();
-        let known = Known {
-            esmes: esmes.map(|(index, esme)| (esme.name.as_bytes(), EsmeId::new(index))).collect(),
-            carriers: carriers.map(|(index, one)| (one.name.as_bytes(), CarrierId::new(index))).collect(),
-        };
-        let mut strangers = 0;
+        let known = Known::of(&config);
+        let mut strays = Strays::default();
         for (key, kept) in kept {
             self.own_ids.above(key);
-            strangers += u64::from(self.restore(now, key, &kept, &known).is_none());
+            let home = known.owner(&kept).map(|esme| self.position.homes.of_esme(esme));
+            match home {
+                Some(home) if home != self.position.shard => strays.moved.push((home, key, kept)),
+                _ => {
+                    let found = self.restore(now, key, &kept, &known).is_some();
+                    self.restored.extend(found.then_some(key));
+                    strays.unknown += u64::from(!found);
+                }
+            }
         }
+        self.index_soon(now);
+        strays
+    }
+
+    /// Takes what other shards' journals have of our accounts into our own; keys that are here already are left out. True
+    /// when all of it was taken: its former keepers may let go of it once `is_all_safe`.
+    pub fn adopt(&mut self, now: Now, moved: Vec<(u64, Kept)>) -> bool {
+        let config = Arc::clone(&self.config);
+        let known = Known::of(&config);
+        for (key, mut kept) in moved {
+            self.own_ids.above(key);
+            if self.restored.contains(&key) {
+                continue;
+            }
+            if !self.write_again(now, key, &mut kept) {
+                return false;
+            }
+            // Whose carrier is not known any more is in our journal now, and stays there.
+            self.restore(now, key, &kept, &known);
+            self.restored.insert(key);
+        }
+        self.index_soon(now);
+        true
+    }
+
+    fn write_again(&mut self, now: Now, key: u64, kept: &mut Kept) -> bool {
+        let Some(records) = &mut self.records else { return false };
+        let mut again = |record: &Record<'_>| {
+            let lsn = records.pen.append(now, key, record, None)?;
+            Some(Written { lsn, origin: lsn, wall: now.wall })
+        };
+        if let Some(accepted) = &mut kept.accepted {
+            let awaited = accepted.awaited.saturating_sub(kept.answered);
+            let Some(written) = again(&Record::Sent { awaited, facts: accepted.facts() }) else {
+                return false;
+            };
+            (accepted.record, accepted.awaited, kept.answered) = (written, awaited, 0);
+        }
+        for taken in kept.taken.values_mut() {
+            let (carrier, pdu) = (&taken.carrier, &taken.pdu);
+            let written = match &taken.esme {
+                Some(esme) => again(&Record::MoIn { carrier, esme, pdu }),
+                None => again(&Record::DlrIn { carrier, pdu }),
+            };
+            let Some(written) = written else { return false };
+            taken.record = written;
+        }
+        true
+    }
+
+    /// True when everything that was appended is safe, as far as the journal ever makes it so.
+    #[must_use]
+    pub fn is_all_safe(&self) -> bool {
+        self.records.as_ref().is_none_or(|records| records.is_all_safe())
+    }
+
+    /// Other shards have these keys now.
+    pub fn disown(&mut self, now: Now, keys: &[u64]) {
+        let Some(records) = &mut self.records else { return };
+        for key in keys {
+            let over = Record::Tombstone { reason: NO_REASON };
+            if records.pen.append(now, *key, &over, None).is_none() {
+                // They are told apart by their keys at the next start.
+                return;
+            }
+        }
+    }
+
+    fn index_soon(&mut self, now: Now) {
         if !self.indexing.is_empty() {
             self.tick_later(now.mono, Timer::Restored);
         }
-        strangers
     }
 
     /// Lets sinks read what is durable, and keeps what they have not got. After `attach`.

@@ -2,9 +2,9 @@
 
 use super::pdus::{Dlr, Heard, answer, bind, mo, multi, receipt, refusal, submit, submit_text};
 use super::rig::{Rig, config, member};
-use crate::config::Config;
+use crate::config::{Config, Homes};
 use crate::esme::settings::{Durability, MessageIdSource, Waiting};
-use crate::ids::{CarrierId, EsmeId, LinkId};
+use crate::ids::{CarrierId, EsmeId, LinkId, ShardId};
 use crate::journal::frame::{Head, frame_len, write};
 use crate::journal::recover::Place;
 use crate::journal::{AppendRefused, Fault, Frame, Kind, Lsn, Record, Recorder};
@@ -12,6 +12,7 @@ use crate::ledger::Restored;
 use crate::limits::{JOURNAL_BLOCK, JOURNAL_MOVE_AFTER, RECEIPT_AGAIN, RECEIPT_KEEP};
 use crate::route::settings::{MoRouteSettings, Nobody};
 use crate::session::BindKind;
+use crate::shard::Strays;
 use crate::shard::port::Input;
 use crate::smpp::status::CommandStatus;
 use crate::time::{Duration, Now, Wall};
@@ -127,7 +128,7 @@ impl Recorder for Pen {
 struct Kept {
     rig: Rig,
     papers: Vec<Paper>,
-    strangers: u64,
+    strays: Vec<Strays>,
 }
 
 impl Kept {
@@ -136,15 +137,20 @@ impl Kept {
     }
 
     /// A restart on these journals.
-    fn again(config: Config, mut papers: Vec<Paper>) -> Self {
-        let mut rig = Rig::new(config);
+    fn again(config: Config, papers: Vec<Paper>) -> Self {
+        Self::on(Rig::new(config), papers, |_, _| ())
+    }
+
+    /// The same; `first` is what a node does before the shards run.
+    fn on(mut rig: Rig, mut papers: Vec<Paper>, first: impl FnOnce(&mut Rig, &mut [Strays])) -> Self {
         papers.resize_with(rig.shards.len(), Paper::default);
         let now = rig.now;
-        let mut strangers = 0;
+        let mut strays = Vec::new();
         for (shard, paper) in rig.shards.iter_mut().zip(&mut papers) {
-            strangers += shard.attach(now, Box::new(paper.pen.clone()), paper.restored());
+            strays.push(shard.attach(now, Box::new(paper.pen.clone()), paper.restored()));
         }
-        let mut kept = Self { rig: rig.with_carriers(), papers, strangers };
+        first(&mut rig, &mut strays);
+        let mut kept = Self { rig: rig.with_carriers(), papers, strays };
         kept.turn();
         kept
     }
@@ -383,7 +389,7 @@ fn a_restart_brings_back_what_was_promised_and_gives_it_to_who_submitted() {
     kept.durable();
     assert_eq!(kept.rig.heard(alpha).len(), 1);
     let mut kept = Kept::again(build(), kept.papers);
-    assert_eq!(kept.strangers, 0);
+    assert!(kept.strays.iter().all(|strays| strays.unknown == 0 && strays.moved.is_empty()));
     let (acme, (bank, waited)) = (kept.rig.trx("acme"), kept.takes("bank"));
     let alpha = kept.rig.carrier(0);
     assert_eq!(waited.receipt_ids().1.as_deref(), Some(&*own[0]));
@@ -420,6 +426,49 @@ fn after_a_restart_a_receipt_has_the_id_that_the_esme_was_given_however_the_carr
     let mut kept = Kept::again(acme(), kept.papers);
     let (_, given) = kept.takes("acme");
     assert_eq!(given.receipt_ids().1.as_deref(), Some("1F"));
+}
+
+#[test]
+fn an_account_that_has_another_home_after_a_restart_gets_what_the_journal_of_the_former_one_has() {
+    let placed =
+        |home: u32| Rig::placed(acme(), 1, Homes::fixed(2, vec![ShardId(home)], vec![ShardId(0)]), 8);
+    let mut kept = Kept::on(placed(0), Vec::new(), |_, _| ());
+    let (link, alpha) = (kept.rig.trx("acme"), kept.rig.carrier(0));
+    for (sequence, id) in [(1, "A1"), (2, "A2")] {
+        kept.accepted(link, NUMBER, sequence, id);
+    }
+    kept.durable();
+    kept.rig.reset(link);
+    kept.rig.send(alpha, &receipt("A1", NUMBER, 7));
+    kept.durable();
+    // The second time as after a crash between the two steps: both journals have it.
+    for (crash, records) in [(true, 3), (false, 0)] {
+        let before = kept.kinds().len();
+        kept = Kept::on(placed(1), kept.papers, |rig, strays| {
+            let moved = core::mem::take(&mut strays[0].moved);
+            let keys: Vec<u64> = moved.iter().map(|(_, key, _)| *key).collect();
+            assert!(keys.len() == 2 && moved.iter().all(|(home, ..)| *home == ShardId(1)));
+            let (now, moved) = (rig.now, moved.into_iter().map(|(_, key, kept)| (key, kept)));
+            assert!(rig.shards[1].adopt(now, moved.collect()));
+            if !crash {
+                rig.shards[0].disown(now, &keys);
+            }
+        });
+        let over = if crash { 0 } else { 2 };
+        assert_eq!(kept.kinds().len() - before, records + over, "each key is taken once");
+        kept.durable();
+    }
+    let ((link, first), alpha) = (kept.takes("acme"), kept.rig.carrier(0));
+    assert_eq!(first.receipt_ids().1.as_deref(), Some("A1"));
+    kept.rig.send(link, &answer(&first, ""));
+    kept.rig.send(alpha, &receipt("A2", NUMBER, 8));
+    kept.durable();
+    let second = kept.rig.one(link);
+    assert_eq!(second.receipt_ids().1.as_deref(), Some("A2"));
+    kept.rig.send(link, &answer(&second, ""));
+    kept.durable();
+    assert_eq!(kept.ends().len(), 2);
+    assert!(kept.nothing_is_needed());
 }
 
 #[test]
