@@ -1,6 +1,6 @@
 //! The clock: the one place that reads it. Owns: the origin. Takes: nothing. Gives: both times of a turn.
 
-use crate::time::{Instant, Now, Wall};
+use crate::time::{Duration, Instant, Now, Wall};
 use std::time::SystemTime;
 
 /// Reads both clocks. Its origin is the moment it was made, one hour early, so that no deadline underflows.
@@ -28,6 +28,19 @@ impl Clock {
     #[must_use]
     pub fn mono(&self) -> Instant {
         Instant::from_nanos(self.origin.elapsed().as_nanos() as u64 + HEAD_START)
+    }
+
+    /// Waits until something holds, looking every millisecond; false: it did not within this span. For what is done once,
+    /// before a loop runs.
+    pub fn wait_until(&self, at_most: Duration, mut holds: impl FnMut() -> bool) -> bool {
+        let end = self.mono().after(at_most);
+        while !holds() {
+            if self.mono() >= end {
+                return false;
+            }
+            std::thread::park_timeout(Duration::from_millis(1));
+        }
+        true
     }
 
     /// Both times.

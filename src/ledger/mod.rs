@@ -55,8 +55,8 @@ const LOW_END: u64 = 10_u64.pow(LOW as u32);
 
 impl IdRoom {
     fn decimal(&mut self, number: u64) -> &[u8] {
-        let low = number.wrapping_sub(self.base);
-        if low >= LOW_END || self.length <= LOW {
+        let near = number.checked_sub(self.base).filter(|low| *low < LOW_END && self.length > LOW);
+        let Some(low) = near else {
             let mut buffer = itoa::Buffer::new();
             let text = buffer.format(number).as_bytes();
             self.base = number - number % LOW_END;
@@ -64,7 +64,9 @@ impl IdRoom {
             if let Some(digits) = self.digits.get_mut(..text.len()) {
                 digits.copy_from_slice(text);
             }
-        } else if let Some(last) = self.digits.get_mut(self.length - LOW..self.length) {
+            return self.digits.get(..self.length).unwrap_or_default();
+        };
+        if let Some(last) = self.digits.get_mut(self.length - LOW..self.length) {
             let (high, rest) = (low / 100, low % 100);
             let digits: [u64; LOW] = [high / 10, high % 10, rest / 10, rest % 10];
             last.copy_from_slice(&digits.map(|digit| b'0' + digit as u8));

@@ -267,11 +267,7 @@ pub(super) fn bring_home(
     for (shard, arriving) in shards.iter_mut().zip(arriving) {
         taken &= shard.adopt(clock.now(), arriving);
     }
-    let end = clock.mono().after(BRING_HOME);
-    while taken && !shards.iter().all(|shard| shard.is_all_safe()) {
-        taken = clock.mono() < end;
-        std::thread::park_timeout(Duration::from_millis(1));
-    }
+    taken = taken && clock.wait_until(BRING_HOME, || shards.iter().all(|shard| shard.is_all_safe()));
     if taken {
         shards.iter_mut().zip(&keys).for_each(|(shard, keys)| shard.disown(clock.now(), keys));
     }

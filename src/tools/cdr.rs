@@ -37,7 +37,7 @@ pub struct Export {
     /// Files, folders, or the path of a sink
     #[arg(value_name = "PATH", required_unless_present = "config")]
     pub paths: Vec<PathBuf>,
-    /// The configuration; its first [[cdr]] is read
+    /// The configuration; its first `[[cdr]]` is read
     #[arg(short = 'c', long = "config", value_name = "FILE", conflicts_with = "paths")]
     pub config: Option<PathBuf>,
     /// Only of this account; may be given again
