@@ -13,6 +13,7 @@ use bindery::sidecar::client::{self, Address};
 use bindery::sidecar::show;
 use bindery::time::Duration;
 use bindery::tools::against;
+use bindery::tools::cdr;
 use bindery::tools::journal;
 use bindery::tools::load;
 use bindery::tools::record::Record;
@@ -97,10 +98,28 @@ the intended time. Exit codes: 0 good, 1 faults or invalid, 4 nobody was reached
   bindery journal verify data/journal
   bindery journal cat data/journal --type FINISH --from 100000
   bindery journal pending data/journal --shard 0
+  bindery journal stats data/journal
+  bindery journal find data/journal --message-id 1781500559569362944 --full
+  bindery journal holes data/journal
+  bindery journal cursors data/journal --cdr 'data/cdr/{date}.jsonl'
+  bindery journal export data/journal --from 100000 > missing.jsonl
+  bindery journal cdr-schema
 
 One JSON object per line. Exit codes: 0 sound, or torn as after a crash; 1 it cannot be read; 8 damage; 9 acknowledged data
 is missing.")]
     Journal(JournalArgs),
+    /// Call detail records out of the files of a sink; never writes
+    #[command(after_help = "Examples:
+  bindery cdr export -c bindery.toml --esme acme --from 2026-11-01 --to 2026-11-30 --tz Europe/Podgorica
+  bindery cdr export 'data/cdr/{date}.jsonl' --sum day,carrier,state
+  bindery cdr export data/cdr --from 2026-11-22 --format csv > 22.csv")]
+    Cdr(CdrArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct CdrArgs {
+    #[command(subcommand)]
+    ask: cdr::Ask,
 }
 
 #[derive(Debug, clap::Args)]
@@ -167,6 +186,7 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Some(Command::Smsc(args)) => smsc(*args),
         Some(Command::Load(args)) => load(*args),
         Some(Command::Journal(args)) => read_journal(&args),
+        Some(Command::Cdr(args)) => export_records(&args),
     };
     ExitCode::from(code)
 }
@@ -467,6 +487,37 @@ fn read_journal(args: &JournalArgs) -> u8 {
     }
 }
 
+fn export_records(args: &CdrArgs) -> u8 {
+    let cdr::Ask::Export(ask) = &args.ask;
+    let sink = match ask.config.as_deref().map(|path| load_config(path, &mut |_| Ok(()))) {
+        None => None,
+        Some(Err(report)) => {
+            let _ = write!(std::io::stderr(), "{}", report.render(std::io::stderr().is_terminal()));
+            return CONFIGURATION;
+        }
+        Some(Ok(loaded)) => match loaded.config.cdrs.into_iter().next() {
+            Some(sink) => Some(sink),
+            None => {
+                complain("error: the configuration has no [[cdr]]");
+                return CONFIGURATION;
+            }
+        },
+    };
+    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    let exported = cdr::export(ask, sink.as_ref(), &mut out).and_then(|done| out.flush().map(|()| done));
+    match exported {
+        Ok(done) if done.wrong > 0 => {
+            complain(&format!("error: {} lines are no call detail records", done.wrong));
+            DAMAGED
+        }
+        Ok(_) => 0,
+        Err(error) => {
+            complain(&format!("error: {error}"));
+            FAILED
+        }
+    }
+}
+
 fn load(args: load::command::Args) -> u8 {
     raise_descriptor_limit();
     load::command::run(args).unwrap_or_else(|error| unfit(&error))
@@ -507,6 +558,15 @@ mod tests {
             "bindery journal ls data/journal",
             "bindery journal cat data/journal --type FINISH --from 100000 --key 7 --full",
             "bindery journal pending data/journal --shard 0",
+            "bindery journal stats data/journal",
+            "bindery journal find data/journal --message-id 1781500559569362944 --full",
+            "bindery journal holes data/journal",
+            "bindery journal cursors data/journal --cdr data/cdr/{date}.jsonl",
+            "bindery journal export data/journal --from 100000",
+            "bindery journal cdr-schema",
+            "bindery cdr export -c x.toml --esme acme --from 2026-11-01 --to 2026-11-30 --tz Europe/Podgorica",
+            "bindery cdr export data/cdr/{date}.jsonl --sum day,carrier,state",
+            "bindery cdr export data/cdr --from 2026-11-22 --format csv",
             "bindery status -a http://127.0.0.1:2780 --json",
             "bindery status acme --watch",
         ] {

@@ -110,13 +110,15 @@ impl Node {
     ) -> std::io::Result<()> {
         if let Some(Opened { journal, shards }) = opened {
             debug_assert_eq!(shards.len(), starts.len());
-            for (start, (appender, restored)) in starts.iter_mut().zip(shards) {
-                let _ = (&start.shard, clock.now(), appender, restored);
+            for ((index, start), (appender, restored)) in starts.iter_mut().enumerate().zip(shards) {
+                let strangers = start.shard.attach(clock.now(), Box::new(appender), restored);
+                if let Some(event) = journal::left_where_it_is(index, strangers) {
+                    (start.options.log)(&event);
+                }
             }
             self.journal = Some(journal);
         }
-        let each = starts.into_iter().enumerate();
-        each.map(|(index, start)| self.start_shard(index, start)).collect()
+        starts.into_iter().enumerate().try_for_each(|(index, start)| self.start_shard(index, start))
     }
 
     /// How many shards a node with this configuration has here.

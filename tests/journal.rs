@@ -10,6 +10,8 @@ mod commit;
 mod damage;
 #[path = "journal/disk.rs"]
 mod disk;
+#[path = "journal/follow.rs"]
+mod follow;
 #[path = "journal/prepare.rs"]
 mod prepare;
 #[path = "journal/world.rs"]

@@ -31,8 +31,11 @@
 //! What a later run has cut off stays cut off: `fork` in its segments' headers.
 
 pub mod book;
+pub mod cdr;
 pub mod commit;
+pub mod cursors;
 pub mod disk;
+pub mod follow;
 pub mod frame;
 pub mod header;
 mod octets;
@@ -46,7 +49,9 @@ pub mod space;
 
 pub use book::Book;
 pub use commit::{Committer, Durability, Step};
+pub use cursors::Cursors;
 pub use disk::{Disk, DiskError, Space};
+pub use follow::Follower;
 pub use frame::Frame;
 pub use prepare::Preparer;
 pub use record::{Facts, Fault, Kind, Record};

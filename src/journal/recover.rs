@@ -232,11 +232,12 @@ pub struct Recovery {
 
 const HEADER_DAMAGE: Damage = Damage { at: 0, octets: SEGMENT_HEAD as u64, lsn: Lsn::NONE };
 
-struct Used {
-    segment: Segment,
-    header: SegmentHeader,
+/// A file that holds records.
+pub(super) struct Used {
+    pub(super) segment: Segment,
+    pub(super) header: SegmentHeader,
     /// Records from here on are void.
-    cut: Lsn,
+    pub(super) cut: Lsn,
     /// Records from here on were written again into a later segment, or are void.
     again: Lsn,
     /// Both copies of its header are sound.
@@ -313,7 +314,7 @@ impl Recovery {
     }
 
     /// The files of the shard, by what they are.
-    fn files<D: Disk>(
+    pub(super) fn files<D: Disk>(
         &self,
         disk: &mut D,
         recovered: &mut Recovered,
@@ -423,7 +424,7 @@ fn without_header(octets: &[u8], shard: u32, number: u64) -> Option<SegmentHeade
 }
 
 /// Where the runs began, as all segments tell it.
-fn forks_of(used: &[Used]) -> Vec<Fork> {
+pub(super) fn forks_of(used: &[Used]) -> Vec<Fork> {
     let mut forks: BTreeMap<u64, Lsn> = BTreeMap::new();
     for header in used.iter().map(|used| &used.header).filter(|header| header.run > 0) {
         let own = Fork { run: header.run, lsn: header.fork };
@@ -437,7 +438,7 @@ fn forks_of(used: &[Used]) -> Vec<Fork> {
 }
 
 /// What an earlier run wrote behind the place where a later one forked off is void.
-fn cut(used: &mut [Used], forks: &[Fork]) {
+pub(super) fn cut(used: &mut [Used], forks: &[Fork]) {
     let mut again = Lsn(u64::MAX);
     for used in used.iter_mut().rev() {
         used.again = again;

@@ -24,7 +24,7 @@ const fn parts_of(ticket: Ticket) -> (CarrierId, usize, u16) {
 }
 
 impl Shard {
-    /// Dials what is due, sends what may now be sent, gives up what waited too long.
+    /// Dials what is due, sends what may now be sent.
     pub(super) fn tick_carrier(&mut self, now: Now, id: CarrierId, out: &mut Outbox) {
         let Some(carrier) = self.carriers.get_mut(id.index()) else { return };
         if !self.draining {
@@ -41,30 +41,25 @@ impl Shard {
         self.count_slots(id);
         self.changed(id);
         self.pump(now, id, out);
-        self.expire_queue(now, id, out);
         self.wake_carrier_later(id);
     }
 
-    /// Asks for the next tick: a dial, or the deadline of a message that waits.
+    /// Asks for the next tick: a dial.
     fn wake_carrier_later(&mut self, id: CarrierId) {
-        let Some(carrier) = self.carriers.get(id.index()) else { return };
-        let expiry = self.expiry.get(id.index()).copied().filter(|_| !carrier.queue.is_empty());
-        let dial = if self.draining { None } else { carrier.dial_at() };
-        if let Some(at) = [expiry, dial].into_iter().flatten().min() {
+        let dial = self.carriers.get(id.index()).and_then(|carrier| carrier.dial_at());
+        if let Some(at) = dial.filter(|_| !self.draining) {
             self.tick_later(at, Timer::Carrier(id));
         }
     }
 
     /// Gives up what has waited until its deadline. Deadlines of accounts differ, so the whole queue is looked
-    /// through, but only when one of them has come.
-    fn expire_queue(&mut self, now: Now, id: CarrierId, out: &mut Outbox) {
+    /// through, but only when one of them has come; a tick follows at the next.
+    pub(super) fn expire_queue(&mut self, now: Now, id: CarrierId, out: &mut Outbox) {
         let Self { carriers, expiry, messages, .. } = self;
         let (Some(carrier), Some(expiry)) = (carriers.get_mut(id.index()), expiry.get_mut(id.index())) else {
             return;
         };
-        if *expiry > now.mono {
-            return;
-        }
+        debug_assert!(*expiry <= now.mono, "asked for at that instant");
         let mut overdue = Vec::new();
         let mut next = Instant::from_nanos(u64::MAX);
         carrier.queue.retain(|&key| match messages.get(key) {
@@ -79,6 +74,9 @@ impl Shard {
             None => false,
         });
         *expiry = next;
+        if next < Instant::from_nanos(u64::MAX) {
+            self.tick_later(next, Timer::Queue(id));
+        }
         self.count_queued(id);
         for key in overdue {
             self.give_up(now, key, CommandStatus::SYSTEM_ERROR, Reason::NoCarrier, out);

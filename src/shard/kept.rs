@@ -16,7 +16,7 @@ use crate::ids::EsmeId;
 use crate::journal::{Kind, Lsn, Record};
 use crate::ledger::OpenKey;
 use crate::ledger::restored::Taken;
-use crate::limits::RECEIPT_AGAIN;
+use crate::limits::{MESSAGE_ID_MAX, RECEIPT_AGAIN};
 use crate::smpp::response::MessageIdResp;
 use crate::smpp::status::{CommandStatus, StatusClass};
 use crate::time::Now;
@@ -45,6 +45,13 @@ pub(super) fn payload_of(delivery: &Delivery, config: &Config, to: &mut Vec<u8>)
 pub(super) fn is_final(taken: &Taken) -> bool {
     let receipt = Delivered::kept(&taken.pdu).and_then(|delivered| delivered.receipt(false));
     taken.esme.is_none() && receipt.is_some_and(|receipt| !receipt.intermediate)
+}
+
+/// True when a receipt of the last run names its message otherwise than the response did.
+pub(super) fn differs(taken: &Taken, id: &[u8]) -> bool {
+    let receipt = Delivered::kept(&taken.pdu).and_then(|delivered| delivered.receipt(false));
+    let other = |named: Option<&[u8]>| id.len() <= MESSAGE_ID_MAX && named.is_some_and(|named| named != id);
+    receipt.is_some_and(|receipt| other(receipt.tlv_id) || other(receipt.text.id))
 }
 
 impl Shard {

@@ -273,6 +273,7 @@ impl Shard {
             match timer {
                 Timer::Link(link) => self.tick_link(now, link, out),
                 Timer::Carrier(carrier) => self.tick_carrier(now, carrier, out),
+                Timer::Queue(carrier) => self.expire_queue(now, carrier, out),
                 Timer::RefuseBind(link) => self.refuse_bind_now(now, link, out),
                 Timer::Parked => self.expire_parked(now, out),
                 Timer::Waiting(esme) => self.tick_waiting(now, esme, out),

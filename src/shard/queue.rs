@@ -53,15 +53,13 @@ impl Shard {
             Some(last) if !before(last) => state.queue.iter().take_while(|other| before(other)).count(),
             Some(_) | None => state.queue.len(),
         };
-        // A tick that finds nothing waiting asks for no other, and leaves the instant that it was to be at.
-        let first = state.queue.is_empty();
         state.queue.insert(at, key);
         let sooner = expiry.get_mut(carrier.index()).filter(|expiry| **expiry > deadline);
         let sooner = sooner.map(|expiry| *expiry = deadline).is_some();
         self.count_queued(carrier);
         self.count_held(now, carrier);
-        if first || sooner {
-            self.tick_later(deadline, Timer::Carrier(carrier));
+        if sooner {
+            self.tick_later(deadline, Timer::Queue(carrier));
         }
         if at == 0 {
             self.wait_for_pace(now, carrier);

@@ -15,7 +15,7 @@ use crate::esme::settings::Durability;
 use crate::ids::{EsmeId, LinkId};
 use crate::journal::frame::frame_len;
 use crate::journal::record::{NO_REASON, Role};
-use crate::journal::{Book, Facts, Fault, Kind, Lsn, Record, Recorder};
+use crate::journal::{Book, Cursors, Facts, Fault, Kind, Lsn, Record, Recorder};
 use crate::ledger::{Given, IdRoom, IdText, OpenKey, OpenMessage, OpenMessages};
 use crate::limits::{
     JOURNAL_BLOCK, JOURNAL_MOVES_PER_TURN, JOURNAL_UNFINISHED_MAX, JOURNAL_WAITING_MAX, RECEIPT_KEEP,
@@ -30,6 +30,7 @@ use crate::smpp::status::CommandStatus;
 use crate::time::{Now, Wall};
 use smallvec::SmallVec;
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 /// The octets of a response that waits, and whose.
 pub(super) struct HeldResponse {
@@ -176,6 +177,10 @@ pub(super) struct Records {
     moving: VecDeque<Moving>,
     /// The block of records that was begun when it was last asked what to copy.
     planned: u64,
+    /// How far the sinks of call detail records are, and how far they may read.
+    cursors: Option<Arc<Cursors>>,
+    /// What the sinks were told.
+    told: Lsn,
 }
 
 impl Records {
@@ -191,6 +196,8 @@ impl Records {
             front: Lsn::NONE,
             moving: VecDeque::new(),
             planned: 0,
+            cursors: None,
+            told: Lsn::NONE,
         }
     }
 
@@ -211,12 +218,15 @@ impl Records {
         let may = |(held, wait): (&VecDeque<(Lsn, Held)>, Wait)| {
             held.front().is_some_and(|(lsn, _)| *lsn <= self.reached(wait))
         };
-        self.held.iter().zip([Wait::Written, Wait::Durable]).any(may)
+        let untold = self.cursors.is_some() && self.told < self.pen.recorder.durable();
+        untold || self.held.iter().zip([Wait::Written, Wait::Durable]).any(may)
     }
 
     /// The shard goes to sleep: it wants to be woken while something waits. False: it must look once more.
     pub(super) fn sleeps(&self) -> bool {
-        let waits = self.held.iter().any(|held| !held.is_empty());
+        // Sinks want what was appended last, too.
+        let untold = self.cursors.is_some() && self.told < self.pen.book.last();
+        let waits = untold || self.held.iter().any(|held| !held.is_empty());
         let recorder = &self.pen.recorder;
         !waits || (recorder.sleeps(recorder.written(), recorder.durable()) && !self.has_news())
     }
@@ -439,10 +449,12 @@ impl Shard {
         }
         self.plan_moves();
         self.move_some(now);
-        let Self { records, config, counters, .. } = self;
+        let Self { records, config, counters, position, .. } = self;
+        let shard = position.shard.index();
         let Some(records) = records else { return };
         records.end_unfinished(now, config);
         counters.journal_open.set(records.open.len() as u64);
+        records.tell_sinks(shard);
         let front = records.pen.book.front();
         if front != records.front {
             records.front = front;
@@ -513,6 +525,21 @@ impl Shard {
 }
 
 impl Records {
+    /// There are sinks: what they have not got is kept.
+    pub(super) fn feed(&mut self, cursors: Arc<Cursors>) {
+        self.cursors = Some(cursors);
+    }
+
+    fn tell_sinks(&mut self, shard: usize) {
+        let Some(cursors) = &self.cursors else { return };
+        let durable = self.pen.recorder.durable();
+        if durable > self.told {
+            self.told = durable;
+            cursors.tell_durable(shard, durable);
+        }
+        self.pen.book.keep_from(cursors.keep_from(shard));
+    }
+
     /// Writes the final record of a message, or lets it wait for room.
     fn end(&mut self, now: Now, message: OpenMessage, end: End, config: &Config, left_out: &Counter) {
         let mut room = IdRoom::default();

@@ -3,7 +3,7 @@
 //! it cannot place: its records stay needed until the account or carrier is there again.
 
 use super::Shard;
-use super::kept::is_final;
+use super::kept::{differs, is_final};
 use super::mail::{Indexed, Mail};
 use super::message::{Delivery, Origin};
 use super::mo::{Delivered, delivery_of};
@@ -11,13 +11,14 @@ use super::port::Outbox;
 use super::records::Records;
 use super::timers::Timer;
 use crate::ids::{CarrierId, EsmeId, LinkId};
-use crate::journal::Recorder;
+use crate::journal::{Cursors, Recorder};
 use crate::ledger::restored::{Kept, Taken};
 use crate::ledger::{AddressTail, Destinations, Given, IdText, NewEntry, OpenKey, OpenMessage, Restored};
 use crate::limits::RECEIPT_KEEP;
 use crate::smpp::message_state::MessageState;
 use crate::time::{Duration, Now, Wall};
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// Messages whose carriers' homes are told of them in one turn.
 const INDEXED_PER_TURN: usize = 256;
@@ -48,7 +49,7 @@ impl Shard {
     pub fn attach(&mut self, now: Now, recorder: Box<dyn Recorder>, restored: Restored) -> u64 {
         let (book, kept) = restored.finish();
         self.records = Some(Box::new(Records::new(recorder, book, &self.config)));
-        let config = std::sync::Arc::clone(&self.config);
+        let config = Arc::clone(&self.config);
         let esmes = config.esmes.iter().enumerate();
         let carriers = config.carriers.iter().enumerate();
         let known = Known {
@@ -64,6 +65,13 @@ impl Shard {
             self.tick_later(now.mono, Timer::Restored);
         }
         strangers
+    }
+
+    /// Lets sinks read what is durable, and keeps what they have not got. After `attach`.
+    pub fn feed(&mut self, cursors: Arc<Cursors>) {
+        if let Some(records) = &mut self.records {
+            records.feed(cursors);
+        }
     }
 
     fn restore(&mut self, now: Now, key: u64, kept: &Kept, known: &Known<'_>) -> Option<()> {
@@ -84,7 +92,7 @@ impl Shard {
         open.message_id = IdText::from_slice(facts.message_id);
         open.awaited = accepted.awaited.saturating_sub(kept.answered);
         (open.lsn, open.origin) = (accepted.record.lsn, accepted.record.origin);
-        let known_as = open.given.text();
+        let (known_as, own) = (IdText::from_slice(facts.message_id), open.given.text());
         let (given, awaited) = (open.given, open.awaited);
         let records = self.records.as_mut()?;
         let handle = records.open.insert(open)?;
@@ -93,7 +101,8 @@ impl Shard {
         let mut finals = 0;
         for taken in kept.taken.values() {
             finals += u16::from(is_final(taken));
-            self.restore_delivery(now, key, taken, esme, handle, known_as.clone(), known);
+            let known_as = own.clone().or_else(|| differs(taken, &known_as).then(|| known_as.clone()));
+            self.restore_delivery(now, key, taken, esme, handle, known_as, known);
         }
         let indexed = Indexed {
             carrier,

@@ -6,7 +6,7 @@
 use super::Shard;
 use super::bad::Bad;
 use super::links::{LinkSlot, Side};
-use super::message::{DeliveryKey, MessageKey};
+use super::message::{DeliveryKey, MessageKey, Origin};
 use super::port::{Action, Answer, Ask, Outbox, Ticket};
 use super::tally::name_of;
 use crate::carrier::{Carrier, SlotState};
@@ -259,7 +259,9 @@ impl Shard {
 
     fn oldest_waiting(&self, now: Instant, account: &Account<DeliveryKey>) -> Option<u64> {
         let delivery = account.waiting.front().and_then(|key| self.deliveries.get(*key))?;
-        Some(millis(WAITING_TIME.saturating_sub(delivery.until.since(now))))
+        let kept = delivery.origin == Origin::Journal;
+        let span = if kept { account.settings.waiting.keep } else { WAITING_TIME };
+        Some(millis(span.saturating_sub(delivery.until.since(now))))
     }
 
     fn carrier_status(&mut self, now: Instant, index: usize) -> Option<CarrierStatus> {

@@ -11,8 +11,10 @@ use std::collections::{BinaryHeap, HashMap};
 pub(super) enum Timer {
     /// The session of a link.
     Link(LinkId),
-    /// Dials, pace and queue of a carrier.
+    /// Dials and pace of a carrier.
     Carrier(CarrierId),
+    /// The first deadline of what waits for a carrier. A timer of its own: an earlier one for the pace would take its place.
+    Queue(CarrierId),
     /// A refused bind is answered.
     RefuseBind(LinkId),
     /// The oldest parked receipt.

@@ -83,6 +83,8 @@ pub(super) fn metrics(page: &mut Page, view: &View) {
     }
     page.counter("journal_failed_files_total", "Files of the journal given up after a failed write or sync.");
     page.sample(&[], state.failed_files);
+    page.counter("journal_left_out_total", "Records that the journal had no room for.");
+    page.sample(&[], view.counters.sum(|shard| &shard.journal_left_out));
     page.counter("journal_failed_preparations_total", "Failed attempts to prepare or put away a file.");
     page.sample(&[], state.failed_preparations);
 }

@@ -1,14 +1,14 @@
 //! `/metrics`: the cells of the shards in the text format 0.0.4 of Prometheus. Owns: the names. Takes: the
 //! configuration's names, the cells. Gives: the page. Never: an account and a carrier on one metric, a number or an id.
 
-use super::View;
-use super::{gauges, journal};
+use super::{View, cdr, gauges, journal};
 use crate::counters::{
     BINDS, CarrierCounters, Dropped, EsmeCounters, Ignored, MESSAGE_STATES, Match, NodeCounters, Reason,
     SLOT_STATES, Spans, StatusCells, TurnedAway,
 };
 use crate::limits::{
-    AFFINITY_MAX, LANE_CREDITS, RECEIPTS_AWAITED_MAX, REFUSALS_HELD_MAX, RETAINED_MAX, SOURCES_MAX,
+    AFFINITY_MAX, JOURNAL_OPEN_MAX, LANE_CREDITS, RECEIPTS_AWAITED_MAX, REFUSALS_HELD_MAX, RETAINED_MAX,
+    SOURCES_MAX,
 };
 use crate::shard::status::Status;
 use crate::smpp::message_state::MessageState;
@@ -139,6 +139,7 @@ pub(super) fn render(view: &View, brief: Option<&Status>) -> String {
     gauges::spans(&mut page, view);
     gauges::limits(&mut page, view);
     journal::metrics(&mut page, view);
+    cdr::metrics(&mut page, &view.sinks);
     if let Some(brief) = brief {
         gauges::of(&mut page, view, brief);
     }
@@ -300,6 +301,8 @@ fn node(page: &mut Page, view: &View) {
     ];
     if let Some(state) = view.journal.state() {
         tables.push(("journal_ring", state.ring_used, state.ring_max));
+        let open = counters.sum(|shard| &shard.journal_open);
+        tables.push(("journal_open", open, shards * JOURNAL_OPEN_MAX as u64));
     }
     page.gauge("table_used", "Entries in a bounded table.");
     for (table, used, _) in &tables {

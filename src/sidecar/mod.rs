@@ -1,9 +1,10 @@
 //! What stands beside the shards: HTTP for people and machines that watch a node.
 //!
-//! Owns: its sockets, one thread, the rate of messages. Takes: requests; the cells that the shards write; answers of the
-//! shards to what it asks. Gives: `/healthz`, `/readyz`, `/metrics`, `/v1/status` over TCP and the admin socket. Never:
-//! makes a shard wait, sees a message.
+//! Owns: its sockets, one thread, the rate of messages; a thread for each sink of call detail records. Takes: requests; the
+//! cells that the shards write; answers of the shards to what it asks; the journal's directory. Gives: `/healthz`,
+//! `/readyz`, `/metrics`, `/v1/status` over TCP and the admin socket; the sinks' files. Never: makes a shard wait.
 
+pub mod cdr;
 pub mod client;
 mod cpu;
 mod document;
@@ -43,6 +44,8 @@ struct View {
     /// By `CarrierId` and `EsmeId`: what limits them, of late.
     carriers: Vec<CarrierState>,
     accounts: Vec<AccountState>,
+    /// What each sink of call detail records counts.
+    sinks: Vec<Arc<cdr::Cells>>,
 }
 
 impl View {
@@ -50,8 +53,17 @@ impl View {
         let busy = counters.loops.iter().map(|_| AtomicU64::new(0)).collect();
         let carriers = core::iter::repeat_with(CarrierState::default).take(config.carriers.len()).collect();
         let accounts = core::iter::repeat_with(AccountState::default).take(config.esmes.len()).collect();
-        let journal = Arc::default();
-        Self { config, counters, shards, journal, rate: AtomicU64::new(0), busy, carriers, accounts }
+        Self {
+            config,
+            counters,
+            shards,
+            journal: Arc::default(),
+            rate: AtomicU64::new(0),
+            busy,
+            carriers,
+            accounts,
+            sinks: Vec::new(),
+        }
     }
 }
 
@@ -102,10 +114,25 @@ impl Sidecar {
         shards: Stops,
         journal: Arc<Journaling>,
     ) -> std::io::Result<Self> {
+        Self::start_beside(sockets, config, counters, shards, journal, Vec::new())
+    }
+
+    /// The same beside sinks of call detail records, whose counters `/metrics` shows.
+    ///
+    /// # Errors
+    /// As `start`.
+    pub fn start_beside(
+        sockets: Sockets,
+        config: Arc<Config>,
+        counters: Arc<NodeCounters>,
+        shards: Stops,
+        journal: Arc<Journaling>,
+        sinks: Vec<Arc<cdr::Cells>>,
+    ) -> std::io::Result<Self> {
         if sockets.tcp.is_none() && sockets.admin.is_none() {
             return Ok(Self { end: None, thread: None });
         }
-        let view = Arc::new(View { journal, ..View::new(config, counters, shards) });
+        let view = Arc::new(View { journal, sinks, ..View::new(config, counters, shards) });
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (end, ended) = oneshot::channel();
         let thread = std::thread::Builder::new().name("sidecar".into()).spawn(move || {

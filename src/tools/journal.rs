@@ -3,6 +3,8 @@
 //! Owns: nothing. Takes: a directory and, of a running node, what moves in it meanwhile. Gives: JSON lines and a verdict.
 //! Never: writes to the directory, waits for a node, shows a number or a body that was not asked for.
 
+mod more;
+
 use crate::io::journal::ReadOnly;
 use crate::journal::record::NO_REASON;
 use crate::journal::recover::{Place, Recovered, Recovery, Refusal, Report, Verdict};
@@ -28,6 +30,18 @@ pub enum Ask {
     Cat(Cat),
     /// Messages, receipts and blocks that are not finished, one a line
     Pending(Where),
+    /// How many records of each kind there are, how messages ended, from when to when
+    Stats(Where),
+    /// Every record of a message, by the id that the account or the carrier knows
+    Find(Find),
+    /// What is missing or damaged, one range a line
+    Holes(Where),
+    /// How far the sinks have come; of the files of a sink with --cdr
+    Cursors(Sinks),
+    /// The call detail records that are in the journal, one a line, with whole numbers
+    Export(Range),
+    /// The JSON Schema of a call detail record
+    CdrSchema(Schema),
 }
 
 /// Which journal.
@@ -59,6 +73,50 @@ pub struct Cat {
     /// Show numbers and bodies, too
     #[arg(long)]
     pub full: bool,
+}
+
+/// Which message.
+#[derive(Debug, clap::Args)]
+pub struct Find {
+    /// Which journal.
+    #[command(flatten)]
+    pub at: Where,
+    /// Its id: ours or the carrier's
+    #[arg(long, value_name = "ID")]
+    pub message_id: String,
+    /// Show numbers and bodies, too
+    #[arg(long)]
+    pub full: bool,
+}
+
+/// Which sinks.
+#[derive(Debug, clap::Args)]
+pub struct Sinks {
+    /// Which journal.
+    #[command(flatten)]
+    pub at: Where,
+    /// Files of a sink, as configured: data/cdr/{date}.jsonl
+    #[arg(long, value_name = "PATH")]
+    pub cdr: Vec<PathBuf>,
+}
+
+/// From where.
+#[derive(Debug, clap::Args)]
+pub struct Range {
+    /// Which journal.
+    #[command(flatten)]
+    pub at: Where,
+    /// From this record on
+    #[arg(long, value_name = "LSN", default_value_t = 0)]
+    pub from: u64,
+}
+
+/// No journal is needed.
+#[derive(Debug, clap::Args)]
+pub struct Schema {
+    /// A journal's directory, for symmetry; it is not looked at
+    #[arg(value_name = "PATH")]
+    pub path: Option<PathBuf>,
 }
 
 /// Why there is no answer.
@@ -112,6 +170,18 @@ pub fn answer(ask: &Ask, out: &mut dyn Write) -> Result<Verdict, AskError> {
         Ask::Ls(at) => each(at, &mut |at, shard| list(at, shard, out)),
         Ask::Cat(cat) => each(&cat.at, &mut |at, shard| records(at, shard, cat, out)),
         Ask::Pending(at) => each(at, &mut |at, shard| pending(at, shard, out)),
+        Ask::Stats(at) => each(at, &mut |at, shard| more::stats(at, shard, out)),
+        Ask::Find(find) => each(&find.at, &mut |at, shard| more::find(at, shard, find, out)),
+        Ask::Holes(at) => each(at, &mut |at, shard| more::holes(at, shard, out)),
+        Ask::Cursors(sinks) => {
+            let files = more::positions(&sinks.cdr)?;
+            each(&sinks.at, &mut |at, shard| more::cursors(at, shard, &files, out))
+        }
+        Ask::Export(range) => each(&range.at, &mut |at, shard| more::export(at, shard, range.from, out)),
+        Ask::CdrSchema(_) => {
+            write!(out, "{}", crate::journal::cdr::SCHEMA)?;
+            Ok(Verdict::Sound)
+        }
     }
 }
 

@@ -1,10 +1,11 @@
 //! Commands of the one binary that stand at either end of a proxy: a simulated carrier, a load generator, a sender; and
-//! the one that reads a journal.
+//! those that read a journal and the files of its sinks.
 //!
 //! Owns: their cores, each a state machine that a driver of `io` runs. Takes: settings. Gives: PDUs, counters,
 //! reports. Never: decides anything for the proxy.
 
 pub mod against;
+pub mod cdr;
 pub mod digits;
 pub mod journal;
 pub mod json;

@@ -20,7 +20,7 @@ pub(crate) const ROOMS: [(&str, &[&str]); 23] = [
     ("policy", SESSIONS),
     ("purse", SESSIONS),
     ("journal", SESSIONS),
-    ("ledger", &["limits", "time", "ids", "smpp"]),
+    ("ledger", &["limits", "time", "prng", "ids", "throttle", "counters", "smpp", "journal"]),
     ("config", &["limits", "time", "prng", "ids", "throttle", "smpp", "esme", "carrier", "route", "policy"]),
     ("shard", CORE),
     ("io", &["limits", "time", "prng", "ids", "counters", "journal", "shard"]),

@@ -15,35 +15,53 @@ use crate::session::BindKind;
 use crate::shard::port::Input;
 use crate::smpp::status::CommandStatus;
 use crate::time::{Duration, Now, Wall};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
 
 const NUMBER: &str = "38267000001";
 const OTHER: &str = "38267000002";
 
+/// What a journal in memory and whoever plays its disk tell each other.
 #[derive(Debug, Default)]
-struct Sheet {
-    frames: Vec<Vec<u8>>,
-    written: u64,
-    durable: u64,
-    full: bool,
-    failed: bool,
-    front: u64,
+struct Said {
+    appended: AtomicU64,
+    written: AtomicU64,
+    durable: AtomicU64,
+    front: AtomicU64,
+    full: AtomicBool,
+    failed: AtomicBool,
+}
+
+/// A shard's end of a journal in memory.
+#[derive(Debug, Clone)]
+struct Pen {
+    to: Sender<Vec<u8>>,
+    said: Arc<Said>,
 }
 
 /// A journal in memory, which survives its shard; nothing is written or durable before it is told so.
-#[derive(Debug, Clone, Default)]
-struct Paper(Arc<Mutex<Sheet>>);
+#[derive(Debug)]
+struct Paper {
+    pen: Pen,
+    from: Receiver<Vec<u8>>,
+    frames: Vec<Vec<u8>>,
+}
+
+impl Default for Paper {
+    fn default() -> Self {
+        let (to, from) = channel();
+        Self { pen: Pen { to, said: Arc::default() }, from, frames: Vec::new() }
+    }
+}
 
 impl Paper {
-    fn sheet(&self) -> MutexGuard<'_, Sheet> {
-        self.0.lock().unwrap()
+    fn read(&mut self, visit: &mut dyn FnMut(&Frame<'_>)) {
+        self.frames.extend(self.from.try_iter());
+        self.frames.iter().for_each(|octets| visit(&Frame::unsealed(octets).unwrap().0));
     }
 
-    fn read(&self, visit: &mut dyn FnMut(&Frame<'_>)) {
-        self.sheet().frames.iter().for_each(|octets| visit(&Frame::unsealed(octets).unwrap().0));
-    }
-
-    fn restored(&self) -> Restored {
+    fn restored(&mut self) -> Restored {
         let mut restored = Restored::new(10_000);
         self.read(&mut |frame| {
             let octets = frame_len(frame.payload.len()) as u32;
@@ -51,33 +69,41 @@ impl Paper {
         });
         restored
     }
+
+    fn is_over(&self) -> bool {
+        let (front, appended) = (get(&self.pen.said.front), get(&self.pen.said.appended));
+        appended == 0 || front == appended + 1
+    }
 }
 
-impl Recorder for Paper {
+fn get(number: &AtomicU64) -> u64 {
+    number.load(Ordering::SeqCst)
+}
+
+impl Recorder for Pen {
     fn append(&mut self, _: Now, key: u64, record: &Record<'_>) -> Result<Lsn, AppendRefused> {
-        let mut sheet = self.sheet();
-        if sheet.full {
+        if self.said.full.load(Ordering::SeqCst) {
             return Err(AppendRefused::Full);
         }
-        let lsn = Lsn(sheet.frames.len() as u64 + 1);
+        let lsn = Lsn(self.said.appended.fetch_add(1, Ordering::SeqCst) + 1);
         let mut octets = vec![0; frame_len(record.len())];
         write(&mut octets, &Head { lsn, key, time_ms: 0 }, record, record.len());
-        sheet.frames.push(octets);
+        self.to.send(octets).unwrap();
         Ok(lsn)
     }
 
     fn kick(&self) {}
 
     fn written(&self) -> Lsn {
-        Lsn(self.sheet().written)
+        Lsn(get(&self.said.written))
     }
 
     fn durable(&self) -> Lsn {
-        Lsn(self.sheet().durable)
+        Lsn(get(&self.said.durable))
     }
 
     fn failed(&self) -> bool {
-        self.sheet().failed
+        self.said.failed.load(Ordering::SeqCst)
     }
 
     fn accepting(&self) -> bool {
@@ -89,7 +115,7 @@ impl Recorder for Paper {
     }
 
     fn needs_from(&self, front: Lsn) {
-        self.sheet().front = front.0;
+        self.said.front.store(front.0, Ordering::SeqCst);
     }
 
     fn sleeps(&self, written: Lsn, durable: Lsn) -> bool {
@@ -115,8 +141,8 @@ impl Kept {
         papers.resize_with(rig.shards.len(), Paper::default);
         let now = rig.now;
         let mut strangers = 0;
-        for (shard, paper) in rig.shards.iter_mut().zip(&papers) {
-            strangers += shard.attach(now, Box::new(paper.clone()), paper.restored());
+        for (shard, paper) in rig.shards.iter_mut().zip(&mut papers) {
+            strangers += shard.attach(now, Box::new(paper.pen.clone()), paper.restored());
         }
         let mut kept = Self { rig: rig.with_carriers(), papers, strangers };
         kept.turn();
@@ -129,38 +155,36 @@ impl Kept {
     }
 
     fn written(&mut self) {
-        for paper in &self.papers {
-            let mut sheet = paper.sheet();
-            sheet.written = sheet.frames.len() as u64;
+        for Paper { pen, .. } in &self.papers {
+            pen.said.written.store(get(&pen.said.appended), Ordering::SeqCst);
         }
         self.turn();
     }
 
     fn durable(&mut self) {
         self.written();
-        for paper in &self.papers {
-            let mut sheet = paper.sheet();
-            sheet.durable = sheet.frames.len() as u64;
+        for Paper { pen, .. } in &self.papers {
+            pen.said.durable.store(get(&pen.said.appended), Ordering::SeqCst);
         }
         self.turn();
     }
 
     fn full(&mut self, full: bool) {
-        self.papers.iter().for_each(|paper| paper.sheet().full = full);
+        self.papers.iter().for_each(|paper| paper.pen.said.full.store(full, Ordering::SeqCst));
     }
 
-    fn kinds(&self) -> Vec<Kind> {
+    fn kinds(&mut self) -> Vec<Kind> {
         let mut kinds = Vec::new();
-        for paper in &self.papers {
+        for paper in &mut self.papers {
             paper.read(&mut |frame| kinds.push(frame.kind().unwrap()));
         }
         kinds
     }
 
     /// State, status, reason, fault and attempts of each final record, with the message's id.
-    fn ends(&self) -> Vec<(u8, u32, u8, Fault, u16, String)> {
+    fn ends(&mut self) -> Vec<(u8, u32, u8, Fault, u16, String)> {
         let mut ends = Vec::new();
-        for paper in &self.papers {
+        for paper in &mut self.papers {
             paper.read(&mut |frame| {
                 if let Some(Record::Finish { state, status, reason, fault, facts, .. }) = frame.record() {
                     let id = String::from_utf8(facts.message_id.to_vec()).unwrap();
@@ -172,10 +196,7 @@ impl Kept {
     }
 
     fn nothing_is_needed(&self) -> bool {
-        self.papers.iter().all(|paper| {
-            let sheet = paper.sheet();
-            sheet.frames.is_empty() || sheet.front == sheet.frames.len() as u64 + 1
-        })
+        self.papers.iter().all(Paper::is_over)
     }
 
     /// An ESME that binds, and what it is given behind the response.
@@ -386,6 +407,22 @@ fn a_restart_brings_back_what_was_promised_and_gives_it_to_who_submitted() {
 }
 
 #[test]
+fn after_a_restart_a_receipt_has_the_id_that_the_esme_was_given_however_the_carrier_writes_it() {
+    let mut kept = Kept::up(acme());
+    let (link, alpha) = (kept.rig.trx("acme"), kept.rig.carrier(0));
+    kept.accepted(link, NUMBER, 1, "1F");
+    kept.durable();
+    assert_eq!(kept.rig.one(link).id(), "1F");
+    kept.rig.reset(link);
+    kept.rig.send(alpha, &receipt("31", NUMBER, 7));
+    kept.durable();
+    assert_eq!(kept.rig.one(alpha).status(), CommandStatus::OK);
+    let mut kept = Kept::again(acme(), kept.papers);
+    let (_, given) = kept.takes("acme");
+    assert_eq!(given.receipt_ids().1.as_deref(), Some("1F"));
+}
+
+#[test]
 fn a_receipt_that_the_esme_refuses_for_now_comes_again_and_one_that_it_refuses_for_good_does_not() {
     let mut kept = Kept::up(acme());
     let (link, alpha) = (kept.rig.trx("acme"), kept.rig.carrier(0));
@@ -459,7 +496,7 @@ fn a_journal_that_failed_holds_no_relayed_message_back() {
     let link = kept.rig.trx("acme");
     kept.accepted(link, NUMBER, 1, "A1");
     kept.rig.silent(link);
-    kept.papers.iter().for_each(|paper| paper.sheet().failed = true);
+    kept.papers.iter().for_each(|paper| paper.pen.said.failed.store(true, Ordering::SeqCst));
     kept.turn();
     assert_eq!(kept.rig.one(link).status(), CommandStatus::OK);
 }
@@ -563,7 +600,7 @@ fn a_message_that_waits_for_long_is_copied_so_that_the_front_is_free() {
     kept.turn();
     let moves = kept.kinds().iter().filter(|kind| **kind == Kind::Move).count();
     assert!(moves >= 3, "{moves}");
-    assert!(kept.papers.iter().any(|paper| paper.sheet().front > JOURNAL_BLOCK as u64));
+    assert!(kept.papers.iter().any(|paper| get(&paper.pen.said.front) > JOURNAL_BLOCK as u64));
     let mut kept = Kept::again(acme(), kept.papers);
     let ((link, waited), alpha) = (kept.takes("acme"), kept.rig.carrier(0));
     assert_eq!(waited.receipt_ids().1.as_deref(), Some("A2"));

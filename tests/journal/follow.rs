@@ -1,0 +1,82 @@
+//! Who follows a journal reads what a restart would read, at any moment of it.
+
+use crate::disk::{Plan, SimDisk};
+use crate::world::{Known, World, known};
+use crate::{CUTS, durability, seeds};
+use bindery::journal::recover::Recovery;
+use bindery::journal::{Durability, Follower, Lsn};
+use std::collections::BTreeMap;
+
+type Read = BTreeMap<u64, Known>;
+
+/// What is proven to be durable, read both ways: by a restart, and by a follower in steps of so many octets.
+fn both(disk: &SimDisk, step: usize) -> (Read, Read, Lsn) {
+    let (mut disk, mut restart, mut followed) = (disk.copy(), Read::new(), Read::new());
+    let recovery = Recovery { shard: 0, journal: None };
+    let recovered = recovery.run(&mut disk, &mut |frame, _| {
+        restart.insert(frame.lsn.0, known(frame));
+    });
+    let durable = recovered.unwrap().report.durable;
+    restart.retain(|lsn, _| *lsn <= durable.0);
+    let mut follower = Follower::new(0);
+    let mut visit = |follower: &mut Follower<usize>| {
+        follower.read(&mut disk, durable, step, &mut |frame, _| {
+            assert_eq!(followed.insert(frame.lsn.0, known(frame)), None, "{:?} came twice", frame.lsn);
+        })
+    };
+    while visit(&mut follower).unwrap() {}
+    assert_eq!((follower.lost(), follower.next() > durable || restart.is_empty()), ((0, 0), true));
+    (restart, followed, durable)
+}
+
+#[test]
+fn at_any_moment_and_after_any_crash_all_that_is_durable_is_followed_once() {
+    let (mut looks, mut records) = (0, 0);
+    for seed in seeds(30) {
+        let mut world = World::new(seed, durability(seed), None);
+        for cut in 0..CUTS {
+            world.disk.plan = Plan::drawn(seed * CUTS + cut);
+            world.work().unwrap();
+            for crashed in [false, true] {
+                if crashed {
+                    world.crash().unwrap();
+                } else if world.disk.dead {
+                    continue;
+                }
+                let (restart, followed, durable) = both(&world.disk, 1 + (seed as usize * 997) % 20_000);
+                assert_eq!(restart, followed, "seed {seed}, cut {cut}, crashed {crashed}, up to {durable:?}");
+                let truth = |lsn: &u64| world.truth.get(*lsn as usize - 1);
+                assert!(followed.iter().all(|(lsn, known)| truth(lsn) == Some(known)), "seed {seed}");
+                (looks, records) = (looks + 1, records + followed.len());
+            }
+        }
+    }
+    assert!(looks >= 10 && records > 100 * looks / 10, "{looks} looks at {records} records");
+}
+
+#[test]
+fn one_that_goes_on_reads_each_record_once_and_says_what_was_given_back() {
+    for seed in seeds(40) {
+        let mut world = World::new(seed, Durability::Strict, None);
+        let (mut follower, mut next, mut seen) = (Follower::new(0), 0, 0);
+        for _ in 0..CUTS {
+            world.work().unwrap();
+            world.rest();
+            let mut disk = world.disk.copy();
+            let upto = Lsn(world.truth.len() as u64);
+            let more = follower.read(&mut disk, upto, usize::MAX, &mut |frame, _| {
+                assert!(frame.lsn.0 > next, "seed {seed}: {:?} after {next}", frame.lsn);
+                assert_eq!(world.truth.get(frame.lsn.0 as usize - 1), Some(&known(frame)), "seed {seed}");
+                (next, seen) = (frame.lsn.0, seen + 1);
+            });
+            assert!(!more.unwrap() && follower.next() == upto.next());
+            assert_eq!(next, upto.0);
+        }
+        let (missed, damaged) = follower.lost();
+        assert_eq!(damaged, 0);
+        assert!(
+            seen + missed <= next && seen > 0,
+            "seed {seed}: {seen} read, {missed} given back, of {next}"
+        );
+    }
+}
