@@ -22,6 +22,9 @@ TICK, AGAIN = 0.002, 0.01
 # A carrier tries a receipt again that was refused for now after so long; one that so many lives of the proxy have not
 # answered, or that it refused, waits until the others are through: its message may not be known at all.
 REFUSED_WAIT, LIVES_MAX = 0.3, 3
+# At the end something that has not come for so long does not come any more: longer than a receipt is held that is
+# refused, or given again.
+STILL_SECONDS = 8
 
 Given = collections.namedtuple("Given", "account id life time")
 
@@ -235,6 +238,8 @@ class World(threading.Thread):
         # The account of each message, by its number; the id of each that was answered ESME_ROK; other answers by status.
         self.owners, self.answered, self.statuses = {}, {}, collections.Counter()
         self.answered_twice = 0
+        # How often something was heard at the end, and when last.
+        self.moves = None, time.monotonic()
         # All receipts, by the number that they quote.
         self.given = collections.defaultdict(list)
         # What kills the proxy as soon as it happens, and its process.
@@ -284,9 +289,14 @@ class World(threading.Thread):
         return [number for number in self.answered if number not in self.given]
 
     def is_settled(self):
-        """Nothing is on its way that could still come."""
+        """Nothing is on its way that could still come, or nothing has moved for long."""
         if self.error:
             raise self.error
+        moves = sum(map(len, list(self.given.values()))) + sum(len(one.acked) for one in self.carriers)
+        if moves != self.moves[0]:
+            self.moves = moves, time.monotonic()
+        if time.monotonic() - self.moves[1] > STILL_SECONDS:
+            return True
         asked = any(account.wire and account.wire.open for account in self.accounts)
         acked = {one.accepted[message][0] for one in self.carriers for message in list(one.acked)}
         return not asked and all(one.is_quiet() for one in self.carriers) and acked <= self.given.keys()
