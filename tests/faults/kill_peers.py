@@ -140,6 +140,7 @@ class Account:
             world.given[int(words["text"])].append(Given(self.name, words["id"], wire.life, time.monotonic()))
             if self.answers:
                 wire.send(DELIVER | RESPONSE, b"\0", sequence)
+                world.taken.add(int(words["text"]))
                 world.happened("receipt")
 
     def lost(self, wire):
@@ -240,8 +241,8 @@ class World(threading.Thread):
         self.answered_twice = 0
         # How often something was heard at the end, and when last.
         self.moves = None, time.monotonic()
-        # All receipts, by the number that they quote.
-        self.given = collections.defaultdict(list)
+        # All receipts, by the number that they quote; the numbers of those that were answered.
+        self.given, self.taken = collections.defaultdict(list), set()
         # What kills the proxy as soon as it happens, and its process.
         self.trigger, self.killed = None, threading.Event()
 
@@ -293,13 +294,13 @@ class World(threading.Thread):
         if self.error:
             raise self.error
         moves = sum(map(len, list(self.given.values()))) + sum(len(one.acked) for one in self.carriers)
+        asked = any(account.wire and account.wire.open for account in self.accounts)
         if moves != self.moves[0]:
             self.moves = moves, time.monotonic()
         if time.monotonic() - self.moves[1] > STILL_SECONDS:
             return True
-        asked = any(account.wire and account.wire.open for account in self.accounts)
         acked = {one.accepted[message][0] for one in self.carriers for message in list(one.acked)}
-        return not asked and all(one.is_quiet() for one in self.carriers) and acked <= self.given.keys()
+        return not asked and all(one.is_quiet() for one in self.carriers) and acked | set(list(self.given)) <= self.taken
 
     def end(self):
         """Closes all sockets."""
