@@ -261,12 +261,20 @@ impl Shard {
     }
 
     /// A message of the last run may get its receipts from a carrier of ours.
-    pub(super) fn index_restored(&mut self, now: Now, indexed: &Indexed) {
+    fn index_restored(&mut self, now: Now, indexed: &Indexed) {
         let entry =
             self.ledger.insert(now.mono, &NewEntry { awaited: indexed.awaited.max(1), ..indexed.entry(0) });
         if indexed.awaited == 0 {
             // Its last receipt is with us.
             self.ledger.receipt_done(entry, 0);
+        }
+    }
+
+    /// Another shard has taken back a message that a carrier of ours has: the receipts that came before it go on.
+    pub(super) fn on_restored(&mut self, now: Now, indexed: &Indexed, out: &mut Outbox) {
+        self.index_restored(now, indexed);
+        if !self.parked.is_empty() {
+            self.unpark(now, indexed.carrier, &indexed.id, out);
         }
     }
 

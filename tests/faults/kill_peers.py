@@ -223,7 +223,8 @@ class Carrier:
                 bound.remove(wire)
 
     def is_quiet(self):
-        """Every receipt is answered, or was refused for now since the end began."""
+        """Every receipt is answered, or was refused for now since the end began: that of a message that was promised
+        nothing."""
         waits = [message for _, message in self.due] + self.aside
         return not any(wire.open for wire in self.wires) and all(self.refused[message] > 0 for message in waits)
 

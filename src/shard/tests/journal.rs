@@ -429,6 +429,25 @@ fn after_a_restart_a_receipt_has_the_id_that_the_esme_was_given_however_the_carr
 }
 
 #[test]
+fn a_receipt_that_comes_before_its_restored_message_is_known_to_its_carriers_shard_goes_on_when_it_is() {
+    let placed = || Rig::placed(acme(), 1, Homes::fixed(2, vec![ShardId(1)], vec![ShardId(0)]), 8);
+    let mut kept = Kept::on(placed(), Vec::new(), |_, _| ());
+    let link = kept.rig.trx("acme");
+    kept.accepted(link, NUMBER, 1, "A1");
+    kept.durable();
+    kept.rig.reset(link);
+    let mut kept = Kept::on(placed(), kept.papers, |rig, _| rig.holds_mail = true);
+    let alpha = kept.rig.carrier(0);
+    kept.rig.send(alpha, &receipt("A1", NUMBER, 7));
+    kept.rig.silent(alpha);
+    kept.rig.deliver_mail();
+    kept.durable();
+    assert_eq!(kept.rig.one(alpha).status(), CommandStatus::OK);
+    let (_, given) = kept.takes("acme");
+    assert_eq!(given.receipt_ids().1.as_deref(), Some("A1"));
+}
+
+#[test]
 fn an_account_that_has_another_home_after_a_restart_gets_what_the_journal_of_the_former_one_has() {
     let placed =
         |home: u32| Rig::placed(acme(), 1, Homes::fixed(2, vec![ShardId(home)], vec![ShardId(0)]), 8);
