@@ -237,6 +237,8 @@ class World(threading.Thread):
         self.listen, self.random, self.selector = listen, random.Random(seed), selectors.DefaultSelector()
         self.life, self.submits, self.settling, self.ended = 0, True, False, False
         self.accounts, self.carriers, self.number, self.error = [], [], 0, None
+        # When all were bound to a life.
+        self.bound_at = {}
         # The account of each message, by its number; the id of each that was answered ESME_ROK; other answers by status.
         self.owners, self.answered, self.statuses = {}, {}, collections.Counter()
         self.answered_twice = 0
