@@ -31,7 +31,7 @@ impl OpenKey {
 }
 
 /// Source and destination, one behind the other; most are short.
-type Ends = SmallVec<[u8; 40]>;
+type Ends = SmallVec<[u8; 36]>;
 
 /// A message that is not over.
 #[derive(Debug, Clone)]

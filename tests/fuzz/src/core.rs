@@ -11,6 +11,8 @@ pub mod counters;
 pub mod esme;
 #[path = "../../../src/ids.rs"]
 pub mod ids;
+#[path = "../../../src/journal/mod.rs"]
+pub mod journal;
 #[path = "../../../src/ledger/mod.rs"]
 pub mod ledger;
 #[path = "../../../src/limits.rs"]
