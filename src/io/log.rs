@@ -1,6 +1,7 @@
 //! Log lines. Owns: nothing. Takes: events, the time. Gives: one line each: `key=value` for people at a terminal, a
 //! JSON object otherwise. Never: a line break inside a line.
 
+use crate::journal::cdr::dates::date_of;
 use crate::shard::port::{Event, Level};
 use crate::time::Wall;
 use std::fmt::Write as _;
@@ -29,19 +30,12 @@ const DAY: i64 = 86_400_000_000;
 #[must_use]
 pub fn timestamp(at: Wall) -> String {
     let (days, micros) = (at.0.div_euclid(DAY), at.0.rem_euclid(DAY));
-    // Years from March, so that a leap day ends one; 719,468 days before 1970 begins the era (Howard Hinnant).
-    let days = days + 719_468;
-    let (era, day) = (days.div_euclid(146_097), days.rem_euclid(146_097));
-    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day + 2) / 153;
-    let date = day - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    let year = year + era * 400 + i64::from(month <= 2);
+    let date = date_of(days);
+    let date = core::str::from_utf8(&date).unwrap_or_default();
     let millis = micros / 1000;
     let (seconds, millis) = (millis / 1000, millis % 1000);
     let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    format!("{year:04}-{month:02}-{date:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
+    format!("{date}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
 }
 
 const fn level(level: Level) -> &'static str {

@@ -114,6 +114,19 @@ pub enum Verdict {
     Missing,
 }
 
+impl Verdict {
+    /// As people read it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Sound => "sound",
+            Self::Torn => "torn",
+            Self::Damaged => "damaged",
+            Self::Missing => "missing",
+        }
+    }
+}
+
 /// What was found.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Report {

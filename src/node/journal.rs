@@ -186,15 +186,6 @@ impl Progress<'_> {
     }
 }
 
-const fn word(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Sound => "sound",
-        Verdict::Torn => "torn",
-        Verdict::Damaged => "damaged",
-        Verdict::Missing => "missing",
-    }
-}
-
 /// The line that says what was read.
 fn has_read(starts: &[Start], took: Duration) -> Event {
     let sum = |of: fn(&Report) -> u64| starts.iter().map(|start| of(&start.report)).sum::<u64>().to_string();
@@ -205,7 +196,7 @@ fn has_read(starts: &[Start], took: Duration) -> Event {
         ("segments", sum(|report| report.segments)),
         ("octets", sum(|report| report.octets)),
         ("ms", took.as_millis().to_string()),
-        ("state", word(verdict).to_owned()),
+        ("state", verdict.name().to_owned()),
     ];
     Event { level: Level::Info, name: "journal_read", fields }
 }

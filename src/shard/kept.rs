@@ -13,45 +13,31 @@ use super::records::{End, Held};
 use super::timers::Timer;
 use crate::config::Config;
 use crate::ids::EsmeId;
-use crate::journal::{Kind, Lsn, Record};
+use crate::journal::{Lsn, Record};
 use crate::ledger::OpenKey;
-use crate::ledger::restored::Taken;
 use crate::limits::{MESSAGE_ID_MAX, RECEIPT_AGAIN};
+use crate::smpp::receipt::Receipt;
 use crate::smpp::response::MessageIdResp;
 use crate::smpp::status::{CommandStatus, StatusClass};
 use crate::time::Now;
 
 const LATER: CommandStatus = CommandStatus::RECEIVER_TEMPORARY;
 
-fn name_of(config: &Config, delivery: &Delivery) -> (Vec<u8>, Vec<u8>) {
-    let carrier = config.carriers.get(delivery.carrier.index()).map_or("", |carrier| &carrier.name);
-    let esme = config.esmes.get(delivery.esme.index()).map_or("", |esme| &esme.name);
-    (carrier.as_bytes().to_vec(), esme.as_bytes().to_vec())
+/// The record of a delivery that is to be kept.
+pub(super) fn record_of<'a>(delivery: &'a Delivery, config: &'a Config) -> Record<'a> {
+    let carrier = config.carriers.get(delivery.carrier.index()).map_or("", |carrier| carrier.name.as_str());
+    let (carrier, pdu) = (carrier.as_bytes(), delivery.frame.as_slice());
+    if delivery.is_receipt {
+        return Record::DlrIn { carrier, pdu };
+    }
+    let esme = config.esmes.get(delivery.esme.index()).map_or("", |esme| esme.name.as_str());
+    Record::MoIn { carrier, esme: esme.as_bytes(), pdu }
 }
 
-/// The payload of a delivery's record, and its kind.
-pub(super) fn payload_of(delivery: &Delivery, config: &Config, to: &mut Vec<u8>) -> Kind {
-    let (carrier, esme) = name_of(config, delivery);
-    let record = if delivery.is_receipt {
-        Record::DlrIn { carrier: &carrier, pdu: &delivery.frame }
-    } else {
-        Record::MoIn { carrier: &carrier, esme: &esme, pdu: &delivery.frame }
-    };
-    record.payload(to);
-    record.kind()
-}
-
-/// True for a receipt of the last run that is final, as far as a 3.4 carrier says it.
-pub(super) fn is_final(taken: &Taken) -> bool {
-    let receipt = Delivered::kept(&taken.pdu).and_then(|delivered| delivered.receipt(false));
-    taken.esme.is_none() && receipt.is_some_and(|receipt| !receipt.intermediate)
-}
-
-/// True when a receipt of the last run names its message otherwise than the response did.
-pub(super) fn differs(taken: &Taken, id: &[u8]) -> bool {
-    let receipt = Delivered::kept(&taken.pdu).and_then(|delivered| delivered.receipt(false));
+/// True when a receipt names its message otherwise than the response did.
+pub(super) fn differs(receipt: &Receipt<'_>, id: &[u8]) -> bool {
     let other = |named: Option<&[u8]>| id.len() <= MESSAGE_ID_MAX && named.is_some_and(|named| named != id);
-    receipt.is_some_and(|receipt| other(receipt.tlv_id) || other(receipt.text.id))
+    other(receipt.tlv_id) || other(receipt.text.id)
 }
 
 impl Shard {
@@ -79,12 +65,7 @@ impl Shard {
         }
         let frame = records.frames.copy(delivered.pdu.bytes()).ok_or(LATER)?;
         delivery.frame = frame;
-        let (carrier, esme) = name_of(config, &delivery);
-        let record = if delivery.is_receipt {
-            Record::DlrIn { carrier: &carrier, pdu: &delivery.frame }
-        } else {
-            Record::MoIn { carrier: &carrier, esme: &esme, pdu: &delivery.frame }
-        };
+        let record = record_of(&delivery, config);
         let Some(lsn) = records.pen.append(now, delivery.key, &record, None) else {
             records.frames.release(core::mem::take(&mut delivery.frame));
             let behind = records.open.get(delivery.record).map(|open| open.lsn);

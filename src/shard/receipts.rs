@@ -4,6 +4,7 @@
 //! is known, or refuses it. Never: gives one to an account that is only probably meant.
 
 use super::Shard;
+use super::kept::differs;
 use super::links::LinkSlot;
 use super::mo::{Delivered, delivery_of};
 use super::port::Outbox;
@@ -11,7 +12,7 @@ use super::timers::Timer;
 use crate::counters::Match;
 use crate::ids::{CarrierId, LinkId};
 use crate::ledger::{AddressTail, Begun, EntryKey, Given, IdText, OpenKey};
-use crate::limits::{MESSAGE_ID_MAX, PARKED_MAX, RECEIPT_PARK};
+use crate::limits::{PARKED_MAX, RECEIPT_PARK};
 use crate::smpp::frame::Pdu;
 use crate::smpp::id_form::response_key;
 use crate::smpp::message_state::MessageState;
@@ -86,9 +87,7 @@ impl Shard {
             cells.receipt_spans.add(now.mono.since(entry.accepted()));
         }
         // Also with the carrier's own id: it may write it in hexadecimal here and in decimal there.
-        let short = entry.id.len() <= MESSAGE_ID_MAX;
-        let differs = |id: Option<&[u8]>| short && id.is_some_and(|id| id != entry.id.as_slice());
-        let other_id = entry.given != Given::Carrier || differs(receipt.tlv_id) || differs(receipt.text.id);
+        let other_id = entry.given != Given::Carrier || differs(receipt, &entry.id);
         let mut delivery = delivery_of(link, carrier, esme, pdu);
         delivery.is_receipt = true;
         delivery.entry = Some(key);

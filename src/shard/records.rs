@@ -513,8 +513,9 @@ impl Shard {
                 }
                 Moving::Delivery(key) => {
                     let Some(delivery) = deliveries.get(key) else { continue };
-                    let kind = super::kept::payload_of(delivery, config, &mut payload);
-                    (delivery.key, kind, delivery.lsn, delivery.origin_lsn, delivery.came)
+                    let record = super::kept::record_of(delivery, config);
+                    record.payload(&mut payload);
+                    (delivery.key, record.kind(), delivery.lsn, delivery.origin_lsn, delivery.came)
                 }
             };
             let copy =

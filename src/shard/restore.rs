@@ -3,7 +3,7 @@
 //! it cannot place: its records stay needed until the account or carrier is there again.
 
 use super::Shard;
-use super::kept::{differs, is_final};
+use super::kept::differs;
 use super::mail::{Indexed, Mail};
 use super::message::{Delivery, Origin};
 use super::mo::{Delivered, delivery_of};
@@ -174,7 +174,7 @@ impl Shard {
         let Some(accepted) = &kept.accepted else {
             return kept.taken.values().try_for_each(|taken| {
                 let esme = self.own_account(known, taken.esme.as_deref()?)?;
-                self.restore_delivery(now, key, taken, esme, OpenKey::default(), None, known)
+                self.restore_delivery(now, key, taken, (esme, OpenKey::default()), None, known).map(|_| ())
             });
         };
         let facts = accepted.facts();
@@ -188,7 +188,6 @@ impl Shard {
         open.message_id = IdText::from_slice(facts.message_id);
         open.awaited = accepted.awaited.saturating_sub(kept.answered);
         (open.lsn, open.origin) = (accepted.record.lsn, accepted.record.origin);
-        let (known_as, own) = (IdText::from_slice(facts.message_id), open.given.text());
         let (given, awaited) = (open.given, open.awaited);
         let records = self.records.as_mut()?;
         let handle = records.open.insert(open)?;
@@ -196,9 +195,9 @@ impl Shard {
         records.open.waits(handle, expires);
         let mut finals = 0;
         for taken in kept.taken.values() {
-            finals += u16::from(is_final(taken));
-            let known_as = own.clone().or_else(|| differs(taken, &known_as).then(|| known_as.clone()));
-            self.restore_delivery(now, key, taken, esme, handle, known_as, known);
+            let ids = Some((given, facts.message_id));
+            let is_final = self.restore_delivery(now, key, taken, (esme, handle), ids, known);
+            finals += u16::from(is_final == Some(true));
         }
         let indexed = Indexed {
             carrier,
@@ -223,28 +222,31 @@ impl Shard {
         known.esmes.get(name).copied().filter(|esme| self.is_own(*esme))
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one call")]
+    /// `ids`: what the ESME was given for a receipt's message, and the carrier's id. True when it is a final receipt.
     fn restore_delivery(
         &mut self,
         now: Now,
         key: u64,
         taken: &Taken,
-        esme: EsmeId,
-        record: OpenKey,
-        known_as: Option<IdText>,
+        (esme, record): (EsmeId, OpenKey),
+        ids: Option<(Given, &[u8])>,
         known: &Known<'_>,
-    ) -> Option<()> {
+    ) -> Option<bool> {
         let carrier = *known.carriers.get(&*taken.carrier)?;
         let records = self.records.as_mut()?;
         let delivered = Delivered::kept(&taken.pdu)?;
         let v33 = self.carriers.get(carrier.index()).is_some_and(super::mt::is_v33);
         let receipt = delivered.receipt(v33).filter(|_| taken.esme.is_none());
         let keep = self.accounts.get(esme.index())?.settings.waiting.keep;
+        let is_final = receipt.is_some_and(|receipt| !receipt.intermediate);
+        let known_as = receipt.zip(ids).and_then(|(receipt, (given, id))| {
+            given.text().or_else(|| differs(&receipt, id).then(|| IdText::from_slice(id)))
+        });
         let delivery = Delivery {
             origin: Origin::Journal,
             is_receipt: receipt.is_some(),
             known_as,
-            is_final: receipt.is_some_and(|receipt| !receipt.intermediate),
+            is_final,
             state: receipt.and_then(|receipt| receipt.state).unwrap_or(MessageState::Unknown),
             frame: records.frames.take_in(taken.pdu.clone()),
             until: now.mono.after(left(keep, taken.record.wall, now.wall)),
@@ -257,7 +259,7 @@ impl Shard {
         };
         let delivery = self.deliveries.insert(delivery);
         self.queue_kept(now, esme, delivery);
-        Some(())
+        Some(is_final)
     }
 
     /// A message of the last run may get its receipts from a carrier of ours.

@@ -222,15 +222,6 @@ fn look(path: &Path, shard: u32) -> Result<Recovered, Refusal> {
     best.ok_or(Refusal::Disk(DiskError::Gone))
 }
 
-const fn word(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Sound => "sound",
-        Verdict::Torn => "torn",
-        Verdict::Damaged => "damaged",
-        Verdict::Missing => "missing",
-    }
-}
-
 fn verify(path: &Path, shard: u32, out: &mut dyn Write) -> Result<Verdict, AskError> {
     let found = look(path, shard)?;
     writeln!(out, "{}", verdict_of(shard, &found.report, found.end).finish())?;
@@ -252,7 +243,7 @@ fn verdict_of(shard: u32, report: &Report, end: Lsn) -> Object {
     let mut object = Object::new();
     object
         .number("shard", u64::from(shard))
-        .text("verdict", word(report.verdict()))
+        .text("verdict", report.verdict().name())
         .number("segments", report.segments)
         .number("records", report.records)
         .number("octets", report.octets)
