@@ -10,11 +10,12 @@ use bindery::io::log::{self, LogForm};
 use bindery::journal::recover::Verdict;
 use bindery::node::Node;
 use bindery::sidecar::client::{self, Address};
+use bindery::sidecar::order;
 use bindery::sidecar::show;
 use bindery::time::Duration;
 use bindery::tools::against;
 use bindery::tools::cdr;
-use bindery::tools::journal;
+use bindery::tools::journal::{self, life};
 use bindery::tools::load;
 use bindery::tools::record::Record;
 use bindery::tools::run::{drive, stop_on_signals};
@@ -22,7 +23,7 @@ use bindery::tools::send::{self, Messages, Outcome, Parts, Sender};
 use bindery::tools::smsc::{self, Smsc};
 use bindery::tools::units;
 use clap::{Parser, Subcommand};
-use std::io::{IsTerminal, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -70,6 +71,19 @@ enum Command {
   bindery status -a http://127.0.0.1:2780 --json
   bindery status acme")]
     Status(StatusArgs),
+    /// Stored messages (mode = "store") that no carrier has taken: count, hold, release, reroute, purge
+    #[command(after_help = "Examples:
+  bindery queue ls
+  bindery queue ls --esme acme --older 10m --json
+  bindery queue hold --carrier alpha
+  bindery queue reroute --to '382*' --to-pool standby --yes
+  bindery queue purge --class bulk --older 24h
+
+All but ls come by the admin socket, and ask before they change anything.")]
+    Queue {
+        #[command(subcommand)]
+        ask: order::Ask,
+    },
     /// Send messages and wait for their receipts
     #[command(after_help = "Examples:
   bindery send --to 38267123456 --from ACME --text 'Hello'
@@ -93,6 +107,18 @@ enum Command {
 Without --closed messages leave on a schedule (open loop), 1000/s for 10 s if nothing is said, and latency counts from
 the intended time. Exit codes: 0 good, 1 faults or invalid, 4 nobody was reached, 10 a threshold was missed.")]
     Load(Box<load::command::Args>),
+    /// The life of a message, by its id or a number, as far as the journal has it
+    #[command(after_help = "Examples:
+  bindery trace 1781500559569362944
+  bindery trace 38267123456 --journal /var/lib/bindery/journal --full
+
+Numbers are masked unless --full is given. What a journal has given back is in the call detail records.")]
+    Trace(life::Trace),
+    /// What became of receipts: asked for, returned, answered, waiting for their account, still awaited, overdue
+    #[command(after_help = "Examples:
+  bindery receipts --esme acme --since 24h
+  bindery receipts --esme acme --list --json")]
+    Receipts(life::Receipts),
     /// Read a journal; never writes, safe beside a running node
     #[command(after_help = "Examples:
   bindery journal verify data/journal
@@ -182,10 +208,16 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Some(Command::Run(args)) => run_node(&args),
         Some(Command::Check(args)) => check(&args),
         Some(Command::Status(args)) => status(&args),
+        Some(Command::Queue { ask }) => queue(&ask),
         Some(Command::Send(settings)) => send(*settings),
         Some(Command::Smsc(args)) => smsc(*args),
         Some(Command::Load(args)) => load(*args),
-        Some(Command::Journal(args)) => read_journal(&args),
+        Some(Command::Journal(args)) => read_journal(&|out| journal::answer(&args.ask, out)),
+        Some(Command::Trace(asked)) => read_journal(&|out| life::trace(&asked, out)),
+        Some(Command::Receipts(asked)) => {
+            let now = io::Clock::start().now().wall;
+            read_journal(&|out| life::receipts(&asked, now, out))
+        }
         Some(Command::Cdr(args)) => export_records(&args),
     };
     ExitCode::from(code)
@@ -288,6 +320,17 @@ fn status(args: &StatusArgs) -> u8 {
         }
         // Nobody sends: this is one second.
         let _ = woken.recv_timeout(Duration::from_secs(1));
+    }
+}
+
+fn queue(ask: &order::Ask) -> u8 {
+    match order::answer(ask, &mut std::io::stdin().lock(), order::is_terminal()) {
+        Ok(Some(text)) => u8::from(write!(std::io::stdout(), "{text}").is_err()),
+        Ok(None) => FAILED,
+        Err(error) => {
+            complain(&format!("error: {error}"));
+            if matches!(error.kind(), ErrorKind::Other) { USAGE } else { UNREACHABLE }
+        }
     }
 }
 
@@ -474,10 +517,9 @@ fn record_to(path: Option<&Path>) -> std::io::Result<Record> {
     Ok(Record::new(Box::new(file.map_err(named)?)))
 }
 
-fn read_journal(args: &JournalArgs) -> u8 {
+fn read_journal(answer: &dyn Fn(&mut dyn Write) -> Result<Verdict, journal::AskError>) -> u8 {
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
-    let answered =
-        journal::answer(&args.ask, &mut out).and_then(|verdict| Ok(out.flush().map(|()| verdict)?));
+    let answered = answer(&mut out).and_then(|verdict| Ok(out.flush().map(|()| verdict)?));
     match answered {
         Ok(Verdict::Sound | Verdict::Torn) => 0,
         Ok(Verdict::Damaged) => DAMAGED,

@@ -100,6 +100,8 @@ reasons! {
         BindStatus = "bind_status",
         /// A PDU that we do not know, or not in this version.
         Command = "command",
+        /// The journal has no room for it.
+        JournalFull = "journal_full",
     }
 }
 
@@ -488,6 +490,10 @@ pub struct ShardCounters {
     pub framing_lost: Counter,
     /// Messages in the receipt index now.
     pub indexed: Counter,
+    /// Messages that we answered and no carrier has accepted.
+    pub stored: Counter,
+    /// Their octets.
+    pub stored_octets: Counter,
     /// Messages put out of the index because it was full.
     pub evicted: Counter,
     /// Records that the journal had no room for: their messages were relayed all the same.

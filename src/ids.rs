@@ -44,6 +44,10 @@ id!(
     PolicyId
 );
 id!(
+    /// A class of traffic, in the order of the configuration.
+    ClassId
+);
+id!(
     /// A listening socket.
     ListenerId
 );

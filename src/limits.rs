@@ -39,6 +39,11 @@ pub const ROUTES_MAX: usize = 100_000;
 pub const PATTERNS_MAX: usize = 1_000_000;
 /// Listeners.
 pub const LISTENERS_MAX: usize = 64;
+
+/// A port that is taken may be free so soon: who had it was killed, and its sockets are being closed.
+pub const PORT_FREE_WITHIN: Duration = Duration::from_secs(2);
+/// How often a start looks.
+pub const PORT_LOOK_EVERY: Duration = Duration::from_millis(5);
 /// Addresses of one carrier.
 pub const ADDRESSES_MAX: usize = 16;
 /// Configuration files, included ones counted.
@@ -235,6 +240,16 @@ pub const JOURNAL_MOVE_ALWAYS_AT: u64 = 70;
 
 /// Places that call detail records are written to.
 pub const CDRS_MAX: usize = 16;
+/// Classes of traffic.
+pub const CLASSES_MAX: usize = 64;
+/// Largest `priority` of a class.
+pub const PRIORITY_MAX: u32 = 1000;
+/// Largest `weight` of a class.
+pub const WEIGHT_CLASS_MAX: u32 = 1000;
+/// One slot of so many of a carrier's window is for the highest priority alone, where there are several.
+pub const CLASS_RESERVED: u32 = 8;
+/// One turn of so many goes to a lower priority that waits.
+pub const LOWER_EVERY: u32 = 20;
 /// Waits between the attempts of a message; the last one goes on.
 pub const RETRY_WAITS_MAX: usize = 256;
 /// Largest `waiting.count_max` of an account.
@@ -244,6 +259,27 @@ pub const WAITING_COUNT_MAX: u32 = 10_000_000;
 pub const JOURNAL_OPEN_MAX: usize = 1_000_000;
 /// Records of a shard that are needed after a restart: of a message, and of what waits for its account.
 pub const JOURNAL_NEEDED_MAX: usize = 2 * JOURNAL_OPEN_MAX;
+/// Messages of a shard that were answered by us (`mode = "store"`) and that no carrier has taken; over it an ESME hears
+/// ESME_RMSGQFUL.
+pub const STORED_MAX: usize = JOURNAL_OPEN_MAX;
+/// Their octets; over it the same.
+pub const STORED_OCTETS_MAX: u64 = 512 * 1024 * 1024;
+/// Octets of a message as it is stored; longer ones hear ESME_RINVMSGLEN.
+pub const STORED_PDU_MAX: usize = 64 * 1024;
+/// How full, in percent, a shard's ring is when ESMEs hear ESME_RTHROTTLED for new messages of `mode = "store"`; they may
+/// send again when it is half as full.
+pub const STORE_RING_THROTTLED: u64 = 75;
+/// And ESME_RMSGQFUL.
+pub const STORE_RING_FULL: u64 = 90;
+/// A stored message stays in the queue of a carrier that has no room at most so long; then it is decided again.
+pub const STORED_QUEUED_MAX: Duration = Duration::from_secs(30);
+/// Octets of stored messages that a carrier has accepted and that may be sent again when their receipt says so
+/// (`reroute_on_receipt`); over it the next ones are not.
+pub const REROUTE_OCTETS_MAX: usize = 64 * 1024 * 1024;
+/// Stored messages that one turn looks at for an operator.
+pub const QUEUE_SLICE: usize = 4096;
+/// Where the ring has no room for a record of a stored message, it is tried again so much later.
+pub const STORED_AGAIN: Duration = Duration::from_millis(20);
 /// Octets of receipts and MO that wait for the accounts of a shard; over it the carrier keeps them (ESME_RX_T_APPN).
 pub const JOURNAL_WAITING_MAX: usize = 256 * 1024 * 1024;
 /// Final records that wait for room in the ring; over it the oldest is left out and counted.

@@ -8,7 +8,7 @@ use crate::config::{Config, Homes, Io, Shards};
 use crate::counters::{Hints, NodeCounters, ShardCounters};
 use crate::ids::{ListenerId, ShardId};
 use crate::io::journal::Journal;
-use crate::io::{Clock, Driver, Lanes, Options, Stop, StopHandle, Stops, listen};
+use crate::io::{Clock, Driver, Lanes, Options, Stop, StopHandle, Stops, listen_soon};
 use crate::limits::{LANE_CREDITS, LOG_LINES_MAX};
 use crate::shard::port::{Event, Level};
 use crate::shard::{Plan, Position, Shard};
@@ -119,20 +119,23 @@ impl Node {
         if let Some(Opened { journal, shards, .. }) = opened {
             debug_assert_eq!(shards.len(), starts.len());
             let mut moved = Vec::new();
-            for ((index, start), (appender, restored)) in starts.iter_mut().enumerate().zip(shards) {
-                let strays = start.shard.attach(clock.now(), Box::new(appender), restored);
-                if let Some(event) = journal::left_where_it_is(index, strays.unknown) {
-                    (start.options.log)(&event);
-                }
+            for (start, (appender, restored)) in starts.iter_mut().zip(shards) {
+                let strays = start.shard.attach(Box::new(appender), restored);
                 moved.push(strays.moved);
                 if let Some(sinks) = &sinks {
                     start.shard.feed(Arc::clone(&sinks.cursors));
                 }
             }
             let mut shards: Vec<&mut Shard> = starts.iter_mut().map(|start| &mut start.shard).collect();
-            let event = journal::bring_home(&mut shards, moved, clock);
+            let event = journal::bring_home(&mut shards, moved, clock)?;
             if let (Some(event), Some(start)) = (event, starts.first_mut()) {
                 (start.options.log)(&event);
+            }
+            for (index, start) in starts.iter_mut().enumerate() {
+                let strangers = start.shard.take_up(clock.now());
+                if let Some(event) = journal::left_where_it_is(index, strangers) {
+                    (start.options.log)(&event);
+                }
             }
             self.journal = Some(journal);
             self.sinks = sinks.map(|sinks| sinks.running).unwrap_or_default();
@@ -239,7 +242,7 @@ const fn wanted(io: Io) -> Driver {
 fn bind(config: &Config) -> std::io::Result<(Vec<TcpListener>, Vec<SocketAddr>)> {
     let (mut listeners, mut addresses) = (Vec::new(), Vec::new());
     for settings in &config.listeners {
-        let listener = listen(settings.address)
+        let listener = listen_soon(settings.address)
             .map_err(|error| Error::new(error.kind(), format!("{}: {error}", settings.address)))?;
         addresses.push(listener.local_addr()?);
         listeners.push(listener);

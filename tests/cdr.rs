@@ -60,6 +60,28 @@ fn a_file_that_lost_any_number_of_octets_that_were_not_synced_becomes_whole_agai
 }
 
 #[test]
+fn a_shard_that_has_nothing_to_tell_for_a_whole_run_is_not_read_again_in_the_next_one() {
+    let folder = Folder::new("idle-shard");
+    let mut node = Node::open(&folder, 2);
+    let mut expected = vec![node.message(0), node.message(1)];
+    node.settle();
+    drop(Watch::new(&folder, &node).drained(at(0)));
+    drop(node);
+    let mut node = Node::open(&folder, 2);
+    expected.push(node.message(0));
+    node.written(0);
+    node.cursors.tell_durable(0, node.end(0));
+    drop(Watch::new(&folder, &node).drained(at(0)));
+    drop(node);
+    let mut node = Node::open(&folder, 2);
+    expected.push(node.message(1));
+    node.settle();
+    drop(Watch::new(&folder, &node).drained(at(0)));
+    let lines = lines_of(&folder);
+    assert_eq!(lines.into_iter().collect::<BTreeSet<_>>(), expected.into_iter().collect());
+}
+
+#[test]
 fn files_begin_with_the_day_and_old_ones_go() {
     let folder = Folder::new("rotation");
     let mut node = Node::open(&folder, 1);

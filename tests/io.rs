@@ -327,12 +327,12 @@ fn a_core_that_sleeps_is_asked_and_each_answer_comes_to_who_asked() {
             }
         });
         for asked in 1..=100 {
-            let Answer::Status(status) = recv(&running.stop.ask(Ask::Status).unwrap());
+            let Answer::Status(status) = recv(&running.stop.ask(Ask::Status).unwrap()) else { panic!() };
             assert_eq!(status.sessions_unlisted, asked, "{driver:?}");
         }
         let together: Vec<_> = (0..20).map(|_| running.stop.ask(Ask::Status).unwrap()).collect();
         for (asked, answer) in (101..).zip(together) {
-            let Answer::Status(status) = recv(&answer);
+            let Answer::Status(status) = recv(&answer) else { panic!() };
             assert_eq!(status.sessions_unlisted, asked, "{driver:?}");
         }
         let stop = running.stop.clone();

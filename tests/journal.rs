@@ -113,8 +113,8 @@ fn records_after_two_lives(seeds: [u64; 2]) -> u64 {
         // The header of the first life is gone, as after a power cut that garbled it.
         write_all(&mut disk, &file, 0, &[0; SEGMENT_HEAD]).unwrap();
         let (run, fork, number) = (life as u64 + 1, Lsn::FIRST, life as u64);
-        let identity =
-            Identity { journal: 1, shard: 0, run, fork, forks: Vec::new(), first: Lsn::FIRST, number };
+        let (first, front) = (Lsn::FIRST, Lsn::NONE);
+        let identity = Identity { journal: 1, shard: 0, run, fork, forks: Vec::new(), first, number, front };
         let mut committer = Committer::new(identity, GEOMETRY, Durability::Strict, seeds[life]);
         committer.give(Spare { name: name.clone(), file });
         let (mut ring, mut producer) = (vec![0; 4096], Producer::new(4096, Lsn::FIRST));

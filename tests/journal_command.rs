@@ -2,17 +2,16 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on must fail")]
 
 use bindery::io::Clock;
-use bindery::io::journal::{Journal, Settings};
-use bindery::journal::{Durability, Lsn, Record};
+use bindery::io::journal::{Journal, Settings, Start};
+use bindery::journal::record::NO_REASON;
+use bindery::journal::{Durability, Facts, Fault, Lsn, Record};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A journal of 300 records, of which the messages 100 to 149 are open.
-fn journal(name: &str) -> PathBuf {
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("journal-command-{name}"));
-    let _ = std::fs::remove_dir_all(&path);
+/// A new journal of one shard.
+fn opened(path: &Path) -> (Journal, Vec<Start>, Clock) {
     let settings = Settings {
-        directory: path.clone(),
+        directory: path.to_owned(),
         shards: 1,
         durability: Durability::Strict,
         segment: 1 << 20,
@@ -22,7 +21,15 @@ fn journal(name: &str) -> PathBuf {
     };
     let clock = Clock::start();
     let opened = Journal::open(&settings, vec![Box::new(|| ())], clock, &mut |_, _, _| ());
-    let (journal, mut starts) = opened.unwrap_or_else(|error| panic!("{error}"));
+    let (journal, starts) = opened.unwrap_or_else(|error| panic!("{error}"));
+    (journal, starts, clock)
+}
+
+/// A journal of 300 records, of which the messages 100 to 149 are open.
+fn journal(name: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("journal-command-{name}"));
+    let _ = std::fs::remove_dir_all(&path);
+    let (journal, mut starts, clock) = opened(&path);
     let appender = &mut starts[0].appender;
     for key in 0..150 {
         let accept =
@@ -111,6 +118,104 @@ fn damage_is_exit_code_8_and_what_is_missing_9_and_nothing_is_mended() {
     assert_eq!(lines[0]["missing"][0]["first"], 1);
     assert_eq!(asked(&["cat"], &path).0.len(), 250, "the others are there");
     assert_eq!(std::fs::read(&file).unwrap(), octets);
+    std::fs::remove_dir_all(&path).unwrap();
+}
+
+/// What a command says of a journal.
+fn said(arguments: &[&str], path: &Path) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bindery"));
+    let output = command.args(arguments).arg("--journal").arg(path).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// A journal with one message that was refused, accepted, delivered and answered, and one whose receipt waits.
+fn lives(name: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("journal-command-{name}"));
+    let _ = std::fs::remove_dir_all(&path);
+    let (journal, mut starts, clock) = opened(&path);
+    let now = clock.now();
+    let facts = |id: &'static [u8], message_id: &'static [u8]| Facts {
+        submitted: now.wall.0,
+        attempts: 2,
+        esme: b"acme",
+        id,
+        carrier: b"alpha",
+        message_id,
+        source: b"ACME",
+        destination: b"38267123456",
+        ..Facts::default()
+    };
+    let finish = Record::Finish {
+        state: 2,
+        status: 0,
+        reason: NO_REASON,
+        fault: Fault::Nobody,
+        error: b"000",
+        price: 0,
+        currency: b"",
+        facts: facts(b"71", b"A1"),
+    };
+    let all = [
+        (71, Record::Accept { accepted: 0, validity: 0, due: 0, esme: b"acme", id: b"71", pdu: b"?" }),
+        (71, Record::Sending { attempt: 1, carrier: b"alpha" }),
+        (71, Record::Refused { attempt: 1, status: 0x14, wait_ms: 5000, carrier: b"alpha" }),
+        (71, Record::Sending { attempt: 2, carrier: b"alpha" }),
+        (71, Record::Sent { awaited: 1, over: b"", facts: facts(b"71", b"A1") }),
+        (72, Record::Sent { awaited: 1, over: b"", facts: facts(b"72", b"A2") }),
+        (71, Record::DlrIn { carrier: b"alpha", pdu: b"?" }),
+        (72, Record::DlrIn { carrier: b"alpha", pdu: b"?" }),
+        (71, finish),
+        (73, Record::Sent { awaited: 1, over: b"", facts: facts(b"", b"A3") }),
+    ];
+    for (key, record) in &all {
+        starts[0].appender.append(now, *key, record).unwrap();
+    }
+    starts[0].appender.kick();
+    drop(journal);
+    path
+}
+
+#[test]
+fn a_life_is_told_by_either_id_or_a_number_and_numbers_are_masked() {
+    let path = lives("trace");
+    let told = said(&["trace", "A1"], &path);
+    let lines: Vec<&str> = told.lines().collect();
+    assert_eq!(lines.len(), 8, "{told}");
+    assert_eq!(lines[0], "message 71, shard 0");
+    for (line, words) in lines[1..].iter().zip([
+        "taken from acme, answered with id 71",
+        "attempt 1: to alpha",
+        "attempt 1: alpha refused it with ESME_RMSGQFUL, next in 5000 ms",
+        "attempt 2: to alpha",
+        "acme to *********56, id \"71\": at alpha as \"A1\", receipts to come: 1",
+        "receipt ? of alpha",
+        "over, acme to *********56: delivered, ESME_ROK, error 000, attempts 2",
+    ]) {
+        assert!(line.ends_with(words), "{line}");
+    }
+    assert_eq!(said(&["trace", "+38267123456"], &path).matches("message ").count(), 3);
+    assert!(said(&["trace", "72", "--full"], &path).contains("38267123456"));
+    assert!(said(&["trace", "4711"], &path).starts_with("the journal has no message"));
+    std::fs::remove_dir_all(&path).unwrap();
+}
+
+#[test]
+fn receipts_are_summed_up_by_account_and_the_missing_ones_listed() {
+    let path = lives("receipts");
+    assert_eq!(
+        said(&["receipts"], &path),
+        "acme: asked 3, returned 2, answered 1, waiting 1, awaited 1, overdue 0\n"
+    );
+    let listed = said(&["receipts", "--esme", "acme", "--list", "--json", "--overdue", "0"], &path);
+    let lines: Vec<serde_json::Value> =
+        listed.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((&lines[0]["overdue"], lines.len()), (&1.into(), 3));
+    let mut why: Vec<(&str, &str)> =
+        lines[1..].iter().map(|line| (line["id"].as_str().unwrap(), line["why"].as_str().unwrap())).collect();
+    why.sort_unstable();
+    assert_eq!(why, [("72", "waits for its account"), ("A3", "not come")]);
+    assert_eq!(said(&["receipts", "--esme", "bank"], &path), "");
     std::fs::remove_dir_all(&path).unwrap();
 }
 

@@ -160,6 +160,40 @@ fn segments_are_given_back_when_nothing_in_them_is_needed() {
     assert!(start.report.verdict() <= Verdict::Torn, "{:?}", start.report);
 }
 
+#[test]
+fn while_no_file_can_be_made_nothing_waits_and_once_one_can_nothing_is_missing() {
+    let folder = Folder::new("no-room");
+    let settings = settings(&folder.0, Durability::Strict);
+    let (journal, mut start, _) = open(&settings);
+    let clock = Clock::start();
+    let mut last = append(&mut start, clock, 0);
+    wait_for(&start, last);
+    assert!(!start.appender.failed());
+    // The folder is elsewhere: files that are open can be written, none can be made.
+    let away = folder.0.with_extension("away");
+    std::fs::rename(&folder.0, &away).unwrap();
+    let mut keys = 1..;
+    while !start.appender.failed() {
+        let (key, pdu) = (keys.start, [7; 300]);
+        let record = Record::Accept { accepted: 0, validity: 0, due: 0, esme: b"acme", id: b"", pdu: &pdu };
+        if let Ok(lsn) = start.appender.append(clock.now(), key, &record) {
+            (last, keys) = (lsn, key + 1..);
+        }
+        start.appender.kick();
+        std::thread::yield_now();
+    }
+    assert!(start.appender.durable() < last);
+    let state = journal.watch().state();
+    assert_eq!((state.failed, state.failed_files), (0, 0), "the disk does not fail");
+    std::fs::rename(&away, &folder.0).unwrap();
+    wait_for(&start, last);
+    assert!(!start.appender.failed());
+    drop(journal);
+    let mut read = 0;
+    let opened = Journal::open(&settings, vec![Box::new(|| ())], clock, &mut |_, _, _| read += 1);
+    assert_eq!((opened.unwrap().1[0].end, read), (last, last.0));
+}
+
 /// The other process: appends for ever and says which records it might have answered.
 fn child(path: &str, durability: Durability) {
     let settings = settings(Path::new(path), durability);
@@ -216,4 +250,26 @@ fn nothing_that_was_answered_is_lost_when_the_process_is_killed() {
         }
         assert!(kept > 500, "{kind}: {kept} records");
     }
+}
+
+#[test]
+fn a_panic_of_who_takes_the_records_leaves_no_reader_behind() {
+    let folder = Folder::new("panic");
+    let settings = settings(&folder.0, Durability::Group(Duration::ZERO));
+    let (journal, mut start, _) = open(&settings);
+    let clock = Clock::start();
+    // More than may be under way between the two threads.
+    let last = (0..30_000).map(|key| append(&mut start, clock, key)).last().unwrap();
+    wait_for(&start, last);
+    drop(journal);
+    let opened = std::panic::catch_unwind(|| {
+        let mut seen = 0;
+        Journal::open(&settings, vec![Box::new(|| ())], Clock::start(), &mut |_, _, _| {
+            seen += 1;
+            assert!(seen < 1000, "as far as this");
+        })
+        .map(|_| ())
+    });
+    assert!(opened.is_err());
+    assert_eq!(open(&settings).2.len(), 30_000);
 }

@@ -222,6 +222,25 @@ fn the_status_tells_of_sessions_while_messages_flow_and_of_a_carrier_that_is_dow
 }
 
 #[test]
+fn a_port_that_a_dying_process_still_has_is_waited_for() {
+    let folder = Folder::new("port");
+    let held = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut taken = config(Driver::Epoll, &folder.0, &["127.0.0.1:1"]);
+    taken.listeners[0].address = held.local_addr().unwrap();
+    let (end, ends) = std::sync::mpsc::channel::<()>();
+    let dying = std::thread::spawn(move || {
+        let told = ends.recv_timeout(std::time::Duration::from_millis(100));
+        drop(held);
+        told
+    });
+    let node = Node::start(taken, Box::new(|_| ())).unwrap();
+    assert!(dying.join().unwrap().is_err(), "nobody told it to go before");
+    drop(end);
+    node.stop().exit();
+    node.wait().unwrap();
+}
+
+#[test]
 fn an_admin_socket_is_taken_from_the_dead_and_not_from_the_living() {
     let folder = Folder::new("socket");
     let nobody = "127.0.0.1:1";

@@ -104,8 +104,16 @@ struct Both {
 impl Both {
     fn new(appends: bool) -> Self {
         let first = Lsn::FIRST;
-        let identity =
-            Identity { journal: 1, shard: 0, run: 1, fork: first, forks: Vec::new(), first, number: 0 };
+        let identity = Identity {
+            journal: 1,
+            shard: 0,
+            run: 1,
+            fork: first,
+            forks: Vec::new(),
+            first,
+            number: 0,
+            front: first,
+        };
         Self {
             ring: vec![0; RING],
             producer: Producer::new(RING, first),

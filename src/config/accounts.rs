@@ -11,7 +11,7 @@ use super::table::{Fallback, Table, is_ascii_within};
 use super::{INACTIVITY_MAX, TIMER_MAX, TIMER_MIN, keys, units};
 use crate::esme::settings::{AddressBlock, MessageIdSource, Mode, ReceiptsTo, WindowOver};
 use crate::esme::{Settings, Shared};
-use crate::ids::{PolicyId, PoolId};
+use crate::ids::{ClassId, PolicyId, PoolId};
 use crate::limits::{ESMES_MAX, SESSIONS_MAX, SYSTEM_ID_MAX, WINDOW_MAX};
 use crate::smpp::status::CommandStatus;
 use crate::time::Duration;
@@ -90,6 +90,7 @@ fn read_one(
             .get("policy")
             .and_then(|item| directory.policies.resolve(&item, notes))
             .map(PolicyId::new),
+        class: table.get("class").and_then(|item| directory.classes.resolve(&item, notes)).map(ClassId::new),
         enquire_link_interval: table.duration(
             notes,
             "enquire_link_interval",
@@ -108,10 +109,21 @@ fn read_one(
         system_id_reply: table
             .ascii(notes, "system_id_reply", SYSTEM_ID_MAX)
             .unwrap_or_else(|| b"SMSC".to_vec()),
-        mode: table.choice(notes, "mode", &[("relay", Mode::Relay)], &["store"]).unwrap_or(Mode::Relay),
+        mode: read_mode(table, notes),
         durability: read_durability(table, notes),
         waiting: read_waiting(table, notes),
     }
+}
+
+fn read_mode(table: &Table<'_>, notes: &mut Notes) -> Mode {
+    let modes = [("relay", Mode::Relay), ("store", Mode::Store)];
+    let mode = table.choice(notes, "mode", &modes, &[]).unwrap_or(Mode::Relay);
+    let id = table.get("message_id").filter(|item| item.value.as_str() == Some("carrier"));
+    if let Some(item) = id.filter(|_| mode == Mode::Store) {
+        let message = "a stored message is answered before a carrier has given it an id";
+        notes.error(item.place, item.path(), message).help("remove it, or set mode = \"relay\"");
+    }
+    mode
 }
 
 fn read_system_id(esme: &Named<'_>, notes: &mut Notes) -> Vec<u8> {

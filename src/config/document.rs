@@ -31,6 +31,7 @@ pub(super) struct Document<'a> {
     pub(super) carriers: Vec<Named<'a>>,
     pub(super) pools: Vec<Named<'a>>,
     pub(super) policies: Vec<Named<'a>>,
+    pub(super) classes: Vec<Named<'a>>,
     pub(super) routes: Vec<Table<'a>>,
     pub(super) mo_routes: Vec<Table<'a>>,
     pub(super) http: Option<Table<'a>>,
@@ -231,10 +232,12 @@ impl<'a> Document<'a> {
         let carriers = self.named(root, "carrier", defaults_carrier, notes);
         let pools = self.named(root, "pool", None, notes);
         let policies = self.named(root, "policy", None, notes);
+        let classes = self.named(root, "class", None, notes);
         self.esmes.extend(esmes);
         self.carriers.extend(carriers);
         self.pools.extend(pools);
         self.policies.extend(policies);
+        self.classes.extend(classes);
         self.listens |= root.entries.contains_key("listener");
         self.listeners.extend(listed(root, "listener", notes));
         self.routes.extend(listed(root, "route", notes));

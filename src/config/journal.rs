@@ -301,6 +301,9 @@ fn check_without(document: &Document<'_>, notes: &mut Notes) {
                 without(item, what);
             }
         }
+        if let Some(item) = esme.table.get("mode").filter(|item| item.value.as_str() == Some("store")) {
+            without(item, "a stored message stands in the journal");
+        }
     }
     for route in &document.mo_routes {
         if let Some(item) = route.get("nobody").filter(|item| item.value.as_str() == Some("queue")) {

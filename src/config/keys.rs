@@ -12,10 +12,10 @@ pub(super) struct Keys {
 
 pub(super) const ROOT: Keys = Keys {
     now: &[
-        "include", "defaults", "node", "listener", "esme", "carrier", "pool", "policy", "route", "mo_route",
-        "http", "journal", "cdr",
+        "include", "defaults", "node", "listener", "esme", "carrier", "pool", "policy", "class", "route",
+        "mo_route", "http", "journal", "cdr",
     ],
-    later: &["class", "customer", "server_group", "receipt_rule", "privacy", "smtp"],
+    later: &["customer", "server_group", "receipt_rule", "privacy", "smtp"],
 };
 
 pub(super) const DEFAULTS: Keys = Keys { now: &["esme", "carrier"], later: &[] };
@@ -60,6 +60,7 @@ pub(super) const ESME: Keys = Keys {
         "unknown_status",
         "pool",
         "policy",
+        "class",
         "enquire_link_interval",
         "inactivity_timeout",
         "response_timeout",
@@ -69,7 +70,7 @@ pub(super) const ESME: Keys = Keys {
         "durability",
         "waiting",
     ],
-    later: &["tls_subject", "class", "receipt", "numbers", "billing", "webhook"],
+    later: &["tls_subject", "receipt", "numbers", "billing", "webhook"],
 };
 
 pub(super) const WAITING: Keys = Keys { now: &["count_max", "keep"], later: &[] };
@@ -108,10 +109,14 @@ pub(super) const RECONNECT: Keys = Keys { now: &["min", "max"], later: &[] };
 
 pub(super) const PACE: Keys = Keys { now: &["min", "cut", "grow_over"], later: &[] };
 
-pub(super) const POOL: Keys =
-    Keys { now: &["balance", "members", "on_unknown", "eject"], later: &["reroute_on_receipt"] };
+pub(super) const POOL: Keys = Keys {
+    now: &["balance", "members", "on_unknown", "resend_after", "reroute_on_receipt", "eject"],
+    later: &[],
+};
 
 pub(super) const EJECT: Keys = Keys { now: &["errors", "over", "for"], later: &[] };
+
+pub(super) const CLASS: Keys = Keys { now: &["priority", "weight"], later: &[] };
 
 pub(super) const MEMBER: Keys = Keys { now: &["carrier", "pool", "weight", "tier"], later: &[] };
 
@@ -150,8 +155,10 @@ pub(super) const DELIVER: Keys = Keys { now: &["esme"], later: &["http", "group"
 pub(super) const HTTP: Keys =
     Keys { now: &["address", "admin_socket"], later: &["public", "api", "admin_token", "tokens"] };
 
-pub(super) const JOURNAL: Keys =
-    Keys { now: &["durability", "group_commit", "segment_size", "size_max", "min_free"], later: &["retry"] };
+pub(super) const JOURNAL: Keys = Keys {
+    now: &["durability", "group_commit", "segment_size", "size_max", "min_free", "retry"],
+    later: &[],
+};
 
 pub(super) const RETRY: Keys =
     Keys { now: &["first", "factor", "max", "jitter", "intervals", "give_up_after"], later: &[] };

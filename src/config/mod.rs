@@ -6,6 +6,7 @@
 
 mod accounts;
 mod carriers;
+mod classes;
 mod document;
 mod files;
 mod homes;
@@ -23,13 +24,13 @@ mod routes;
 mod table;
 #[cfg(test)]
 mod tests;
-mod units;
+pub(crate) mod units;
 
 pub use files::Files;
 pub use homes::Homes;
 pub use report::{Other, Problem, Report, Severity};
 
-use crate::ids::ShardId;
+use crate::ids::{CarrierId, EsmeId, ShardId};
 use crate::limits::SHARDS_MAX;
 use crate::time::Duration;
 use crate::{carrier, esme, policy, route};
@@ -179,6 +180,8 @@ pub struct Config {
     pub pools: Vec<route::settings::PoolSettings>,
     /// `PolicyId` is the index.
     pub policies: Vec<policy::Settings>,
+    /// `ClassId` is the index.
+    pub classes: Vec<route::lanes::ClassSettings>,
     /// `RouteId` is the index; the first match wins.
     pub routes: Vec<route::settings::RouteSettings>,
     /// The first match wins.
@@ -189,6 +192,20 @@ pub struct Config {
     pub journal: Option<Journal>,
     /// Each has every record, once.
     pub cdrs: Vec<Cdr>,
+}
+
+impl Config {
+    /// As records and reports name an account; empty: it has none of this id.
+    #[must_use]
+    pub fn esme_name(&self, id: EsmeId) -> &str {
+        self.esmes.get(id.index()).map_or("", |esme| &esme.name)
+    }
+
+    /// The same of a carrier.
+    #[must_use]
+    pub fn carrier_name(&self, id: CarrierId) -> &str {
+        self.carriers.get(id.index()).map_or("", |carrier| &carrier.name)
+    }
 }
 
 /// Shortest timer that may be set.
@@ -250,6 +267,7 @@ fn read(
         carriers: Names::new("carrier", &document.carriers),
         pools: Names::new("pool", &document.pools),
         policies: Names::new("policy", &document.policies),
+        classes: Names::new("class", &document.classes),
     };
     let node = node::read_node(document.node.as_ref(), &texts.sources, notes);
     let esmes = accounts::read(&document, &directory, &texts.sources, files, notes);
@@ -266,6 +284,7 @@ fn read(
         carriers,
         pools: routes::read_pools(&document, &directory, notes),
         policies: policies::read(&document, notes),
+        classes: classes::read(&document, notes),
         routes,
         mo_routes: routes::read_mo_routes(&document, &directory, &mut patterns, notes),
         http: http::read(&document, &texts.sources, notes),

@@ -13,6 +13,7 @@ use crate::route::settings::{
     BalanceBy, EjectSettings, Member, MemberSettings, MoRouteSettings, Nobody, OnUnknown, PoolSettings,
     RouteSettings,
 };
+use crate::smpp::message_state::MessageState;
 use crate::time::Duration;
 use std::collections::HashMap;
 
@@ -22,6 +23,7 @@ pub(super) struct Directory<'a> {
     pub(super) carriers: Names<'a>,
     pub(super) pools: Names<'a>,
     pub(super) policies: Names<'a>,
+    pub(super) classes: Names<'a>,
 }
 
 /// Reads every pool.
@@ -51,14 +53,48 @@ fn read_pool(pool: &Named<'_>, directory: &Directory<'_>, notes: &mut Notes) -> 
         ("least_outstanding", BalanceBy::LeastOutstanding),
         ("hash_destination", BalanceBy::HashDestination),
     ];
-    let unknowns = [("fail", OnUnknown::Fail), ("resend", OnUnknown::Resend)];
+    let unknowns = [("fail", OnUnknown::Fail), ("resend", OnUnknown::Resend), ("hold", OnUnknown::Hold)];
+    let on_unknown = table.choice(notes, "on_unknown", &unknowns, &[]).unwrap_or(OnUnknown::Fail);
     PoolSettings {
         name: pool.name.to_owned(),
         balance: table.choice(notes, "balance", &ways, &["cost", "quality"]).unwrap_or(BalanceBy::Weighted),
         members: read_members(pool, directory, notes),
-        on_unknown: table.choice(notes, "on_unknown", &unknowns, &["hold"]).unwrap_or(OnUnknown::Fail),
+        on_unknown,
+        reroute_on_receipt: read_reroute(table, notes),
+        resend_after: read_resend_after(table, on_unknown, notes),
         eject: read_eject(table, notes),
     }
+}
+
+fn read_reroute(table: &Table<'_>, notes: &mut Notes) -> Vec<MessageState> {
+    const STATES: [MessageState; 5] = [
+        MessageState::Undeliverable,
+        MessageState::Expired,
+        MessageState::Rejected,
+        MessageState::Deleted,
+        MessageState::Unknown,
+    ];
+    const ALLOWED: &str = "a list of \"UNDELIV\", \"EXPIRED\", \"REJECTD\", \"DELETED\", \"UNKNOWN\"";
+    let Some(item) = table.get("reroute_on_receipt") else { return Vec::new() };
+    let items = item.list(notes, STATES.len(), ALLOWED);
+    let state = |item: Item<'_>| {
+        let found =
+            item.value.as_str().and_then(|text| STATES.into_iter().find(|state| state.stat() == text));
+        if found.is_none() {
+            item.refuse(notes, ALLOWED);
+        }
+        found
+    };
+    items.into_iter().filter_map(state).collect()
+}
+
+fn read_resend_after(table: &Table<'_>, on_unknown: OnUnknown, notes: &mut Notes) -> Duration {
+    if let Some(item) = table.get("resend_after").filter(|_| on_unknown != OnUnknown::Hold) {
+        let message = "nothing is held here";
+        notes.error(item.place, item.path(), message).help("remove it, or set on_unknown = \"hold\"");
+    }
+    let range = Duration::from_secs(1)..=Duration::from_secs(72 * 3600);
+    table.duration(notes, "resend_after", range, Duration::from_secs(600))
 }
 
 fn read_members(pool: &Named<'_>, directory: &Directory<'_>, notes: &mut Notes) -> Vec<MemberSettings> {

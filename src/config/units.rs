@@ -15,7 +15,7 @@ fn number(text: &str) -> Option<(u64, &str)> {
 }
 
 /// `"100us"`, `"500ms"`, `"30s"`, `"10m"`, `"72h"`, `"7d"`; `"0"` needs no unit.
-pub(super) fn duration(text: &str) -> Option<Duration> {
+pub(crate) fn duration(text: &str) -> Option<Duration> {
     let (count, unit) = number(text)?;
     let seconds = |each: u64| count.checked_mul(each).map(Duration::from_secs);
     match unit {

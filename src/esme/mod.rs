@@ -140,6 +140,7 @@ pub(crate) mod tests {
             unanswered_max: 100,
             receipts: ReceiptsTo::Any,
             system_id_reply: b"SMSC".to_vec(),
+            class: None,
             mode: Mode::Relay,
             durability: None,
             waiting: Waiting { count_max: 100_000, keep: Duration::from_secs(72 * 3600) },

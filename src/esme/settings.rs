@@ -122,6 +122,8 @@ pub struct Settings {
     pub pool: Option<crate::ids::PoolId>,
     /// What it is held to.
     pub policy: Option<crate::ids::PolicyId>,
+    /// How soon its messages go where others wait.
+    pub class: Option<crate::ids::ClassId>,
     /// Silence before we send enquire_link.
     pub enquire_link_interval: Duration,
     /// Silence of any kind of PDU but enquire_link before we unbind.

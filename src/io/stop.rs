@@ -3,7 +3,6 @@
 
 use crate::limits::ASKS_MAX;
 use crate::shard::port::{Answer, Ask, Ticket};
-use crate::shard::status::Status;
 use crate::time::Duration;
 use rustix::event::{EventfdFlags, eventfd};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -191,7 +190,7 @@ impl Stops {
     /// # Errors
     /// At one of them too many questions wait already, or it has ended.
     pub fn ask(&self, ask: Ask) -> Result<Answers, AskRefused> {
-        self.0.iter().map(|handle| handle.ask(ask)).collect::<Result<_, _>>().map(Answers)
+        self.0.iter().map(|handle| handle.ask(ask.clone())).collect::<Result<_, _>>().map(Answers)
     }
 }
 
@@ -201,15 +200,15 @@ impl Answers {
     pub fn wait(self, at_most: Duration) -> Option<Answer> {
         let clock = super::Clock::start();
         let end = clock.mono().after(at_most);
-        let mut together: Option<Status> = None;
+        let mut together: Option<Answer> = None;
         for answer in self.0 {
-            let Answer::Status(status) = answer.recv_timeout(end.since(clock.mono())).ok()?;
+            let answer = answer.recv_timeout(end.since(clock.mono())).ok()?;
             together = Some(match together {
-                Some(whole) => whole.join(*status),
-                None => *status,
+                Some(whole) => whole.join(answer),
+                None => answer,
             });
         }
-        together.map(|status| Answer::Status(Box::new(status)))
+        together
     }
 }
 
@@ -217,7 +216,7 @@ impl Answers {
 mod tests {
     use super::*;
     use crate::limits::STATUS_ROWS_MAX;
-    use crate::shard::status::{AccountStatus, SessionStatus};
+    use crate::shard::status::{AccountStatus, SessionStatus, Status};
 
     fn account(name: String, sessions: u64) -> AccountStatus {
         AccountStatus {
@@ -263,7 +262,7 @@ mod tests {
             };
             stop.answer(ticket, Answer::Status(Box::new(status)));
         }
-        let Answer::Status(whole) = asked.wait(Duration::from_secs(20)).unwrap();
+        let Some(Answer::Status(whole)) = asked.wait(Duration::from_secs(20)) else { panic!() };
         assert!(whole.draining);
         assert_eq!((whole.accounts.len(), whole.accounts_unlisted), (STATUS_ROWS_MAX, 210));
         assert_eq!((&*whole.accounts[0].name, &*whole.accounts[600].name), ("1-0", "0-0"));

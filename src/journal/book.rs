@@ -2,8 +2,8 @@
 //! needed. Takes: each record that is appended or read back; the same book comes out either way. Gives: the oldest record
 //! needed, what is to be copied to the end. Never: the content of a record.
 //!
-//! A record takes 16 octets while it is needed, a key 16 and a place in the table beside; a block of 1,024 records 152, needed or not, from the
-//! oldest needed one on.
+//! A record takes 24 octets while it is needed, a key a place of 5 in a table beside; a block of 1,024 records 152, needed
+//! or not, from the oldest needed one on.
 
 use super::Lsn;
 use super::frame::Frame;
@@ -18,16 +18,14 @@ const WORDS: usize = JOURNAL_BLOCK / 64;
 #[derive(Debug, Clone, Copy)]
 struct Needed {
     lsn: Lsn,
+    key: u64,
     octets: u32,
     /// The next older one of its key, or the next free one.
     older: u32,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Key {
-    key: u64,
-    newest: u32,
-}
+/// In `Needed::octets`: the next such record of the key takes its place (`Role::Latest`). A frame is shorter by far.
+const LATEST: u32 = 1 << 31;
 
 #[derive(Debug, Clone, Default)]
 struct Block {
@@ -54,7 +52,8 @@ pub struct Plan {
 /// The book of one shard's journal.
 #[derive(Debug)]
 pub struct Book {
-    keys: HashTable<Key>,
+    /// The newest record of each key that is open.
+    keys: HashTable<u32>,
     records: Vec<Needed>,
     free: u32,
     records_max: usize,
@@ -69,6 +68,10 @@ pub struct Book {
 fn hash(key: u64) -> u64 {
     let mixed = (key ^ (key >> 31)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     mixed ^ (mixed >> 32)
+}
+
+fn key_at(records: &[Needed], at: u32) -> Option<u64> {
+    records.get(at as usize).map(|record| record.key)
 }
 
 const fn block_of(lsn: Lsn) -> u64 {
@@ -103,6 +106,12 @@ impl Book {
         self.last
     }
 
+    /// True when something of this key is needed.
+    #[must_use]
+    pub fn holds(&self, key: u64) -> bool {
+        self.newest(key) != NONE
+    }
+
     /// Keys that are open.
     #[must_use]
     pub fn open(&self) -> usize {
@@ -114,12 +123,15 @@ impl Book {
     /// # Errors
     /// It is needed and there is no room: see `has_room`.
     pub fn note(&mut self, frame: &Frame<'_>, octets: u32) -> Result<(), BookFull> {
-        let from = match frame.record() {
+        let kind = frame.kind();
+        // Of most records the kind is enough.
+        let names = matches!(kind, Some(Kind::Move | Kind::DlrOut));
+        let from = match names.then(|| frame.record()).flatten() {
             Some(Record::Move { from, .. }) => Some(from),
             Some(Record::DlrOut { at, .. }) => Some(at),
             _ => None,
         };
-        self.appended(frame.lsn, frame.key, frame.kind(), from, octets)
+        self.appended(frame.lsn, frame.key, kind, from, octets)
     }
 
     /// The same, of a record whose content is known: `kind` is `None` when this program does not know it, `from` the
@@ -149,6 +161,12 @@ impl Book {
         let Some(kind) = kind else { return Ok(()) };
         let noted = match kind.role() {
             Role::Adds => self.add(lsn, key, octets),
+            Role::Latest => {
+                if let Some(former) = self.latest(key) {
+                    self.answered(key, former);
+                }
+                self.add(lsn, key, octets | LATEST)
+            }
             Role::Closes => {
                 self.close(key);
                 Ok(())
@@ -194,7 +212,7 @@ impl Book {
 
     /// The records of a key, in no order that means anything once copies are among them.
     pub fn records_of(&self, key: u64) -> impl Iterator<Item = Lsn> + '_ {
-        let mut at = self.keys.find(hash(key), |found| found.key == key).map_or(NONE, |found| found.newest);
+        let mut at = self.newest(key);
         core::iter::from_fn(move || {
             let record = self.records.get(at as usize)?;
             at = record.older;
@@ -237,18 +255,22 @@ impl Book {
         Some(Lsn((self.first + index as u64) * JOURNAL_BLOCK as u64 + place))
     }
 
+    fn newest(&self, key: u64) -> u32 {
+        self.keys.find(hash(key), |at| key_at(&self.records, *at) == Some(key)).copied().unwrap_or(NONE)
+    }
+
     fn add(&mut self, lsn: Lsn, key: u64, octets: u32) -> Result<(), BookFull> {
-        let at = self.place(Needed { lsn, octets, older: NONE })?;
-        let found = self.keys.find_mut(hash(key), |found| found.key == key);
-        match found {
-            Some(found) => {
-                let older = core::mem::replace(&mut found.newest, at);
-                if let Some(record) = self.records.get_mut(at as usize) {
+        let at = self.place(Needed { lsn, key, octets, older: NONE })?;
+        let Self { keys, records, .. } = self;
+        match keys.find_mut(hash(key), |newest| key_at(records, *newest) == Some(key)) {
+            Some(newest) => {
+                let older = core::mem::replace(newest, at);
+                if let Some(record) = records.get_mut(at as usize) {
                     record.older = older;
                 }
             }
             None => {
-                self.keys.insert_unique(hash(key), Key { key, newest: at }, |key| hash(key.key));
+                keys.insert_unique(hash(key), at, |at| key_at(records, *at).map_or(0, hash));
             }
         }
         self.mark(lsn, octets);
@@ -271,7 +293,7 @@ impl Book {
     fn mark(&mut self, lsn: Lsn, octets: u32) {
         if let Some(block) = self.block(lsn) {
             let (word, bit) = bit_of(lsn);
-            block.needed_octets += u64::from(octets);
+            block.needed_octets += u64::from(octets & !LATEST);
             if let Some(word) = block.needed.get_mut(word) {
                 debug_assert!(*word & bit == 0);
                 *word |= bit;
@@ -282,7 +304,7 @@ impl Book {
     fn unmark(&mut self, lsn: Lsn, octets: u32) {
         if let Some(block) = self.block(lsn) {
             let (word, bit) = bit_of(lsn);
-            block.needed_octets -= u64::from(octets);
+            block.needed_octets -= u64::from(octets & !LATEST);
             if let Some(word) = block.needed.get_mut(word) {
                 debug_assert!(*word & bit != 0);
                 *word &= !bit;
@@ -291,9 +313,10 @@ impl Book {
     }
 
     fn close(&mut self, key: u64) {
-        let found = self.keys.find_entry(hash(key), |found| found.key == key);
+        let records = &self.records;
+        let found = self.keys.find_entry(hash(key), |newest| key_at(records, *newest) == Some(key));
         let Ok(found) = found else { return };
-        let mut at = found.remove().0.newest;
+        let mut at = found.remove().0;
         while let Some(record) = self.records.get_mut(at as usize) {
             let (lsn, octets, older) = (record.lsn, record.octets, record.older);
             record.older = core::mem::replace(&mut self.free, at);
@@ -302,11 +325,25 @@ impl Book {
         }
     }
 
+    /// The record of a key that the next one of its kind takes the place of.
+    fn latest(&self, key: u64) -> Option<Lsn> {
+        let mut at = self.newest(key);
+        while let Some(record) = self.records.get(at as usize) {
+            if record.octets & LATEST != 0 {
+                return Some(record.lsn);
+            }
+            at = record.older;
+        }
+        None
+    }
+
     /// One record of a key is not needed any more; the key stays open while others are.
     fn answered(&mut self, key: u64, of: Lsn) {
-        let Ok(mut found) = self.keys.find_entry(hash(key), |found| found.key == key) else { return };
-        let (mut at, mut newer) = (found.get().newest, NONE);
-        while let Some(&Needed { lsn, octets, older }) = self.records.get(at as usize) {
+        let records = &self.records;
+        let found = self.keys.find_entry(hash(key), |newest| key_at(records, *newest) == Some(key));
+        let Ok(mut found) = found else { return };
+        let (mut at, mut newer) = (*found.get(), NONE);
+        while let Some(&Needed { lsn, octets, older, .. }) = self.records.get(at as usize) {
             if lsn != of {
                 (newer, at) = (at, older);
                 continue;
@@ -316,7 +353,7 @@ impl Book {
             } else if older == NONE {
                 found.remove();
             } else {
-                found.get_mut().newest = older;
+                *found.get_mut() = older;
             }
             if let Some(record) = self.records.get_mut(at as usize) {
                 record.older = core::mem::replace(&mut self.free, at);
@@ -327,11 +364,11 @@ impl Book {
 
     /// The copy takes the place of the record that it was made of; when that is gone, the copy is all there is.
     fn moved(&mut self, lsn: Lsn, key: u64, octets: u32, from: Lsn) -> Result<(), BookFull> {
-        let found = self.keys.find(hash(key), |found| found.key == key);
-        let mut at = found.map_or(NONE, |found| found.newest);
+        let mut at = self.newest(key);
         while let Some(record) = self.records.get_mut(at as usize) {
             if record.lsn == from {
-                let before = core::mem::replace(&mut record.octets, octets);
+                let before = record.octets;
+                record.octets = octets | before & LATEST;
                 record.lsn = lsn;
                 self.unmark(from, before);
                 self.mark(lsn, octets);

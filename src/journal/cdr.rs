@@ -93,8 +93,7 @@ impl Writer {
         }
         out.push(b'"');
         text(out, b",\"error\":", error);
-        let reason = if reason == NO_REASON { None } else { Reason::ALL.get(usize::from(reason)) };
-        text(out, b",\"reason\":", reason.map_or("", |reason| reason.name()).as_bytes());
+        text(out, b",\"reason\":", reason_name(reason).as_bytes());
         text(out, b",\"fault\":", fault.name().as_bytes());
         money(out, price, currency);
         number(out, self.origin.as_bytes(), frame.lsn.0);
@@ -181,6 +180,13 @@ fn money(out: &mut Vec<u8>, millionths: i64, currency: &[u8]) {
     // Writing to a Vec does not fail.
     let _ = write!(out, ",\"price\":\"{sign}{}.{:06}\"", all / 1_000_000, all % 1_000_000);
     text(out, b",\"currency\":", currency);
+}
+
+/// Why we refused a message, by its number in a record; empty: we did not.
+#[must_use]
+pub fn reason_name(reason: u8) -> &'static str {
+    let known = if reason == NO_REASON { None } else { Reason::ALL.get(usize::from(reason)) };
+    known.map_or("", |reason| reason.name())
 }
 
 /// What became of a message, in the words of the HTTP interface.

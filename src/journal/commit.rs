@@ -62,6 +62,8 @@ pub struct Identity {
     pub first: Lsn,
     /// The number of the last use of a file.
     pub number: u64,
+    /// What earlier runs said last of the oldest record that is needed.
+    pub front: Lsn,
 }
 
 /// A prepared file.
@@ -192,7 +194,6 @@ impl<F> Committer<F> {
             durability,
             epochs: Prng::new(seed),
             number: identity.number,
-            identity,
             spares: VecDeque::new(),
             current: None,
             written: mark,
@@ -204,7 +205,9 @@ impl<F> Committer<F> {
             not_before: Instant::ZERO,
             changes: VecDeque::new(),
             candidate: Front::default(),
-            front: Lsn::NONE,
+            // It rested on durable records when it was said.
+            front: identity.front,
+            identity,
         }
     }
 
@@ -299,6 +302,9 @@ impl<F> Committer<F> {
         self.write(&staged, disk)?;
         match self.durability {
             Durability::Off => self.settled(),
+            // What the last run had not synced is in both files until it is durable in ours: a process that is killed
+            // again and again before its first sync must not need one more file each time.
+            Durability::Process if self.durable.lsn < self.identity.fork.previous() => self.sync(disk)?,
             Durability::Process => {
                 self.unsynced_since.get_or_insert(now.mono);
             }

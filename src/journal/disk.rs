@@ -56,6 +56,9 @@ pub trait Disk {
     /// It cannot be opened.
     fn open(&mut self, name: &str) -> Result<Self::File, DiskError>;
 
+    /// A file that is read next: the disk may begin. What cannot be had now is said by `open`.
+    fn soon(&mut self, _name: &str) {}
+
     /// How many octets it has.
     ///
     /// # Errors
@@ -86,7 +89,7 @@ pub trait Disk {
     /// It may have either name.
     fn rename(&mut self, from: &str, to: &str) -> Result<(), DiskError>;
 
-    /// Removes a file that never held a record.
+    /// Removes a file that holds no record.
     ///
     /// # Errors
     /// It may be there or not.

@@ -65,6 +65,8 @@ pub struct Preparer<F> {
     quarantined: u64,
     /// The file system's, of late.
     space: Space,
+    /// There is no spare, and none could be made.
+    starved: bool,
 }
 
 impl<F> Preparer<F> {
@@ -85,6 +87,7 @@ impl<F> Preparer<F> {
             space_at: None,
             quarantined: 0,
             space: Space { free: 0, total: 0 },
+            starved: false,
         };
         // What is read as no header may be another one on the disk, after a sync that failed.
         let void = recovered.void.iter().map(|segment| &segment.name);
@@ -127,6 +130,7 @@ impl<F> Preparer<F> {
             base,
             length: self.geometry.segment,
             proven: true,
+            damaged: false,
         });
     }
 
@@ -150,6 +154,23 @@ impl<F> Preparer<F> {
             + self.making.as_ref().map_or(0, |making| making.at)
     }
 
+    /// True while there is no spare and the last attempt to make one did not succeed: who waits for one may wait for long.
+    #[must_use]
+    pub const fn is_starved(&self) -> bool {
+        self.starved
+    }
+
+    /// How much of its room is used, percent: of its own, or all of it when the file system is nearly full.
+    #[must_use]
+    pub fn used_percent(&self) -> u64 {
+        if self.gate.wants_space(self.space) { 100 } else { self.gate.percent(self.used()) }
+    }
+
+    /// Octets of the files that hold something.
+    fn used(&self) -> u64 {
+        (self.segments.len() as u64 + self.quarantined) * self.geometry.segment
+    }
+
     /// What the file system had when it was asked last.
     #[must_use]
     pub const fn space(&self) -> Space {
@@ -161,6 +182,21 @@ impl<F> Preparer<F> {
     /// # Errors
     /// The disk did not do what was asked; the same work is tried again in the next step.
     pub fn step<D: Disk<File = F>>(
+        &mut self,
+        now: Instant,
+        front: Lsn,
+        disk: &mut D,
+    ) -> Result<Done<F>, DiskError> {
+        let done = self.work(now, front, disk);
+        match &done {
+            Ok(Done::Spare(_)) => self.starved = false,
+            Ok(Done::Nothing) | Err(_) => self.starved |= self.spares == 0,
+            Ok(Done::Some) => {}
+        }
+        done
+    }
+
+    fn work<D: Disk<File = F>>(
         &mut self,
         now: Instant,
         front: Lsn,
@@ -183,7 +219,7 @@ impl<F> Preparer<F> {
             self.unfinished.pop();
             return Ok(Done::Some);
         }
-        if self.space_at.is_none_or(|at| now >= at) {
+        if self.space_at.is_none_or(|at| now >= at) || !self.gate.is_open() {
             self.space_at = Some(now.after(JOURNAL_SPACE_EVERY));
             self.look(disk)?;
         }
@@ -194,6 +230,14 @@ impl<F> Preparer<F> {
             && let Some(spare) = self.recycled(disk)?
         {
             return Ok(self.ready(spare));
+        }
+        if self.gate.wants_space(self.space)
+            && let Some(name) = self.recycle.back()
+        {
+            disk.remove(name)?;
+            self.recycle.pop_back();
+            self.space_at = None;
+            return Ok(Done::Some);
         }
         self.make(disk)
     }
@@ -216,8 +260,7 @@ impl<F> Preparer<F> {
     fn look<D: Disk<File = F>>(&mut self, disk: &mut D) -> Result<(), DiskError> {
         let space = disk.space()?;
         self.space = space;
-        let used = (self.segments.len() as u64 + self.quarantined) * self.geometry.segment;
-        self.gate.decide(Usage { used, spares: self.spares, space });
+        self.gate.decide(Usage { used: self.used(), spares: self.spares, space });
         Ok(())
     }
 
@@ -227,7 +270,7 @@ impl<F> Preparer<F> {
             return false;
         }
         let Some(oldest) = self.segments.pop_front() else { return false };
-        if matches!(oldest.kind, FileKind::Failed | FileKind::Spoilt) {
+        if oldest.damaged || matches!(oldest.kind, FileKind::Failed | FileKind::Spoilt) {
             let name = format!("quarantine/{}", oldest.name);
             self.jobs.push_back(Job::Rename(oldest.name, name));
             self.quarantined += 1;

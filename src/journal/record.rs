@@ -1,7 +1,8 @@
 //! The records of a journal and their octets.
 //!
 //! A key is opened by the first record that names it, and closed by FINISH or TOMBSTONE: until then each of its records
-//! is needed after a restart. The records of a message that a carrier has accepted in relay mode are SENT and FINISH; in
+//! is needed after a restart, unless a later one takes its place: SENT that of all before it, SENDING and REFUSED that of
+//! the last of either. The records of a message that a carrier has accepted in relay mode are SENT and FINISH; in
 //! store mode ACCEPT comes first, then SENDING before each attempt and its outcome behind it. SENDING without an outcome
 //! is *unknown*, ACCEPT alone was not sent. A receipt that waits for its message, a receipt or MO that waits for its
 //! account, a block and a sink's cursor have keys of their own.
@@ -48,8 +49,10 @@ pub enum Kind {
 pub enum Role {
     /// It is needed until the key is closed.
     Adds,
-    /// It is needed until the next of its key.
+    /// It is needed until the key is closed, and nothing before it of its key is.
     Replaces,
+    /// It is needed until the next such record of its key.
+    Latest,
     /// It takes the place of an older one.
     Moves,
     /// One record of its key is not needed any more, nor is it itself.
@@ -107,15 +110,10 @@ impl Kind {
     #[must_use]
     pub const fn role(self) -> Role {
         match self {
-            Self::Accept
-            | Self::Sending
-            | Self::Refused
-            | Self::Sent
-            | Self::DlrIn
-            | Self::MoIn
-            | Self::Block => Role::Adds,
+            Self::DlrIn | Self::MoIn | Self::Block => Role::Adds,
+            Self::Sending | Self::Refused => Role::Latest,
             Self::DlrOut => Role::Answers,
-            Self::Cursor => Role::Replaces,
+            Self::Accept | Self::Sent | Self::Cursor => Role::Replaces,
             Self::Move => Role::Moves,
             Self::Finish | Self::Tombstone => Role::Closes,
         }
@@ -277,6 +275,9 @@ pub enum Record<'a> {
     Sent {
         /// Final receipts that are still to come.
         awaited: u16,
+        /// Destinations of a submit_multi that none is to come for, eight an octet, the first in its lowest bit; empty
+        /// at first, and of one destination.
+        over: &'a [u8],
         /// What is known of it.
         facts: Facts<'a>,
     },
@@ -427,9 +428,10 @@ impl<'a> Record<'a> {
                 out.u32(wait_ms);
                 out.short(carrier);
             }
-            Self::Sent { awaited, facts } => {
+            Self::Sent { awaited, over, facts } => {
                 out.u16(awaited);
                 facts.encode(out);
+                out.put(over);
             }
             Self::DlrIn { carrier, pdu } => {
                 out.short(carrier);
@@ -499,7 +501,10 @@ impl<'a> Record<'a> {
                 wait_ms: from.u32()?,
                 carrier: from.short()?,
             },
-            Kind::Sent => Self::Sent { awaited: from.u16()?, facts: Facts::read(&mut from)? },
+            Kind::Sent => {
+                let (awaited, facts) = (from.u16()?, Facts::read(&mut from)?);
+                Self::Sent { awaited, facts, over: rest(&mut from) }
+            }
             Kind::DlrIn => Self::DlrIn { carrier: from.short()?, pdu: rest(&mut from) },
             Kind::DlrOut => Self::DlrOut {
                 of: Lsn(from.u64()?),
@@ -562,7 +567,8 @@ mod tests {
             Record::Accept { accepted: 5, validity: -1, due: 0, esme: b"acme", id: b"17", pdu: b"pdu" },
             Record::Sending { attempt: 2, carrier: b"alpha" },
             Record::Refused { attempt: 2, status: 0x58, wait_ms: 5000, carrier: b"alpha" },
-            Record::Sent { awaited: 1, facts: FACTS },
+            Record::Sent { awaited: 1, over: b"", facts: FACTS },
+            Record::Sent { awaited: 1, over: b"\x05", facts: FACTS },
             Record::DlrIn { carrier: b"alpha", pdu: b"" },
             Record::DlrOut { of: Lsn(3), at: Lsn(4), state: 2, status: 0 },
             Record::MoIn { carrier: b"alpha", esme: b"acme", pdu: b"pdu" },
@@ -596,6 +602,7 @@ mod tests {
             assert_eq!(Kind::of(record.kind() as u8), Some(record.kind()));
             kinds.push(record.kind());
         }
+        kinds.dedup();
         assert_eq!(kinds, Kind::ALL);
         assert_eq!((Kind::of(0), Kind::of(13)), (None, None));
     }
@@ -606,7 +613,8 @@ mod tests {
             let mut octets = vec![0; record.len()];
             record.put(&mut Writer::new(&mut octets));
             let open =
-                matches!(record.kind(), Kind::Accept | Kind::DlrIn | Kind::MoIn | Kind::Move | Kind::Block);
+                matches!(record.kind(), Kind::Accept | Kind::DlrIn | Kind::MoIn | Kind::Move | Kind::Block)
+                    || matches!(record, Record::Sent { over: [_, ..], .. });
             let cut = &octets[..octets.len() - 1];
             assert!(open || Record::read(record.kind(), 1, cut).is_none(), "{record:?}");
             assert_eq!(Record::read(record.kind(), 1, &[]), None);

@@ -29,7 +29,7 @@ pub trait Recorder: Send {
     /// The last record that survives a power cut.
     fn durable(&self) -> Lsn;
 
-    /// Nothing can be promised for now: two files in a row have failed.
+    /// Nothing can be promised for now: two files in a row have failed, or there is no room for another one.
     fn failed(&self) -> bool;
 
     /// New messages may be taken; else they hear ESME_RMSGQFUL.
@@ -37,6 +37,9 @@ pub trait Recorder: Send {
 
     /// How full the ring is, percent.
     fn full_percent(&mut self) -> u64;
+
+    /// How much of its room is used by what is needed or stands in front of it, percent.
+    fn used_percent(&self) -> u64;
 
     /// Says which record is the oldest that is needed, now.
     fn needs_from(&self, front: Lsn);

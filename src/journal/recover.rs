@@ -11,7 +11,7 @@ use super::scan::{Damage, Found, scan};
 use super::{Lsn, PAGE};
 use crate::limits::{JOURNAL_REPORT_MAX, JOURNAL_SEGMENT_MAX};
 use crate::time::{Instant, Wall};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Why a journal is not read at all. Nothing was changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,6 +90,8 @@ pub struct Segment {
     pub length: u64,
     /// A batch in it says that the one before was durable.
     pub proven: bool,
+    /// Not every octet of it is as it was written.
+    pub damaged: bool,
 }
 
 /// Records that ought to be there and are not: both ends included.
@@ -148,6 +150,8 @@ pub struct Report {
     pub damage: Vec<(String, Damage)>,
     /// Damaged places in all.
     pub damaged_places: u64,
+    /// The files that have them.
+    pub damaged_files: BTreeSet<String>,
     /// Whole records behind a gap that were never promised, and are void.
     pub void: u64,
     /// The last batch of a segment is not whole.
@@ -170,9 +174,16 @@ impl Report {
     }
 
     fn damaged(&mut self, file: &str, damage: Damage) {
-        self.damaged_places += 1;
+        self.damaged_somewhere(file);
         if self.damage.len() < JOURNAL_REPORT_MAX {
             self.damage.push((file.to_owned(), damage));
+        }
+    }
+
+    fn damaged_somewhere(&mut self, file: &str) {
+        self.damaged_places += 1;
+        if !self.damaged_files.contains(file) {
+            self.damaged_files.insert(file.to_owned());
         }
     }
 
@@ -305,7 +316,11 @@ impl Recovery {
             refusal: None,
             visit,
         };
-        for used in &mut used {
+        let names: Vec<String> = used.iter().map(|used| used.segment.name.clone()).collect();
+        for (index, used) in used.iter_mut().enumerate() {
+            if let Some(next) = names.get(index + 1) {
+                disk.soon(next);
+            }
             load(disk, &used.segment.name, &mut octets, &mut merge.report)?;
             if (octets.len() as u64) < used.header.length {
                 let at = octets.len() as u64;
@@ -323,6 +338,9 @@ impl Recovery {
         let (void, kept): (Vec<Used>, Vec<Used>) = used.into_iter().partition(is_void);
         recovered.void = void.into_iter().map(|used| used.segment).collect();
         recovered.segments = kept.into_iter().map(|used| used.segment).collect();
+        let damaged = &recovered.report.damaged_files;
+        let segments = recovered.segments.iter_mut();
+        segments.for_each(|segment| segment.damaged = damaged.contains(&segment.name));
         Ok(recovered)
     }
 
@@ -379,7 +397,7 @@ impl Recovery {
             }
             let (number, base, length) = (header.number, header.base, header.length);
             used.push(Used {
-                segment: Segment { number, name, kind, base, length, proven: false },
+                segment: Segment { number, name, kind, base, length, proven: false, damaged: false },
                 header,
                 cut: Lsn(u64::MAX),
                 again: Lsn(u64::MAX),
@@ -468,7 +486,7 @@ fn load<D: Disk>(disk: &mut D, name: &str, octets: &mut Vec<u8>, report: &mut Re
     const CHUNK: usize = 256 * PAGE;
     let file = disk.open(name)?;
     let length = disk.length(&file)?.min(JOURNAL_SEGMENT_MAX) as usize;
-    octets.clear();
+    // Every page is read into or made zeros below.
     octets.resize(length, 0);
     for (index, chunk) in octets.chunks_mut(CHUNK).enumerate() {
         let at = index * CHUNK;
@@ -505,7 +523,7 @@ impl Merge<'_> {
             Found::Damage(damage) if damage.lsn < used.again.min(used.cut) => {
                 // Past the bound it is told without the doubt: so much damage is no crash.
                 if self.doubtful.len() >= 64 * JOURNAL_REPORT_MAX {
-                    self.report.damaged_places += 1;
+                    self.report.damaged_somewhere(&used.segment.name);
                     return;
                 }
                 self.doubtful.push((used.segment.name.clone(), damage));

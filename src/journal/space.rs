@@ -40,13 +40,13 @@ impl Gate {
 
     /// The answer, now that so much is used.
     pub fn decide(&mut self, usage: Usage) -> bool {
-        let percent = u128::from(usage.used) * 100 / u128::from(self.limits.size_max.max(1));
+        let percent = self.percent(usage.used);
         let least = u128::from(usage.space.total) * u128::from(self.limits.min_free) / 100;
         let free = u128::from(usage.space.free);
         self.open = if self.open {
             usage.spares > 0 && percent < 90 && free >= least
         } else {
-            usage.spares > 0 && percent < 80 && free >= least + least / 10
+            usage.spares > 0 && percent < 80 && !self.wants_space(usage.space)
         };
         self.open
     }
@@ -62,6 +62,20 @@ impl Gate {
         size <= self.limits.size_max.saturating_add(beyond)
             && space.free >= octets
             && (reserve || after >= least)
+    }
+
+    /// So many octets as a share of `size_max`, percent.
+    #[must_use]
+    pub fn percent(&self, octets: u64) -> u64 {
+        let percent = u128::from(octets) * 100 / u128::from(self.limits.size_max.max(1));
+        u64::try_from(percent).unwrap_or(u64::MAX)
+    }
+
+    /// True when so little of the file system is free that files beyond the spares are better given back to it.
+    #[must_use]
+    pub fn wants_space(&self, space: Space) -> bool {
+        let least = u128::from(space.total) * u128::from(self.limits.min_free) / 100;
+        u128::from(space.free) < least + least / 10
     }
 
     /// The answer of late.

@@ -4,15 +4,22 @@
 //! messages, receipts. Gives: the entry that a receipt belongs to, or none. Never: guesses; a receipt for the wrong
 //! account is worse than one that is late.
 
+pub mod end;
 pub mod form;
 pub mod open;
+pub mod over;
 pub mod parked;
 pub mod restored;
+mod split;
+pub mod stored;
 
+pub use end::End;
 pub use form::FormLearner;
 pub use open::{OpenKey, OpenMessage, OpenMessages};
+pub use over::Over;
 pub use parked::{Parked, ParkedKey};
 pub use restored::Restored;
+pub use stored::{Stand, Stored, StoredKey, StoredMessage};
 
 use crate::ids::{CarrierId, EsmeId, LinkId};
 use crate::limits::{
@@ -22,6 +29,7 @@ use crate::smpp::id_form::{IdKey, response_key};
 use crate::time::Instant;
 use hashbrown::HashTable;
 use smallvec::SmallVec;
+use split::Split;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -174,6 +182,20 @@ pub enum Destinations {
     One(AddressTail),
     /// Those of a submit_multi.
     Several(Arc<[AddressTail]>),
+}
+
+impl Destinations {
+    /// Of the numbers in a record, with commas between. What is no number is the name of a list: it may be any.
+    #[must_use]
+    pub fn of_text(text: &[u8]) -> Self {
+        if !text.contains(&b',') {
+            return Self::One(AddressTail::of(text));
+        }
+        let is_number = |part: &[u8]| part.iter().all(|octet| octet.is_ascii_digit() || *octet == b'+');
+        let tails = text.split(|octet| *octet == b',');
+        let tails = tails.map(|part| if is_number(part) { AddressTail::of(part) } else { AddressTail::ANY });
+        Self::Several(tails.collect())
+    }
 }
 
 /// How far the receipts of one destination of a submit_multi have come.
@@ -346,7 +368,7 @@ struct Place {
 pub struct Ledger {
     places: Vec<Place>,
     free: Vec<u32>,
-    by_id: HashTable<u32>,
+    by_id: Split<u32>,
     /// Our ids, which we give in ascending order: no hash is needed to find one. Stale ones stay until they reach the
     /// front or outnumber the others.
     own: VecDeque<(u64, EntryKey)>,
@@ -626,9 +648,7 @@ impl Ledger {
         }
         let Some(entry) = &place.entry else { return };
         self.awaited -= usize::from(entry.awaited > 0);
-        if let Ok(found) = self.by_id.find_entry(id_hash(entry.carrier, entry.key), |&at| at == key.index) {
-            found.remove();
-        }
+        self.by_id.remove(id_hash(entry.carrier, entry.key), |&at| at == key.index);
         if entry.own_hashed
             && let Ok(found) = self.by_own.find_entry(entry.given.hash(), |&at| at == key.index)
         {
@@ -654,6 +674,15 @@ impl Ledger {
     pub fn receipt_back(&mut self, key: EntryKey, destination: u8) {
         if let Some(entry) = self.get_mut(key) {
             entry.set(destination, Progress::Open);
+        }
+    }
+
+    /// What the last run knew of the destinations: these are over, or with the ESME.
+    pub fn are_over(&mut self, key: EntryKey, over: &Over) {
+        if let Some(several) = self.get_mut(key).and_then(|entry| entry.several.as_mut()) {
+            for (_, progress) in several.progress.iter_mut().enumerate().filter(|(at, _)| over.has(*at)) {
+                *progress = Progress::Done;
+            }
         }
     }
 

@@ -2,10 +2,10 @@
 //! messages as they come, what carriers answer. Gives: a message by its handle, the oldest for expiry. Never: grows over
 //! `JOURNAL_OPEN_MAX`; decides when a message is over.
 
-use super::{Given, IdText};
+use super::{AddressTail, Destinations, End, Given, IdText, Over, StoredMessage};
 use crate::ids::{CarrierId, EsmeId};
 use crate::journal::{Facts, Lsn};
-use crate::limits::JOURNAL_OPEN_MAX;
+use crate::limits::{JOURNAL_OPEN_MAX, REROUTE_OCTETS_MAX};
 use crate::time::{Instant, Wall};
 use slotmap::{Key, KeyData, SlotMap, new_key_type};
 use smallvec::SmallVec;
@@ -58,12 +58,18 @@ pub struct OpenMessage {
     pub message_id: IdText,
     /// Final receipts that are still to come.
     pub awaited: u16,
+    /// Destinations of a submit_multi that none is to come for.
+    pub over: Over,
     /// Its record that is needed, and the one that this is a copy of; `NONE`: it has none yet.
     pub lsn: Lsn,
     /// The first of them.
     pub origin: Lsn,
     /// It is over then, whatever has not come.
     pub expires: Instant,
+    /// How it ended, when its receipt is ours.
+    pub end: Option<Box<End>>,
+    /// As it may be sent again when its receipt says so.
+    again: Option<Box<StoredMessage>>,
     ends: Ends,
     source: u8,
 }
@@ -87,9 +93,12 @@ impl OpenMessage {
             given: Given::Carrier,
             message_id: IdText::new(),
             awaited: 0,
+            over: Over::default(),
             lsn: Lsn::NONE,
             origin: Lsn::NONE,
             expires: Instant::from_nanos(u64::MAX),
+            end: None,
+            again: None,
             ends,
             source: source.len() as u8,
         }
@@ -105,6 +114,17 @@ impl OpenMessage {
     #[must_use]
     pub fn destination(&self) -> &[u8] {
         self.ends.get(usize::from(self.source)..).unwrap_or_default()
+    }
+
+    /// No final receipt for this number is to come any more: one fewer is awaited. `None`: the number is not known.
+    pub fn ends_for(&mut self, tail: Option<AddressTail>) {
+        self.awaited = self.awaited.saturating_sub(1);
+        if self.awaited > 0
+            && let Some(tail) = tail
+        {
+            let destinations = Destinations::of_text(self.destination());
+            self.over.take(&destinations, tail);
+        }
     }
 
     /// What its records say; `esme` and `carrier` are the names, `id` the text of what the ESME was given.
@@ -133,6 +153,8 @@ pub struct OpenMessages {
     /// In the order in which they are over by themselves; stale keys stay until they reach the front or outnumber the
     /// others.
     order: VecDeque<OpenKey>,
+    /// Octets of those that may be sent again.
+    again: usize,
 }
 
 impl OpenMessages {
@@ -141,7 +163,7 @@ impl OpenMessages {
     #[must_use]
     pub fn new() -> Self {
         let messages = SlotMap::with_capacity_and_key(JOURNAL_OPEN_MAX);
-        Self { messages, order: VecDeque::with_capacity(2 * JOURNAL_OPEN_MAX) }
+        Self { messages, order: VecDeque::with_capacity(2 * JOURNAL_OPEN_MAX), again: 0 }
     }
 
     /// Messages held.
@@ -174,7 +196,33 @@ impl OpenMessages {
 
     /// A message is over.
     pub fn remove(&mut self, key: OpenKey) -> Option<OpenMessage> {
-        self.messages.remove(key)
+        let message = self.messages.remove(key)?;
+        self.again -= message.again.as_ref().map_or(0, |again| again.frame().len());
+        Some(message)
+    }
+
+    /// A message may be sent again when its receipt says so, as long as there is room for its octets.
+    pub fn may_go_again(&mut self, key: OpenKey, message: StoredMessage) {
+        let octets = message.frame().len();
+        let Some(open) = self.messages.get_mut(key).filter(|open| open.again.is_none()) else { return };
+        if self.again + octets <= REROUTE_OCTETS_MAX {
+            self.again += octets;
+            open.again = Some(Box::new(message));
+        }
+    }
+
+    /// What is sent again instead of the message, which is over then.
+    pub fn goes_again(&mut self, key: OpenKey) -> Option<StoredMessage> {
+        let open = self.messages.get_mut(key)?;
+        let again = open.again.take()?;
+        self.again -= again.frame().len();
+        Some(*again)
+    }
+
+    /// The same, looked at.
+    #[must_use]
+    pub fn again(&self, key: OpenKey) -> Option<&StoredMessage> {
+        self.messages.get(key)?.again.as_deref()
     }
 
     /// It waits for something now, and is over at `expires`, which is not before that of any that was said earlier.

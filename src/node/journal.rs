@@ -236,35 +236,57 @@ pub(super) fn left_where_it_is(shard: usize, strangers: u64) -> Option<Event> {
 }
 
 /// What belongs to accounts that have another home than in the last run goes into the journals of those; the former ones
-/// let go of it when it is safe there. What is not safe in time is in both, and is told apart by its keys at the next start.
+/// let go of it when it is safe there, before any of it moves on. What a crash leaves in both is told apart by its keys.
+///
+/// # Errors
+/// It is not safe in time: a message that ends at its new home would begin again at the former one.
 pub(super) fn bring_home(
     shards: &mut [&mut Shard],
     moved: Vec<Vec<(ShardId, u64, Kept)>>,
     clock: Clock,
-) -> Option<Event> {
+) -> Result<Option<Event>, Error> {
     let mut keys: Vec<Vec<u64>> = Vec::new();
     let mut arriving: Vec<Vec<(u64, Kept)>> = shards.iter().map(|_| Vec::new()).collect();
     for leaving in moved {
         keys.push(leaving.iter().map(|(_, key, _)| *key).collect());
         for (home, key, kept) in leaving {
-            arriving.get_mut(home.index())?.push((key, kept));
+            if let Some(arriving) = arriving.get_mut(home.index()) {
+                arriving.push((key, kept));
+            }
         }
     }
     let messages: usize = keys.iter().map(Vec::len).sum();
     if messages == 0 {
-        return None;
+        return Ok(None);
     }
-    let mut taken = true;
-    for (shard, arriving) in shards.iter_mut().zip(arriving) {
-        taken &= shard.adopt(clock.now(), arriving);
+    let late = || {
+        Error::other(format!(
+            "journal: {messages} messages of accounts that have another home now were not safe there in time; nothing is \
+             lost: see what the system's log says of the disk, or set [node] shards as it was"
+        ))
+    };
+    for (shard, mut arriving) in shards.iter_mut().zip(arriving) {
+        while !arriving.is_empty() {
+            let before = arriving.len();
+            arriving = shard.adopt(clock.now(), arriving);
+            let on = clock.wait_until(BRING_HOME, || shard.is_all_safe());
+            if !on || arriving.len() == before {
+                return Err(late());
+            }
+        }
     }
-    taken = taken && clock.wait_until(BRING_HOME, || shards.iter().all(|shard| shard.is_all_safe()));
-    if taken {
-        shards.iter_mut().zip(&keys).for_each(|(shard, keys)| shard.disown(clock.now(), keys));
+    for (shard, keys) in shards.iter_mut().zip(&keys) {
+        let mut left = keys.as_slice();
+        while !left.is_empty() {
+            let gone = shard.disown(clock.now(), left);
+            left = left.get(gone..).unwrap_or_default();
+            if gone == 0 || !clock.wait_until(BRING_HOME, || shard.is_all_safe()) {
+                return Err(late());
+            }
+        }
     }
-    let fields = vec![("messages", messages.to_string()), ("safe", taken.to_string())];
-    let level = if taken { Level::Info } else { Level::Warn };
-    Some(Event { level, name: "journal_messages_moved", fields })
+    let fields = vec![("messages", messages.to_string())];
+    Ok(Some(Event { level: Level::Info, name: "journal_messages_moved", fields }))
 }
 
 /// Why it is not opened, and what to do.

@@ -8,6 +8,7 @@ pub mod affinity;
 pub mod balance;
 pub mod hash;
 pub mod health;
+pub mod lanes;
 mod prefixes;
 pub mod settings;
 pub mod table;

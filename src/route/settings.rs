@@ -1,6 +1,7 @@
 //! What the operator says of pools and routes. Owns: values only. Takes: a checked configuration. Gives: itself.
 
 use crate::ids::{CarrierId, EsmeId, PoolId};
+use crate::smpp::message_state::MessageState;
 use crate::time::Duration;
 
 /// A number or name that must be equal (`"14499"`), a prefix (`"382*"`), or anything (`"*"`).
@@ -72,6 +73,9 @@ pub enum OnUnknown {
     Fail,
     /// It is sent again; the handset may get it twice.
     Resend,
+    /// A stored message waits whether the carrier answers late, and is sent again after `resend_after`. A relayed one
+    /// fails: its ESME waits for the answer.
+    Hold,
 }
 
 /// When a member gets nothing for a while: timeouts, lost sessions, transient and session-fatal statuses only.
@@ -96,6 +100,10 @@ pub struct PoolSettings {
     pub members: Vec<MemberSettings>,
     /// Written, never answered.
     pub on_unknown: OnUnknown,
+    /// Final receipts after which a stored message is sent to somebody else, while its time allows it.
+    pub reroute_on_receipt: Vec<MessageState>,
+    /// With `hold`: how long it waits.
+    pub resend_after: Duration,
     /// `None`: nobody is ejected.
     pub eject: Option<EjectSettings>,
 }
@@ -109,6 +117,8 @@ impl PoolSettings {
             balance: BalanceBy::Weighted,
             members,
             on_unknown: OnUnknown::Fail,
+            reroute_on_receipt: Vec::new(),
+            resend_after: Duration::from_secs(600),
             eject: None,
         }
     }

@@ -9,11 +9,10 @@ use super::links::live_mut;
 use super::message::{IdFrom, Kind, Message, MessageKey, key_of};
 use super::mt::Response;
 use super::port::Outbox;
-use super::records::End;
 use crate::counters::{Ignored, Reason};
 use crate::ids::{CarrierId, EsmeId, LinkId};
 use crate::journal::Lsn;
-use crate::ledger::{Given, NewEntry};
+use crate::ledger::{End, Given, NewEntry};
 use crate::route::health::Outcome;
 use crate::session::{Owner, Session};
 use crate::smpp::command::CommandId;
@@ -107,6 +106,9 @@ impl Shard {
     pub(super) fn settle(&mut self, now: Now, message: Message, pdu: &Pdu<'_>, out: &mut Outbox) {
         let status = status_of(pdu);
         let ok = status == CommandStatus::OK;
+        if !ok && matches!(message.kind, Kind::Stored(_)) {
+            return self.stored_refused(now, message, status, out);
+        }
         let mut message = Some(message);
         if !ok && self.retry(now, &mut message, status, out) {
             return;
@@ -125,8 +127,8 @@ impl Shard {
         pdu: &Pdu<'_>,
         out: &mut Outbox,
     ) {
-        // A part is no answer of its own.
-        if !matches!(message.kind, Kind::Part(_))
+        // A part is no answer of its own; a stored message has had its.
+        if !matches!(message.kind, Kind::Part(_) | Kind::Stored(_))
             && let Some(cells) = self.counters.esmes.get(message.esme.index())
         {
             if ok { cells.accepted.bump() } else { cells.refused_by_carrier.bump() }
@@ -144,6 +146,7 @@ impl Shard {
         match message.kind {
             Kind::Submit => self.answer_submit(now, message, ok, pdu, out),
             Kind::Part(multi) => self.on_part_answered(now, multi, message, ok, pdu, out),
+            Kind::Stored(key) => self.stored_sent(now, key, message, pdu, out),
             Kind::Operation(_) => self.answer_operation(now, message, pdu, out),
             Kind::Plain => self.answer_copy(now, message, pdu, out),
             Kind::Guest(_) => debug_assert!(false, "answered by its owner"),
@@ -164,7 +167,7 @@ impl Shard {
         }
         let given = self.given(now, message.id_from);
         let response = Response::parse(pdu);
-        let lsn = self.record_accepted(now, message, response.id(), given);
+        let lsn = self.record_accepted(now, message, response.id(), given, Some(pdu));
         let mut room = self.id_room;
         match given.text_in(&mut room) {
             None => self.answer_copy_after(now, message, pdu, lsn, out),
@@ -266,13 +269,18 @@ impl Shard {
         }
         match message.kind {
             Kind::Guest(guest) => self.guest_unknown(now, guest, message, out),
-            Kind::Submit | Kind::Part(_) | Kind::Operation(_) | Kind::Plain => self.lost(now, message, out),
+            Kind::Submit | Kind::Part(_) | Kind::Stored(_) | Kind::Operation(_) | Kind::Plain => {
+                self.lost(now, message, out);
+            }
         }
     }
 
     /// A message of ours was written and will not be answered any more.
     pub(super) fn lost(&mut self, now: Now, message: Message, out: &mut Outbox) {
         self.balance.record(now.mono, message.carrier, message.esme, Outcome::Error);
+        if matches!(message.kind, Kind::Stored(_)) {
+            return self.stored_unknown(now, message, out);
+        }
         let mut message = Some(message);
         if self.resend(now, &mut message, out) {
             return;
@@ -285,7 +293,7 @@ impl Shard {
         self.end_message(now, &message, End::unknown(status));
         match message.kind {
             Kind::Part(multi) => self.on_part_failed(now, multi, &message.frame, status, out),
-            Kind::Submit | Kind::Operation(_) | Kind::Plain | Kind::Guest(_) => {
+            Kind::Submit | Kind::Operation(_) | Kind::Plain | Kind::Guest(_) | Kind::Stored(_) => {
                 self.answer_status(now, &message, status, out);
             }
         }

@@ -37,6 +37,7 @@ impl Shard {
         let what = match message.kind {
             Kind::Submit => Submitted::Ordinary,
             Kind::Part(multi) => Submitted::Part(tag_of(multi)),
+            Kind::Stored(key) => Submitted::Stored(tag_of(key).0),
             Kind::Operation(_) | Kind::Plain | Kind::Guest(_) => Submitted::Plain,
         };
         let (esme, link, destination) = (message.esme, message.link, message.destination.clone());
@@ -110,6 +111,14 @@ impl Shard {
         if let Some((part, number)) = message.part {
             self.affinity.refused(now.mono, part, number);
         }
+        if matches!(message.kind, Kind::Stored(_)) {
+            return match why {
+                NotTaken::Over { status, refused: true, .. } => {
+                    self.stored_refused(now, message, status, out)
+                }
+                NotTaken::Over { .. } | NotTaken::NoRoom | NotTaken::Moved => self.not_taken(now, message),
+            };
+        }
         let operation = matches!(message.kind, Kind::Operation(_));
         match why {
             NotTaken::Over { status, reason, refused } => {
@@ -136,6 +145,9 @@ impl Shard {
 
     /// A message that nobody has now, with its octets, is placed anew; it ends when nobody can take it.
     pub(super) fn decide_again(&mut self, now: Now, message: Message, out: &mut Outbox) {
+        if matches!(message.kind, Kind::Stored(_)) {
+            return self.not_taken(now, message);
+        }
         let nobody = (CommandStatus::SYSTEM_ERROR, Reason::NoCarrier);
         let placed = match Pdu::whole(&message.frame) {
             Some(pdu) => self.place(now, &message.wish(), &Body::again(&pdu), out),

@@ -6,7 +6,7 @@
 
 use super::Shard;
 use super::mail::{Indexed, Mail};
-use super::message::{GuestKind, Kind, LateMessage, Message, MessageKey, key_of, tag_of};
+use super::message::{Guest, GuestKind, Kind, LateMessage, Message, MessageKey, key_of, tag_of};
 use super::mt::{Body, Response, has_room, takes_now};
 use super::port::Outbox;
 use super::queue::needs_frame;
@@ -43,6 +43,8 @@ pub(super) struct Wish<'a> {
     pub(super) part: Option<(PartsKey, u8)>,
     /// Who has refused it.
     pub(super) tried: &'a [CarrierId],
+    /// Others have a higher priority: some slots are theirs.
+    pub(super) lower: bool,
 }
 
 impl Shard {
@@ -75,7 +77,7 @@ impl Shard {
     }
 
     /// This carrier and no other.
-    fn place_at(
+    pub(super) fn place_at(
         &mut self,
         now: Now,
         carrier: CarrierId,
@@ -325,11 +327,16 @@ impl Shard {
     pub(super) fn keep_late(&mut self, link: LinkId, sequence: u32, owner: Owner) {
         let key: MessageKey = key_of(owner);
         let Some(message) = self.messages.get(key) else { return };
+        let stored = match message.kind {
+            Kind::Stored(key) => Some((self.position.shard, tag_of(key).0)),
+            Kind::Guest(Guest { from, what: GuestKind::Stored(key), .. }) => Some((from, key)),
+            _ => None,
+        };
         let multi = match message.kind {
-            Kind::Submit => None,
+            Kind::Submit | Kind::Stored(_) => None,
             Kind::Part(multi) => Some((self.position.shard, tag_of(multi))),
             Kind::Guest(guest) => match guest.what {
-                GuestKind::Ordinary => None,
+                GuestKind::Ordinary | GuestKind::Stored(_) => None,
                 GuestKind::Part(multi) => Some((guest.from, multi)),
                 GuestKind::Plain | GuestKind::Operation => return,
             },
@@ -346,6 +353,7 @@ impl Shard {
             destination: message.destination.clone(),
             awaited: message.awaited,
             multi,
+            stored,
         };
         self.late.keep(link, sequence, late);
     }
@@ -364,6 +372,12 @@ impl Shard {
         let given = self.given(now, late.id_from);
         if let Some(cells) = self.counters.carriers.get(late.carrier.index()) {
             cells.late.bump();
+        }
+        if let Some((owner, stored)) = late.stored {
+            let LateMessage { carrier, esme, link, destination, awaited, .. } = late;
+            let id = IdText::from_slice(id);
+            let indexed = Indexed { carrier, id, given, esme, link, destination, awaited, record: 0 };
+            return self.send_mail(now, owner, Mail::LateStored { stored, indexed }, out);
         }
         if let Some((owner, multi)) = late.multi {
             let LateMessage { carrier, esme, link, destination, awaited, .. } = late;

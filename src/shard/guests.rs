@@ -6,7 +6,7 @@
 use super::Shard;
 use super::mail::{Indexed, Mail, NotTaken, Submit, Submitted, Tag};
 use super::message::{Guest, GuestKind, IdFrom, Kind, Message, MessageKey};
-use super::mt::{Body, Response, has_room, takes_now};
+use super::mt::{Body, Response, has_room_for, takes_now};
 use super::operations::Operation;
 use super::port::Outbox;
 use crate::carrier::settings::OnStatus;
@@ -19,7 +19,9 @@ use crate::time::{Instant, Now};
 impl Shard {
     fn guest(&mut self, now: Now, guest: Guest, esme: EsmeId, link: LinkId, pdu: &Pdu<'_>) -> Message {
         self.serial += 1;
-        Message::new(now.mono, Kind::Guest(guest), (esme, link), pdu, self.serial)
+        let mut message = Message::new(now.mono, Kind::Guest(guest), (esme, link), pdu, self.serial);
+        message.level = self.level_of(esme);
+        message
     }
 
     /// A message came for a carrier of ours.
@@ -32,6 +34,7 @@ impl Shard {
         };
         let what = match submit.what {
             Submitted::Ordinary => GuestKind::Ordinary,
+            Submitted::Stored(key) => GuestKind::Stored(key),
             Submitted::Part(multi) => GuestKind::Part(multi),
             Submitted::Plain => GuestKind::Plain,
         };
@@ -47,8 +50,9 @@ impl Shard {
         let Self { carriers, links, .. } = self;
         let Some(state) = carriers.get_mut(carrier.index()) else { return self.retained.release(frame) };
         let body = Body::as_needed(&pdu, state);
+        let lower = message.level > 0;
         let session = if takes_now(state, now.mono, &body) {
-            state.next_sender(|link| has_room(links, link, out))
+            state.next_sender(|link| has_room_for(links, link, lower, out))
         } else {
             None
         };
@@ -125,7 +129,7 @@ impl Shard {
         let response = self.retained.buffer(pdu.bytes());
         self.send_mail(now, guest.from, Mail::Answered { tag: guest.tag, response, frame }, out);
         // Behind the answer: a receipt that waits for it goes the same way.
-        if ok && ordinary {
+        if ok && (ordinary || matches!(guest.what, GuestKind::Stored(_))) {
             let given = self.given(now, message.id_from);
             let record = if message.awaited > 0 { message.record } else { 0 };
             self.index(now, &message, Response::parse(pdu).id(), (given, record), out);
@@ -206,7 +210,9 @@ impl Shard {
         let Self { carriers, messages, .. } = self;
         let is_of = |key: &MessageKey| {
             messages.get(*key).is_some_and(|message| {
-                message.link == link && matches!(message.kind, Kind::Guest(guest) if guest.from == from)
+                // A stored message goes on without its session.
+                let of_it = |guest: Guest| guest.from == from && !matches!(guest.what, GuestKind::Stored(_));
+                message.link == link && matches!(message.kind, Kind::Guest(guest) if of_it(guest))
             })
         };
         for carrier in carriers.iter_mut() {

@@ -6,16 +6,19 @@
 //! one to the account before the response of its message, which has an earlier record.
 
 use super::Shard;
+use super::mail::Mail;
 use super::message::{Delivery, DeliveryKey, Origin};
 use super::mo::Delivered;
 use super::port::Outbox;
-use super::records::{End, Held};
+use super::records::Held;
 use super::timers::Timer;
 use crate::config::Config;
-use crate::ids::EsmeId;
+use crate::ids::{EsmeId, LinkId};
+use crate::journal::record::NO_REASON;
 use crate::journal::{Lsn, Record};
-use crate::ledger::OpenKey;
+use crate::ledger::{AddressTail, End, OpenKey};
 use crate::limits::{MESSAGE_ID_MAX, RECEIPT_AGAIN};
+use crate::smpp::message_state::MessageState;
 use crate::smpp::receipt::Receipt;
 use crate::smpp::response::MessageIdResp;
 use crate::smpp::status::{CommandStatus, StatusClass};
@@ -25,19 +28,44 @@ const LATER: CommandStatus = CommandStatus::RECEIVER_TEMPORARY;
 
 /// The record of a delivery that is to be kept.
 pub(super) fn record_of<'a>(delivery: &'a Delivery, config: &'a Config) -> Record<'a> {
-    let carrier = config.carriers.get(delivery.carrier.index()).map_or("", |carrier| carrier.name.as_str());
-    let (carrier, pdu) = (carrier.as_bytes(), delivery.frame.as_slice());
+    let (carrier, pdu) = (config.carrier_name(delivery.carrier).as_bytes(), delivery.frame.as_slice());
     if delivery.is_receipt {
         return Record::DlrIn { carrier, pdu };
     }
-    let esme = config.esmes.get(delivery.esme.index()).map_or("", |esme| esme.name.as_str());
-    Record::MoIn { carrier, esme: esme.as_bytes(), pdu }
+    Record::MoIn { carrier, esme: config.esme_name(delivery.esme).as_bytes(), pdu }
 }
 
 /// True when a receipt names its message otherwise than the response did.
 pub(super) fn differs(receipt: &Receipt<'_>, id: &[u8]) -> bool {
     let other = |named: Option<&[u8]>| id.len() <= MESSAGE_ID_MAX && named.is_some_and(|named| named != id);
     other(receipt.tlv_id) || other(receipt.text.id)
+}
+
+/// Where the journal has a delivery.
+struct OwnRecord {
+    is_receipt: bool,
+    key: u64,
+    of: Lsn,
+    at: Lsn,
+}
+
+impl OwnRecord {
+    const fn of(delivery: &Delivery) -> Self {
+        let (of, at) = (delivery.origin_lsn, delivery.lsn);
+        Self { is_receipt: delivery.is_receipt, key: delivery.key, of, at }
+    }
+}
+
+impl Delivery {
+    /// What a receipt tells; of one that ends nothing and names no state, that its message is under way.
+    const fn says(&self) -> MessageState {
+        if self.is_final || !self.state.is_final() { self.state } else { MessageState::Enroute }
+    }
+}
+
+/// Behind the response of its message, which has an earlier record: it is in its stream by now.
+fn behind_response(written: Option<(LinkId, u64)>, out: &Outbox) -> Option<(LinkId, u64)> {
+    written.map(|(link, _)| (link, out.position(link)))
 }
 
 impl Shard {
@@ -50,13 +78,27 @@ impl Shard {
         delivered: &Delivered<'_>,
         out: &mut Outbox,
     ) -> Result<Option<Delivery>, CommandStatus> {
+        if delivery.is_receipt {
+            let records = self.records.as_ref();
+            let Some(open) = records.and_then(|records| records.open.get(delivery.record)) else {
+                return self.behind_responses(delivery, delivered);
+            };
+            if open.lsn == Lsn::NONE {
+                // The record of its message comes first.
+                return Err(LATER);
+            }
+            delivery.key = open.key;
+            if let Some(again) = self.go_again(now, &delivery) {
+                let (stored, lsn) = again?;
+                delivery.again = Some(stored);
+                self.keep_until_safe(now, delivery, lsn, out);
+                return Ok(None);
+            }
+        }
         let Self { records, accounts, config, own_ids, .. } = self;
         let Some(records) = records else { return Ok(Some(delivery)) };
         let Some(account) = accounts.get(delivery.esme.index()) else { return Err(LATER) };
-        if delivery.is_receipt {
-            let Some(open) = records.open.get(delivery.record) else { return Ok(Some(delivery)) };
-            delivery.key = open.key;
-        } else {
+        if !delivery.is_receipt {
             delivery.key = own_ids.next(now.wall);
         }
         let waiting = account.settings.waiting;
@@ -70,32 +112,61 @@ impl Shard {
             records.frames.release(core::mem::take(&mut delivery.frame));
             let behind = records.open.get(delivery.record).map(|open| open.lsn);
             // Its message's response may still wait for its record.
-            let early = behind.is_some_and(|lsn| !self.is_safe(delivery.esme, lsn));
-            return if early || !delivery.is_receipt { Err(LATER) } else { Ok(Some(delivery)) };
+            let early = behind.is_some_and(|lsn| !self.may_go(delivery.esme, lsn));
+            if early || !delivery.is_receipt {
+                return Err(LATER);
+            }
+            delivery.written = behind_response(delivery.written, out);
+            return Ok(Some(delivery));
         };
         (delivery.lsn, delivery.origin_lsn) = (lsn, lsn);
         delivery.came = now.wall;
         delivery.until = now.mono.after(waiting.keep);
-        let esme = delivery.esme;
-        let key = self.deliveries.insert(delivery);
-        if self.is_safe(esme, lsn) {
-            self.let_go(now, key, out);
-        } else {
-            self.hold(esme, lsn, Held::Delivery(key));
-        }
+        self.keep_until_safe(now, delivery, lsn, out);
         Ok(None)
     }
 
-    /// The record of a delivery is safe: the carrier hears so, the account is next.
-    pub(super) fn let_go(&mut self, now: Now, key: DeliveryKey, out: &mut Outbox) {
+    /// A receipt of a message without a record: it is relayed, behind what waits for records now, which may be the response
+    /// of its message.
+    fn behind_responses(
+        &mut self,
+        mut delivery: Delivery,
+        delivered: &Delivered<'_>,
+    ) -> Result<Option<Delivery>, CommandStatus> {
+        let esme = delivery.esme;
+        let (Some(last), Some(records)) = (self.last_held(esme), &mut self.records) else {
+            return Ok(Some(delivery));
+        };
+        delivery.frame = records.frames.copy(delivered.pdu.bytes()).ok_or(LATER)?;
+        let key = self.deliveries.insert(delivery);
+        self.hold(esme, last, Held::Relay(key));
+        Ok(None)
+    }
+
+    pub(super) fn keep_until_safe(&mut self, now: Now, delivery: Delivery, lsn: Lsn, out: &mut Outbox) {
+        let esme = delivery.esme;
+        let key = self.deliveries.insert(delivery);
+        // The response of its message goes first.
+        if self.may_go(esme, lsn) {
+            self.let_go(now, key, true, out);
+        } else {
+            self.hold(esme, lsn, Held::Delivery(key));
+        }
+    }
+
+    /// The record of a delivery is safe, or will never be: the carrier hears so and the account is next, or the carrier hears
+    /// what the account says.
+    pub(super) fn let_go(&mut self, now: Now, key: DeliveryKey, safe: bool, out: &mut Outbox) {
         let Some(delivery) = self.deliveries.get_mut(key) else { return };
+        if !safe && delivery.again.is_none() && delivery.origin != Origin::Journal {
+            return self.relay_kept(now, key, out);
+        }
         let origin = core::mem::replace(&mut delivery.origin, Origin::Journal);
         let (command, esme, carrier) = (delivery.command, delivery.esme, delivery.carrier);
         let (is_receipt, is_final, destination) =
             (delivery.is_receipt, delivery.is_final, delivery.destination);
-        let entry = delivery.entry.take();
-        // The response of its message has an earlier record: it is in its stream by now.
-        delivery.written = delivery.written.map(|(link, _)| (link, out.position(link)));
+        let (entry, again) = (delivery.entry.take(), delivery.again);
+        delivery.written = behind_response(delivery.written, out);
         match origin {
             Origin::Link(link, sequence) => {
                 if let Some(entry) = entry.filter(|_| is_final) {
@@ -115,12 +186,76 @@ impl Shard {
                 let mut response = self.retained.buffer(&[]);
                 let (command, status) = (command.response(), CommandStatus::OK);
                 MessageIdResp::new(&[]).write(&mut response, command, status, 1);
-                self.send_mail(now, from, super::mail::Mail::Delivered { tag, response }, out);
+                self.send_mail(now, from, Mail::Delivered { tag, response }, out);
             }
             Origin::Journal => {}
         }
+        if let Some(stored) = again {
+            self.deliveries.remove(key);
+            if let Some(records) = &mut self.records {
+                records.stored.safe(stored);
+            }
+            return;
+        }
         self.queue_kept(now, esme, key);
         self.pump_waiting(now, esme, out);
+    }
+
+    /// A delivery that has no record, or waits for one while nothing can be promised: its carrier hears what its account says.
+    pub(super) fn relay_kept(&mut self, now: Now, key: DeliveryKey, out: &mut Outbox) {
+        let Some(mut delivery) = self.deliveries.remove(key) else { return };
+        let frame = core::mem::take(&mut delivery.frame);
+        delivery.written = behind_response(delivery.written, out);
+        let (origin, command, esme) = (delivery.origin, delivery.command, delivery.esme);
+        let (entry, destination) = (delivery.entry.filter(|_| delivery.is_final), delivery.destination);
+        let (record, carrier) = (OwnRecord::of(&delivery), delivery.carrier);
+        let offered = match Delivered::kept(&frame) {
+            Some(delivered) if self.is_own(esme) => self.offer(now, delivery, &delivered, out),
+            _ => Err(LATER),
+        };
+        if let Some(records) = &mut self.records {
+            records.frames.release(frame);
+        }
+        let Err(status) = offered else { return };
+        self.close_record(now, &record, MessageState::Enroute, status);
+        match origin {
+            Origin::Link(link, sequence) => {
+                if let Some(entry) = entry {
+                    self.ledger.receipt_back(entry, destination);
+                }
+                if !record.is_receipt {
+                    self.count_mo(carrier, status);
+                }
+                if self.link(link).is_some() {
+                    self.answer_delivery(now, link, command, sequence, status, out);
+                }
+            }
+            Origin::Shard(from, tag) => {
+                self.send_mail(now, from, Mail::NotDelivered { tag, status, frame: Vec::new() }, out);
+            }
+            Origin::Journal => {}
+        }
+    }
+
+    /// A delivery went the way of one without a record, and its account did not take it: its carrier sends it again.
+    pub(super) fn not_kept(&mut self, now: Now, delivery: &Delivery, status: CommandStatus) {
+        // That ends nothing.
+        self.close_record(now, &OwnRecord::of(delivery), MessageState::Enroute, status);
+    }
+
+    /// The record of a delivery is not needed any more. `state`: what the account was told; one that is not final ends
+    /// nothing.
+    fn close_record(&mut self, now: Now, record: &OwnRecord, state: MessageState, status: CommandStatus) {
+        let OwnRecord { is_receipt, key, of, at } = *record;
+        if at == Lsn::NONE {
+            return;
+        }
+        if is_receipt {
+            let out = Record::DlrOut { of, at, state: state.octet(), status: status.0 };
+            self.close(now, key, &out, Some(at));
+        } else {
+            self.close(now, key, &Record::Tombstone { reason: NO_REASON }, None);
+        }
     }
 
     /// Puts a kept delivery into its account's queue, in the order in which they came.
@@ -156,29 +291,42 @@ impl Shard {
     pub(super) fn end_delivery(&mut self, now: Now, mut delivery: Delivery, status: CommandStatus) {
         let frame = core::mem::take(&mut delivery.frame);
         let Some(records) = &mut self.records else { return };
-        let mut last = false;
+        let (mut last, mut ours) = (false, None);
         if delivery.is_receipt
             && delivery.is_final
             && let Some(open) = records.open.get_mut(delivery.record)
         {
-            open.awaited = open.awaited.saturating_sub(1);
+            open.ends_for(Delivered::kept(&frame).map(|delivered| AddressTail::of(delivered.source())));
             last = open.awaited == 0;
+            ours = open.end.take();
         }
-        if last {
+        if let (true, Some(end)) = (last, ours) {
+            self.close_message(now, delivery.record, *end);
+        } else if last {
             let v33 = self.carriers.get(delivery.carrier.index()).is_some_and(super::mt::is_v33);
             let receipt = Delivered::kept(&frame).and_then(|delivered| delivered.receipt(v33));
             let error = receipt.and_then(|receipt| receipt.text.err).unwrap_or_default();
             self.close_message(now, delivery.record, End::by_receipt(delivery.state, error));
-        } else if !delivery.is_receipt {
-            let over = Record::Tombstone { reason: crate::journal::record::NO_REASON };
-            self.close(now, delivery.key, &over, None);
-        } else if records.open.get(delivery.record).is_some() {
-            let (of, at, state) = (delivery.origin_lsn, delivery.lsn, delivery.state.octet());
-            self.close(now, delivery.key, &Record::DlrOut { of, at, state, status: status.0 }, Some(at));
+        } else if !delivery.is_receipt || records.open.get(delivery.record).is_some() {
+            self.close_record(now, &OwnRecord::of(&delivery), delivery.says(), status);
         }
         if let Some(records) = &mut self.records {
             records.frames.release(frame);
         }
+    }
+
+    /// The ESME has answered what the journal could not promise to keep: a message is over all the same, and so is the
+    /// record, when there is one.
+    pub(super) fn answered_without_record(&mut self, now: Now, delivery: &Delivery) {
+        let open = self.records.as_mut().and_then(|records| records.open.get_mut(delivery.record));
+        let last = open.filter(|_| delivery.is_receipt && delivery.is_final).is_some_and(|open| {
+            open.ends_for(None);
+            open.awaited == 0
+        });
+        if last {
+            return self.close_message(now, delivery.record, End::by_receipt(delivery.state, b""));
+        }
+        self.close_record(now, &OwnRecord::of(delivery), delivery.says(), CommandStatus::OK);
     }
 
     /// Without room for it the record is left out, and the delivery comes once more after a restart.

@@ -12,7 +12,7 @@
 
 use crate::counters::Reason;
 use crate::ids::{CarrierId, EsmeId, LinkId, ListenerId};
-use crate::ledger::{Destinations, Given, IdText, NewEntry};
+use crate::ledger::{Destinations, Given, IdText, NewEntry, Over};
 use crate::smpp::message_state::MessageState;
 use crate::smpp::status::CommandStatus;
 use crate::time::Instant;
@@ -107,12 +107,19 @@ pub enum Mail {
     /// A message that a carrier of yours accepted may get its receipts from now on.
     Index(Indexed),
     /// The same, of the last run.
-    Restored(Indexed),
+    Restored(Indexed, Over),
     /// A carrier of mine accepted a part of this submit_multi after its time.
     LatePart {
         /// Of the submit_multi.
         multi: Tag,
         /// What `Mail::Index` is to say once that was answered.
+        indexed: Indexed,
+    },
+    /// A carrier of mine accepted a stored message after its time.
+    LateStored {
+        /// Its key at its owner.
+        stored: u64,
+        /// What `Mail::Index` is to say then.
         indexed: Indexed,
     },
     /// A session of mine is gone: what waits for it need not be sent.
@@ -163,8 +170,9 @@ impl Mail {
             | Self::Deliver(_)
             | Self::Alert { .. }
             | Self::Index(_)
-            | Self::Restored(_)
+            | Self::Restored(..)
             | Self::LatePart { .. }
+            | Self::LateStored { .. }
             | Self::SessionGone(_)
             | Self::CarrierUp
             | Self::LinkGone { .. }
@@ -208,6 +216,8 @@ pub struct Submit {
 pub enum Submitted {
     /// It may wait when it is throttled, and its receipts are expected as soon as it is accepted.
     Ordinary,
+    /// As `Ordinary`, but it comes back when it is throttled: its owner's journal is to know. Its key there.
+    Stored(u64),
     /// A part of this submit_multi of the sender's: neither. `Mail::Index` follows when that was answered.
     Part(Tag),
     /// No submit: neither.

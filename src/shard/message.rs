@@ -5,7 +5,7 @@ use super::failover::Wish;
 use super::mail::Tag;
 use crate::ids::{CarrierId, EsmeId, LinkId, PoolId, ShardId};
 use crate::journal::Lsn;
-use crate::ledger::{AddressTail, Destinations, EntryKey, Given, IdText, OpenKey};
+use crate::ledger::{AddressTail, Destinations, EntryKey, Given, IdText, OpenKey, StoredKey};
 use crate::limits::{LATE_MAX, RETAINED_BUFFER_MAX, RETAINED_BUFFERS_KEPT, RETAINED_MAX};
 use crate::route::affinity::Key as PartsKey;
 use crate::session::Owner;
@@ -63,6 +63,8 @@ pub(super) enum Kind {
     Submit,
     /// A part of a split submit_multi.
     Part(MultiKey),
+    /// We have answered it; it stands in `ledger::Stored`.
+    Stored(StoredKey),
     /// query, cancel, replace of a message that some shard knows; those with a bit set were asked.
     Operation(u64),
     /// Answered as the carrier answers: param_retrieve.
@@ -84,6 +86,8 @@ pub(super) struct Guest {
 pub(super) enum GuestKind {
     /// See `mail::Submitted`.
     Ordinary,
+    /// As `Ordinary`, but it never waits here when it was throttled. Its key at its owner.
+    Stored(u64),
     Part(Tag),
     Plain,
     /// Its octets were rewritten for the carrier; the owner has its own.
@@ -107,8 +111,10 @@ pub(super) struct Message {
     pub(super) tried: SmallVec<[CarrierId; 3]>,
     /// When it was last written.
     pub(super) sent_at: Instant,
-    /// Messages that wait for a carrier stand in this order.
+    /// Messages that wait for a carrier stand in this order, within the level of their class.
     pub(super) serial: u64,
+    /// How far below the highest priority its class is.
+    pub(super) level: u8,
     /// What a carrier refused it with, while it is to be tried again.
     pub(super) refusal: CommandStatus,
     /// The long message that it is a part of, and its number.
@@ -151,6 +157,7 @@ impl Message {
             tried: SmallVec::new(),
             sent_at: now,
             serial,
+            level: 0,
             refusal: CommandStatus::OK,
             part: None,
             id_from: IdFrom::Carrier,
@@ -172,7 +179,8 @@ impl Message {
 
     /// Where it may go.
     pub(super) fn wish(&self) -> Wish<'_> {
-        Wish { esme: self.esme, pool: self.pool, part: self.part, tried: &self.tried }
+        let Self { esme, pool, part, level, .. } = *self;
+        Wish { esme, pool, part, tried: &self.tried, lower: level > 0 }
     }
 
     /// It goes to this carrier now.
@@ -199,6 +207,8 @@ pub(super) struct LateMessage {
     pub(super) awaited: u16,
     /// The submit_multi that it is a part of, and whose.
     pub(super) multi: Option<(ShardId, Tag)>,
+    /// The stored message that it is, and whose.
+    pub(super) stored: Option<(ShardId, u64)>,
 }
 
 /// The latest of them, bounded.
@@ -246,6 +256,8 @@ pub(super) struct Multi {
     pub(super) taken: Vec<TakenPart>,
     /// The record that its response waits for.
     pub(super) lsn: Option<Lsn>,
+    /// Of a part there is no record, though receipts are to come.
+    pub(super) left_out: bool,
 }
 
 /// A part that a carrier accepted.
@@ -301,6 +313,8 @@ pub(super) struct Delivery {
     pub(super) record: OpenKey,
     /// Its route wants it kept: nobody else is asked.
     pub(super) queued: bool,
+    /// Its message goes again in place of it: its account does not get it.
+    pub(super) again: Option<StoredKey>,
     /// Of its own record: the key, where it is now, where it was first, when it came. `NONE`: it has none.
     pub(super) key: u64,
     pub(super) lsn: Lsn,

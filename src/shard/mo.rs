@@ -180,7 +180,7 @@ impl Shard {
         if home != self.position.shard {
             return self.give_away(now, home, delivery, delivered, out);
         }
-        if !self.has_records(delivery.record) {
+        if self.records.is_none() || !delivery.is_receipt {
             return self.offer(now, delivery, delivered, out);
         }
         match self.keep_delivery(now, delivery, delivered, out)? {
@@ -409,6 +409,7 @@ pub(super) fn delivery_of(link: LinkId, carrier: CarrierId, esme: EsmeId, pdu: &
         until: Instant::ZERO,
         record: OpenKey::default(),
         queued: false,
+        again: None,
         key: 0,
         lsn: Lsn::NONE,
         origin_lsn: Lsn::NONE,

@@ -12,6 +12,7 @@
 //! node read.
 
 mod answers;
+mod attempts;
 mod away;
 pub mod bad;
 mod carriers;
@@ -33,10 +34,12 @@ mod plan;
 pub mod port;
 mod post;
 mod queue;
+pub mod queues;
 mod receipts;
 mod records;
 mod restore;
 pub mod status;
+mod store;
 mod tally;
 #[cfg(test)]
 mod tests;
@@ -49,10 +52,12 @@ use crate::counters::{Hints, Ignored, Reason, ShardCounters};
 use crate::esme::Account;
 use crate::esme::admission::{Admission, Source};
 use crate::ids::{CarrierId, EsmeId, LinkId, ListenerId, PoolId, ShardId};
-use crate::ledger::{FormLearner, IdRoom, Ledger, Parked};
+use crate::ledger::restored::Kept;
+use crate::ledger::{FormLearner, IdRoom, Ledger, Over, Parked};
 use crate::limits::TIMERS_PER_TURN;
 use crate::policy::Allowance;
 use crate::prng::Prng;
+use crate::route::lanes::{Classes, Turns};
 use crate::route::table::carriers_of;
 use crate::route::{Affinity, Balance, RouteTable};
 use crate::session::WindowPool;
@@ -70,7 +75,7 @@ use post::Post;
 use records::Records;
 pub use restore::Strays;
 use smallvec::SmallVec;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use throttle::allowances;
 use timers::{Timer, TimerQueue};
@@ -115,6 +120,9 @@ pub struct Shard {
     routes: Arc<RouteTable>,
     balance: Balance,
     affinity: Affinity,
+    classes: Classes,
+    /// By carrier: whose turn it is in its queue.
+    turns: Vec<Turns>,
     late: Late,
     serial: u64,
     messages: Messages,
@@ -142,9 +150,11 @@ pub struct Shard {
     /// `None`: there is no journal.
     records: Option<Box<Records>>,
     /// What the homes of carriers are still to be told of the last run.
-    indexing: Vec<(ShardId, Indexed)>,
-    /// Keys that the journal of this shard has of the last run; empty once the shard runs.
-    restored: HashSet<u64>,
+    indexing: Vec<(ShardId, Indexed, Over)>,
+    /// Keys that the journal of this shard has of the last run, and how many records of each; empty once the shard runs.
+    restored: HashMap<u64, usize>,
+    /// What is to go on as soon as all of it is there, with its keys.
+    taking_up: Vec<(u64, Kept)>,
     draining: bool,
 }
 
@@ -179,14 +189,7 @@ impl Shard {
         for id in (0..config.carriers.len()).map(CarrierId::new).filter(|id| here(*id)) {
             timers.push_once(Instant::ZERO, Timer::Carrier(id));
         }
-        let carriers = config.carriers.iter().enumerate().map(|(index, settings)| {
-            let mut carrier = Carrier::new(settings.clone(), Instant::ZERO);
-            if !here(CarrierId::new(index)) {
-                carrier.retire();
-            }
-            carrier
-        });
-        let carriers = carriers.collect();
+        let carriers = carriers(&config, here);
         let post = Post::new(&config, &position);
         let reached = (0..config.pools.len()).map(|pool| {
             let reached = carriers_of(&config.pools, PoolId::new(pool)).into_iter();
@@ -204,6 +207,8 @@ impl Shard {
             routes: Arc::clone(&plan.routes),
             balance: Balance::new(&config.pools),
             affinity: Affinity::new(seed),
+            classes: Classes::new(&config.classes),
+            turns: vec![Turns::default(); config.carriers.len()],
             late: Late::default(),
             serial: 0,
             per_listener: vec![0; config.listeners.len()],
@@ -236,7 +241,8 @@ impl Shard {
             bads: Bads::default(),
             records: None,
             indexing: Vec::new(),
-            restored: HashSet::new(),
+            restored: HashMap::new(),
+            taking_up: Vec::new(),
             draining: false,
         }
     }
@@ -283,6 +289,7 @@ impl Shard {
                 Timer::Waiting(esme) => self.tick_waiting(now, esme, out),
                 Timer::Bans => self.count_bans(now),
                 Timer::Restored => self.tell_restored(now, out),
+                Timer::Stored => self.tick_stored(now, out),
                 Timer::Drained => out.act(Action::Exit),
             }
         }
@@ -360,6 +367,18 @@ impl Shard {
     }
 }
 
+/// All carriers; those at home elsewhere never dial.
+fn carriers(config: &Config, here: impl Fn(CarrierId) -> bool) -> Vec<Carrier<MessageKey>> {
+    let each = config.carriers.iter().enumerate().map(|(index, settings)| {
+        let mut carrier = Carrier::new(settings.clone(), Instant::ZERO);
+        if !here(CarrierId::new(index)) {
+            carrier.retire();
+        }
+        carrier
+    });
+    each.collect()
+}
+
 impl Core for Shard {
     fn handle(&mut self, now: Now, input: Input<'_>, out: &mut Outbox) {
         match input {
@@ -372,7 +391,7 @@ impl Core for Shard {
             Input::HandedOver { link, parcel } => self.on_handed_over(now, link, &parcel, out),
             Input::Mail { from, mail } => self.on_mail(now, from, mail, out),
             Input::Time => {
-                self.restored = HashSet::new();
+                self.settle_unknown(now, out);
                 self.on_time(now, out);
             }
             Input::Drain => self.on_drain(now, out),

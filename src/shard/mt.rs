@@ -15,6 +15,7 @@ use crate::esme::settings::{MessageIdSource, WindowOver};
 use crate::ids::{CarrierId, EsmeId, LinkId, PoolId};
 use crate::ledger::{AddressTail, Destinations};
 use crate::route::affinity::{Ends, Key as PartsKey};
+use crate::route::lanes::reserved;
 use crate::route::{Ask, Path};
 use crate::smpp::broadcast::BroadcastSm;
 use crate::smpp::command::CommandId;
@@ -110,7 +111,7 @@ impl<'a> Body<'a> {
         }
     }
 
-    const fn registered_delivery(&self) -> u8 {
+    pub(super) const fn registered_delivery(&self) -> u8 {
         match self {
             Self::Sm(sm) => sm.content.registered_delivery,
             Self::Data(data) => data.registered_delivery,
@@ -214,10 +215,17 @@ impl Shard {
         }
         let Some((key, number)) = self.part_key(esme, &body) else {
             self.throttle(now.mono, esme, 1)?;
+            if self.stores(esme, pdu.command_id()) {
+                return self.store(now, (id, esme), pdu, &body, out);
+            }
             return self.submit(now, (id, esme), pdu, &body, None, out);
         };
         let others = self.throttle_part(now.mono, esme, key)?;
-        let taken = self.submit(now, (id, esme), pdu, &body, Some((key, number)), out);
+        let taken = if self.stores(esme, pdu.command_id()) {
+            self.store(now, (id, esme), pdu, &body, out)
+        } else {
+            self.submit(now, (id, esme), pdu, &body, Some((key, number)), out)
+        };
         if others > 0 {
             self.settle_parts(now.mono, esme, key, others, taken.is_ok());
         }
@@ -237,7 +245,8 @@ impl Shard {
     ) -> Result<(), (CommandStatus, Reason)> {
         let destination = body.destination();
         let pool = self.pool_for(esme, body.source(), destination)?;
-        let wish = Wish { esme, pool: Some(pool), part, tried: &[] };
+        let lower = self.level_of(esme) > 0;
+        let wish = Wish { esme, pool: Some(pool), part, tried: &[], lower };
         // The message is made last: it is large, and each step before would move it.
         let place = self.place(now, &wish, body, out)?;
         let mut message = self.message(now, id, esme, pdu, Kind::Submit);
@@ -255,7 +264,7 @@ impl Shard {
     }
 
     /// The long message that a submit is a part of.
-    fn part_key(&self, esme: EsmeId, body: &Body<'_>) -> Option<(PartsKey, u8)> {
+    pub(super) fn part_key(&self, esme: EsmeId, body: &Body<'_>) -> Option<(PartsKey, u8)> {
         let Body::Sm(sm) = body else { return None };
         if !has_udh(sm.content.esm_class) && sm.content.tlvs.bytes().is_empty() {
             return None;
@@ -291,9 +300,25 @@ impl Shard {
         let timeout = account.map_or(core::time::Duration::ZERO, |account| account.settings.answer_timeout);
         self.serial += 1;
         let mut message = Message::new(now.mono, kind, (esme, id), pdu, self.serial);
+        message.level = self.level_of(esme);
         message.id_from = self.id_from(id, esme);
         message.deadline = now.mono.after(timeout);
         message
+    }
+
+    /// The class of an account's messages.
+    pub(super) fn class_of(&self, esme: EsmeId) -> usize {
+        let class = self.accounts.get(esme.index()).and_then(|account| account.settings.class);
+        class.map_or(0, |class| class.index() + 1)
+    }
+
+    /// How far below the highest priority it is.
+    #[inline]
+    pub(super) fn level_of(&self, esme: EsmeId) -> u8 {
+        if self.config.classes.is_empty() {
+            return 0;
+        }
+        self.classes.level(self.class_of(esme))
     }
 
     fn id_from(&self, id: LinkId, esme: EsmeId) -> IdFrom {
@@ -337,7 +362,7 @@ impl Shard {
         let outstanding = self.outstanding(pool);
         let away = self.rooms(pool, |room| room.at_once);
         let Self { quanta, carriers, links, balance, .. } = self;
-        let room = |link: LinkId| has_room(links, link, out);
+        let room = |link: LinkId| has_room_for(links, link, wish.lower, out);
         let count = |carrier: CarrierId| outstanding.get(carrier.index()).copied().unwrap_or(0);
         let ask = Ask { now, destination: body.destination(), outstanding: &count };
         let path = balance.choose(pool, &ask, &mut |id| {
@@ -392,8 +417,8 @@ impl Shard {
             return None;
         }
         if position.homes.of_carrier(id) == position.shard {
-            let takes =
-                has_room(links, quantum.link, out) && takes_now(carriers.get_mut(id.index())?, now, body);
+            let takes = has_room_for(links, quantum.link, wish.lower, out)
+                && takes_now(carriers.get_mut(id.index())?, now, body);
             return takes.then(|| {
                 quantum.left -= 1;
                 balance.charge(&quantum.path);
@@ -492,6 +517,18 @@ pub(super) fn is_v33(carrier: &Carrier<MessageKey>) -> bool {
 
 pub(super) fn has_room(links: &[Option<LinkSlot>], link: LinkId, out: &Outbox) -> bool {
     live(links, link).is_some_and(|slot| slot.session.may_send() && !slot.closing) && !out.is_full(link)
+}
+
+/// The same for a message that others have a higher priority than, if it is one: some slots are theirs.
+pub(super) fn has_room_for(links: &[Option<LinkSlot>], link: LinkId, lower: bool, out: &Outbox) -> bool {
+    has_room(links, link, out) && (!lower || has_spare(links, link))
+}
+
+fn has_spare(links: &[Option<LinkSlot>], link: LinkId) -> bool {
+    live(links, link).is_some_and(|slot| {
+        let window = slot.session.window();
+        window.max().saturating_sub(window.used()) > reserved(window.max())
+    })
 }
 
 /// Whether the carrier as a whole lets a message pass now: nobody waits before it, its pace allows it, it can be

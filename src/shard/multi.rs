@@ -8,10 +8,9 @@ use super::Shard;
 use super::message::{IdFrom, Kind, Message, Multi, MultiKey, TakenPart};
 use super::mt::{Body, receipts_asked};
 use super::port::Outbox;
-use super::records::End;
 use crate::counters::Reason;
 use crate::ids::{EsmeId, LinkId, PoolId};
-use crate::ledger::{AddressTail, Destinations, Given, IdText, NewEntry};
+use crate::ledger::{AddressTail, Destinations, End, Given, IdText, NewEntry};
 use crate::smpp::command::CommandId;
 use crate::smpp::frame::{Pdu, write_pdu};
 use crate::smpp::multi::{Destination, SubmitMulti, SubmitMultiResp, Unsuccess};
@@ -37,6 +36,9 @@ impl Shard {
     ) -> Result<(), (CommandStatus, Reason)> {
         let multi = SubmitMulti::parse(pdu).map_err(|error| (error.status, Reason::Malformed))?;
         self.throttle(now.mono, esme, u32::from(multi.destinations.count().max(1)))?;
+        if self.stores(esme, pdu.command_id()) {
+            return self.store_multi(now, (id, esme), pdu, &multi, out);
+        }
         let (groups, unroutable) = self.group(esme, &multi);
         let awaits = receipts_asked(multi.content.registered_delivery);
         match groups.as_slice() {
@@ -115,6 +117,7 @@ impl Shard {
             first_failure: CommandStatus::OK,
             taken: Vec::new(),
             lsn: None,
+            left_out: false,
         });
         for address in unroutable {
             self.count_refusal(esme, Reason::NoRoute);
@@ -216,11 +219,13 @@ impl Shard {
             self.add_failure(key, failure.destination, failure.status);
         }
         let given = self.multis.get(key).map_or(Given::Carrier, |multi| multi.given);
-        let lsn = self.record_accepted(now, message, response.message_id.unwrap_or_default(), given);
+        let lsn =
+            self.record_accepted(now, message, response.message_id.unwrap_or_default(), given, Some(pdu));
         if let Some(multi) = self.multis.get_mut(key) {
             multi.accepted = true;
             multi.lsn = multi.lsn.max(lsn);
             if let Some(id) = response.message_id.filter(|id| !id.is_empty()) {
+                multi.left_out |= lsn.is_none() && message.awaited > 0;
                 let (id, destination) = (IdText::from_slice(id), message.destination.clone());
                 let record = lsn.map_or(0, |_| message.open.number());
                 let (carrier, awaited) = (message.carrier, message.awaited);
@@ -245,7 +250,9 @@ impl Shard {
         }
         let id = multi.given.text().unwrap_or_default();
         let asked = (multi.link, multi.esme, CommandId::SUBMIT_MULTI);
-        self.answer_after(now, asked, multi.lsn, out, |session, to| {
+        // The receipts of a part that the journal had no room for wait for no record: nor does the response before them.
+        let lsn = multi.lsn.filter(|_| !multi.left_out);
+        self.answer_after(now, asked, lsn, out, |session, to| {
             let status = status.for_version(session.version());
             write_pdu(to, CommandId::SUBMIT_MULTI_RESP, status, multi.sequence, |out| {
                 if multi.accepted {
@@ -287,7 +294,7 @@ fn tails_of(multi: &SubmitMulti<'_>) -> Destinations {
     Destinations::Several(tails.collect())
 }
 
-const fn address_of<'a>(destination: &Destination<'a>) -> Address<'a> {
+pub(super) const fn address_of<'a>(destination: &Destination<'a>) -> Address<'a> {
     match destination {
         Destination::Address(address) => *address,
         Destination::List(name) => Address { ton: 0, npi: 0, digits: name },

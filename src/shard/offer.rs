@@ -168,6 +168,12 @@ impl Shard {
                 cells.mo.bump();
             }
         }
+        if self.records.is_some() && delivery.origin != Origin::Journal {
+            match is_ok(pdu) {
+                true => self.answered_without_record(now, delivery),
+                false => self.not_kept(now, delivery, super::answers::status_of(pdu)),
+            }
+        }
         match delivery.origin {
             Origin::Link(link, sequence) => self.conclude(now, delivery, (link, sequence), pdu, out),
             Origin::Shard(from, tag) => {
@@ -289,6 +295,7 @@ impl Shard {
         }
         let Some(delivery) = self.deliveries.remove(key) else { return };
         self.settle_entry(&delivery, false);
+        self.not_kept(now, &delivery, status);
         self.retained.release(delivery.frame);
         let (link, sequence) = match delivery.origin {
             Origin::Link(link, sequence) => (link, sequence),

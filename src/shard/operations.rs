@@ -117,6 +117,9 @@ impl Shard {
                 if operation.id().is_empty() {
                     return Err((not_found(pdu.command_id()), Reason::MessageId));
                 }
+                if self.on_stored_operation(now, (id, esme), pdu, &operation, out)? {
+                    return Ok(());
+                }
                 let mut message = self.message(now, id, esme, pdu, Kind::Operation(0));
                 message.carrier = UNKNOWN;
                 let copy = self.retained.copy(pdu.bytes());

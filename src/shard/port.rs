@@ -5,6 +5,7 @@
 //! under the drivers of `io` and under the simulator.
 
 use super::mail::{Mail, Parcel};
+use super::queues::{QueueAnswer, QueueAsk};
 use super::status::Status;
 use crate::ids::{LinkId, ListenerId, ShardId};
 use crate::limits::{OUTPUT_BUFFER_KEPT_MAX, OUTPUT_BUFFERS_KEPT, OUTPUT_KEPT_MAX, OUTPUT_SOFT};
@@ -107,12 +108,14 @@ pub enum Input<'a> {
 }
 
 /// What a core is asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ask {
     /// How it is.
     Status,
     /// The same without sessions, and of the accounts only those for which something waits.
     Brief,
+    /// Of stored messages.
+    Queue(QueueAsk),
 }
 
 /// What a core answers.
@@ -120,6 +123,20 @@ pub enum Ask {
 pub enum Answer {
     /// How it is.
     Status(Box<Status>),
+    /// Of stored messages.
+    Queue(Box<QueueAnswer>),
+}
+
+impl Answer {
+    /// Of two shards to the same question; of two questions the first.
+    #[must_use]
+    pub fn join(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Status(one), Self::Status(other)) => Self::Status(Box::new(one.join(*other))),
+            (Self::Queue(one), Self::Queue(other)) => Self::Queue(Box::new(one.join(*other))),
+            (one, _) => one,
+        }
+    }
 }
 
 /// How a link ends.

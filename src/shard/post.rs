@@ -145,8 +145,9 @@ impl Shard {
             Mail::NotDelivered { tag, status, frame } => self.on_not_delivered(now, tag, status, frame, out),
             Mail::Noted { tag: Tag(_) } => {}
             Mail::Index(indexed) => self.on_index(now, &indexed, out),
-            Mail::Restored(indexed) => self.on_restored(now, &indexed, out),
+            Mail::Restored(indexed, over) => self.on_restored(now, &indexed, &over, out),
             Mail::LatePart { multi, indexed } => self.on_late_part(now, multi, indexed, out),
+            Mail::LateStored { stored, indexed } => self.on_late_stored(now, stored, indexed, out),
             Mail::SessionGone(link) => self.forget_guests(now, from, link, out),
             Mail::CarrierUp => self.reroute_stranded(now, out),
             Mail::LinkGone { listener, peer } => self.forget_peer(listener, peer),

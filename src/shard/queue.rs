@@ -8,14 +8,15 @@ use super::Shard;
 use super::failover::Wish;
 use super::mail::NotTaken;
 use super::message::{DeliveryKey, GuestKind, Kind, Message, MessageKey};
-use super::mt::{Body, fits, has_room};
+use super::mt::{Body, fits, has_room_for};
 use super::port::Outbox;
-use super::records::End;
 use super::timers::Timer;
 use crate::counters::Reason;
 use crate::esme::Account;
 use crate::ids::CarrierId;
+use crate::ledger::End;
 use crate::route::Ask;
+use crate::route::lanes::Turns;
 use crate::smpp::frame::Pdu;
 use crate::smpp::status::CommandStatus;
 use crate::time::Now;
@@ -39,15 +40,16 @@ impl Shard {
         Ok(key)
     }
 
-    /// Puts a message that holds its octets into a carrier's queue: by its serial, so that one which was refused
-    /// stands before those that came after it.
+    /// Puts a message that holds its octets into a carrier's queue: by its priority, then by its serial, so that one
+    /// which was refused stands before those that came after it.
     pub(super) fn line_up(&mut self, now: Now, key: MessageKey, carrier: CarrierId) {
         let Self { carriers, messages, expiry, .. } = self;
         let (Some(state), Some(message)) = (carriers.get_mut(carrier.index()), messages.get(key)) else {
             return;
         };
-        let (serial, deadline) = (message.serial, message.deadline);
-        let before = |&other: &MessageKey| messages.get(other).is_none_or(|other| other.serial < serial);
+        let (place, deadline) = ((message.level, message.serial), message.deadline);
+        let before =
+            |&other: &MessageKey| messages.get(other).is_none_or(|other| (other.level, other.serial) < place);
         // Nearly always at one of the ends.
         let at = match state.queue.back() {
             Some(last) if !before(last) => state.queue.iter().take_while(|other| before(other)).count(),
@@ -141,22 +143,40 @@ impl Shard {
     /// Sends what waits for a carrier, as long as there is room.
     pub(super) fn pump(&mut self, now: Now, carrier: CarrierId, out: &mut Outbox) {
         loop {
-            let Self { carriers, links, messages, .. } = self;
+            let Self { carriers, links, messages, turns, .. } = self;
             let Some(state) = carriers.get_mut(carrier.index()) else { return };
-            let Some(&key) = state.queue.front() else { return };
-            let Some(message) = messages.get(key) else {
+            let Some(&first) = state.queue.front() else { return };
+            let Some(head) = messages.get(first) else {
                 state.queue.pop_front();
                 continue;
             };
+            let level = head.level;
+            let several = state
+                .queue
+                .back()
+                .and_then(|last| messages.get(*last))
+                .is_some_and(|last| last.level > level);
+            let turns = turns.get_mut(carrier.index());
+            let at = if several && turns.is_some_and(Turns::is_lower_s_turn) {
+                state.queue.partition_point(|key| messages.get(*key).is_none_or(|other| other.level <= level))
+            } else {
+                0
+            };
+            let Some(&key) = state.queue.get(at) else { return };
+            let Some(message) = messages.get(key) else {
+                state.queue.remove(at);
+                continue;
+            };
+            let lower = message.level > 0;
             // No attempt starts that cannot be answered, or cannot finish.
             // The session of a guest is elsewhere; its end is told in a letter.
-            let gone = !matches!(message.kind, Kind::Guest(_))
+            let gone = !matches!(message.kind, Kind::Guest(_) | Kind::Stored(_))
                 && links
                     .get(message.link.index())
                     .and_then(Option::as_ref)
                     .is_none_or(|slot| slot.id != message.link);
             if gone || message.deadline < now.mono.after(state.settings.response_timeout) {
-                state.queue.pop_front();
+                state.queue.remove(at);
                 self.count_queued(carrier);
                 self.give_up(now, key, CommandStatus::SYSTEM_ERROR, Reason::NoCarrier, out);
                 continue;
@@ -166,7 +186,7 @@ impl Shard {
             if let Some(placed) = placed
                 && (placed.failed || (placed.sent > 0 && placed.carrier != carrier))
             {
-                state.queue.pop_front();
+                state.queue.remove(at);
                 self.count_queued(carrier);
                 // Another part failed while it waited, or its other parts went elsewhere.
                 if placed.failed {
@@ -182,10 +202,10 @@ impl Shard {
                 self.count_held(now, carrier);
                 return self.wait_for_pace(now, carrier);
             }
-            let Some(link) = state.next_sender(|link| has_room(links, link, out)) else {
+            let Some(link) = state.next_sender(|link| has_room_for(links, link, lower, out)) else {
                 return self.count_held(now, carrier);
             };
-            state.queue.pop_front();
+            state.queue.remove(at);
             self.count_queued(carrier);
             self.send_held(now.mono, key, carrier, link, out);
         }
@@ -215,6 +235,9 @@ impl Shard {
         if let Kind::Guest(guest) = message.kind {
             return self.give_back(now, guest, message, NotTaken::Over { status, reason, refused }, out);
         }
+        if matches!(message.kind, Kind::Stored(_)) {
+            return self.not_taken(now, message);
+        }
         if refused {
             if let Some(cells) = self.counters.esmes.get(message.esme.index()) {
                 cells.refused_by_carrier.bump();
@@ -242,6 +265,7 @@ impl Shard {
             let stays = |message: &Message| match message.kind {
                 Kind::Guest(guest) => guest.what == GuestKind::Operation,
                 Kind::Submit | Kind::Part(_) | Kind::Operation(_) | Kind::Plain => message.pool.is_none(),
+                Kind::Stored(_) => false,
             };
             if self.messages.get(key).is_some_and(stays) {
                 if let Some(state) = self.carriers.get_mut(carrier.index()) {
@@ -252,6 +276,8 @@ impl Shard {
             let Some(message) = self.messages.remove(key) else { continue };
             if let Kind::Guest(guest) = message.kind {
                 self.give_back(now, guest, message, NotTaken::Moved, out);
+            } else if matches!(message.kind, Kind::Stored(_)) {
+                self.not_taken(now, message);
             } else if self.link(message.link).is_none() {
                 let key = self.messages.insert(message);
                 self.give_up(now, key, CommandStatus::SYSTEM_ERROR, Reason::NoCarrier, out);
@@ -277,7 +303,7 @@ impl Shard {
 /// Whether a message's octets may be wanted after it was written.
 pub(super) fn needs_frame(accounts: &[Account<DeliveryKey>], message: &Message) -> bool {
     match message.kind {
-        Kind::Part(_) => true,
+        Kind::Part(_) | Kind::Stored(_) => true,
         Kind::Submit => {
             let account = accounts.get(message.esme.index());
             account.is_some_and(|account| message.attempts < account.settings.attempts_max)

@@ -6,29 +6,33 @@
 //! a relayed message because the journal cannot take it, which is counted (`journal_left_out_total`).
 
 use super::Shard;
-use super::message::{DeliveryKey, Message, Retained};
+use super::message::{DeliveryKey, Kind as MessageKind, Message, Retained};
 use super::mt::Body;
 use super::port::Outbox;
 use crate::config::Config;
 use crate::counters::{Counter, Reason};
 use crate::esme::settings::Durability;
-use crate::ids::{EsmeId, LinkId};
+use crate::ids::{CarrierId, EsmeId, LinkId};
+use crate::journal::book::Plan;
 use crate::journal::frame::frame_len;
-use crate::journal::record::{NO_REASON, Role};
-use crate::journal::{Book, Cursors, Facts, Fault, Kind, Lsn, Record, Recorder};
-use crate::ledger::{Given, IdRoom, IdText, OpenKey, OpenMessage, OpenMessages};
-use crate::limits::{
-    JOURNAL_MOVE_AFTER, JOURNAL_MOVE_LOOK, JOURNAL_MOVES_PER_TURN, JOURNAL_UNFINISHED_MAX,
-    JOURNAL_WAITING_MAX, RECEIPT_KEEP,
+use crate::journal::record::Role;
+use crate::journal::{Book, Cursors, Facts, Kind, Lsn, Record, Recorder};
+use crate::ledger::{
+    AddressTail, Destinations, End, Given, IdRoom, IdText, OpenKey, OpenMessage, OpenMessages, Stored,
+    StoredKey,
 };
+use crate::limits::{
+    JOURNAL_MOVE_AFTER, JOURNAL_MOVE_ALWAYS_AT, JOURNAL_MOVE_LOOK, JOURNAL_MOVES_PER_TURN,
+    JOURNAL_UNFINISHED_MAX, JOURNAL_WAITING_MAX, RECEIPT_KEEP,
+};
+use crate::route::lanes::Turns;
 use crate::session::Session;
 use crate::smpp::command::CommandId;
 use crate::smpp::frame::Pdu;
-use crate::smpp::message_state::MessageState;
-use crate::smpp::multi::{Destination, SubmitMulti};
+use crate::smpp::multi::{Destination, SubmitMulti, SubmitMultiResp};
 use crate::smpp::segment::part_of;
 use crate::smpp::status::CommandStatus;
-use crate::time::{Instant, Now, Wall};
+use crate::time::{Duration, Instant, Now, Wall};
 use smallvec::SmallVec;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -45,6 +49,20 @@ pub(super) enum Held {
     Response(HeldResponse),
     /// A receipt or MO: its carrier is answered, and its account gets it.
     Delivery(DeliveryKey),
+    /// A receipt without a record: its account gets it.
+    Relay(DeliveryKey),
+    /// Stored messages: their ESME is answered, and they may leave.
+    Stored(HeldStored),
+    /// A stored message goes to this carrier.
+    Sending(StoredKey, CarrierId),
+}
+
+/// The answer that stored messages promise themselves with.
+pub(super) struct HeldStored {
+    pub(super) asked: (LinkId, EsmeId, CommandId),
+    pub(super) sequence: u32,
+    pub(super) octets: Vec<u8>,
+    pub(super) keys: SmallVec<[StoredKey; 1]>,
 }
 
 /// What a record has to survive before that which waits for it may go.
@@ -65,75 +83,9 @@ impl From<Durability> for Wait {
     }
 }
 
-/// How a message ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct End {
-    pub(super) state: MessageState,
-    pub(super) status: CommandStatus,
-    pub(super) reason: Option<Reason>,
-    pub(super) fault: Fault,
-    pub(super) error: SmallVec<[u8; 8]>,
-}
-
-impl End {
-    fn of(state: MessageState, status: CommandStatus, fault: Fault) -> Self {
-        Self { state, status, reason: None, fault, error: SmallVec::new() }
-    }
-
-    /// A carrier has it, and nobody asked for a receipt.
-    fn accepted() -> Self {
-        Self::of(MessageState::Accepted, CommandStatus::OK, Fault::Nobody)
-    }
-
-    /// No final receipt came in its time.
-    fn no_receipt() -> Self {
-        Self::of(MessageState::Unknown, CommandStatus::OK, Fault::Carrier)
-    }
-
-    /// The carrier refused it.
-    pub(super) fn refused(status: CommandStatus) -> Self {
-        Self::of(MessageState::Rejected, status, Fault::Carrier)
-    }
-
-    /// It was written to a carrier and never answered.
-    pub(super) fn unknown(status: CommandStatus) -> Self {
-        let end = Self::of(MessageState::Unknown, status, Fault::Carrier);
-        Self { reason: Some(Reason::Unknown), ..end }
-    }
-
-    /// We refused it.
-    pub(super) fn refused_by_us(status: CommandStatus, reason: Reason) -> Self {
-        let fault = match reason {
-            Reason::NoCarrier | Reason::QueueFull | Reason::Retained | Reason::Draining => Fault::Node,
-            _ => Fault::Esme,
-        };
-        Self { reason: Some(reason), ..Self::of(MessageState::Rejected, status, fault) }
-    }
-
-    /// A final receipt says so.
-    pub(super) fn by_receipt(state: MessageState, error: &[u8]) -> Self {
-        let fault = if state == MessageState::Delivered { Fault::Nobody } else { Fault::Carrier };
-        let error = SmallVec::from_slice(error.get(..8).unwrap_or(error));
-        Self { error, ..Self::of(state, CommandStatus::OK, fault) }
-    }
-
-    fn record<'a>(&'a self, facts: Facts<'a>) -> Record<'a> {
-        Record::Finish {
-            state: self.state.octet(),
-            status: self.status.0,
-            reason: self.reason.map_or(NO_REASON, |reason| reason as u8),
-            fault: self.fault,
-            error: &self.error,
-            price: 0,
-            currency: b"",
-            facts,
-        }
-    }
-}
-
 /// Writes records and keeps the book.
 pub(super) struct Pen {
-    recorder: Box<dyn Recorder>,
+    pub(super) recorder: Box<dyn Recorder>,
     pub(super) book: Book,
     /// Something was appended since the committer was last told.
     appended: bool,
@@ -143,7 +95,13 @@ impl Pen {
     /// Appends a record; `of`: the one that it is a copy of, or answers. `None`: there is no room for it.
     pub(super) fn append(&mut self, now: Now, key: u64, record: &Record<'_>, of: Option<Lsn>) -> Option<Lsn> {
         let kind = record.kind();
-        if kind.role() == Role::Adds && !self.book.has_room() {
+        let adds = match kind.role() {
+            Role::Adds | Role::Latest => true,
+            // It takes the place of what is there of its key.
+            Role::Replaces => !self.book.holds(key),
+            Role::Moves | Role::Answers | Role::Closes => false,
+        };
+        if adds && !self.book.has_room() {
             return None;
         }
         let lsn = self.recorder.append(now, key, record).ok()?;
@@ -160,14 +118,30 @@ impl Pen {
 pub(super) enum Moving {
     Message(OpenKey),
     Delivery(DeliveryKey),
+    /// The ACCEPT of a stored message, and its last attempt.
+    Accept(StoredKey),
+    Attempt(StoredKey),
 }
 
 /// See the room's header.
 pub(super) struct Records {
     pub(super) pen: Pen,
     pub(super) open: OpenMessages,
+    pub(super) stored: Stored,
+    /// By pool: whose turn it is.
+    pub(super) turns: Vec<Turns>,
+    /// Stored messages that were under way when the last run ended, and how long ago.
+    pub(super) unknown: Vec<(StoredKey, Duration)>,
+    /// How far an operator's question has come.
+    pub(super) asked_upto: usize,
+    /// By carrier: stored messages that leave as soon as their record is written.
+    pub(super) leaving: Vec<u32>,
+    /// New messages hear ESME_RTHROTTLED until the ring is emptier.
+    pub(super) throttled: bool,
     /// What waits until its record is written, in their order; and until it is durable.
     held: [VecDeque<(Lsn, Held)>; 2],
+    /// Stored messages that a carrier has accepted, and whose SENT found no room yet.
+    unsent: VecDeque<OpenKey>,
     /// Final records that found no room yet.
     unfinished: VecDeque<(OpenMessage, End)>,
     /// Octets of receipts and MO that wait for their accounts.
@@ -192,7 +166,14 @@ impl Records {
         Self {
             pen: Pen { recorder, book, appended: false },
             open: OpenMessages::new(),
+            stored: Stored::new(config.pools.len(), config.classes.len() + 1),
+            turns: vec![Turns::default(); config.pools.len()],
+            unknown: Vec::new(),
+            asked_upto: 0,
+            leaving: vec![0; config.carriers.len()],
+            throttled: false,
             held: [VecDeque::new(), VecDeque::new()],
+            unsent: VecDeque::new(),
             unfinished: VecDeque::new(),
             frames: Retained::up_to(JOURNAL_WAITING_MAX),
             wait: durability.into(),
@@ -235,12 +216,25 @@ impl Records {
         !waits || (recorder.sleeps(recorder.written(), recorder.durable()) && !self.has_news())
     }
 
-    fn next_released(&mut self) -> Option<Held> {
+    /// What waits until it is written; for what its account does not want to survive anything, nothing does.
+    pub(super) fn is_written(&self, nothing: bool, lsn: Lsn) -> bool {
+        lsn <= self.reached(if nothing { Wait::Nothing } else { Wait::Written })
+    }
+
+    pub(super) fn hold_written(&mut self, lsn: Lsn, held: Held) {
+        let [written, _] = &mut self.held;
+        written.push_back((lsn, held));
+    }
+
+    fn next_released(&mut self) -> Option<(Held, bool)> {
         for (at, wait) in [Wait::Written, Wait::Durable].into_iter().enumerate() {
             let reached = self.reached(wait);
             let held = self.held.get_mut(at)?;
             if held.front().is_some_and(|(lsn, _)| *lsn <= reached) {
-                return held.pop_front().map(|(_, held)| held);
+                let failed = self.pen.recorder.failed();
+                let recorder = &self.pen.recorder;
+                let safe = if wait == Wait::Durable { recorder.durable() } else { recorder.written() };
+                return held.pop_front().map(|(lsn, held)| (held, !failed || lsn <= safe));
             }
         }
         None
@@ -249,11 +243,16 @@ impl Records {
 
 /// The names that a record has in place of handles.
 pub(super) fn facts_of<'a>(message: &'a OpenMessage, config: &'a Config, room: &'a mut IdRoom) -> Facts<'a> {
-    let esme = config.esmes.get(message.esme.index()).map_or("", |esme| esme.name.as_str());
-    let carrier = message.carrier.and_then(|carrier| config.carriers.get(carrier.index()));
-    let carrier = carrier.map_or("", |carrier| carrier.name.as_str());
+    let esme = config.esme_name(message.esme);
+    let carrier = message.carrier.map_or("", |carrier| config.carrier_name(carrier));
     let id = message.given.text_in(room).unwrap_or_default();
     message.facts(esme.as_bytes(), carrier.as_bytes(), id)
+}
+
+/// What a carrier has, and what is still to come of it.
+fn sent_of<'a>(message: &'a OpenMessage, config: &'a Config, room: &'a mut IdRoom) -> Record<'a> {
+    let (awaited, over) = (message.awaited, message.over.bits());
+    Record::Sent { awaited, over, facts: facts_of(message, config, room) }
 }
 
 fn wall_of(now: Now, at: Instant) -> Wall {
@@ -315,6 +314,7 @@ impl Shard {
         message: &Message,
         id: &[u8],
         given: Given,
+        response: Option<&Pdu<'_>>,
     ) -> Option<Lsn> {
         let Self { records, config, counters, .. } = self;
         let records = records.as_mut()?;
@@ -325,13 +325,23 @@ impl Shard {
         open.given = given;
         open.message_id = IdText::from_slice(id);
         open.awaited = if id.is_empty() { 0 } else { message.awaited };
+        if let (Destinations::Several(_), Some(response)) = (&message.destination, response) {
+            for failure in SubmitMultiResp::parse(response).unsuccess.iter() {
+                open.ends_for(Some(AddressTail::of(failure.destination.digits)));
+            }
+        }
         if open.awaited == 0 {
             self.close_message(now, message.open, End::accepted());
             return None;
         }
         let mut room = IdRoom::default();
-        let record = Record::Sent { awaited: open.awaited, facts: facts_of(open, config, &mut room) };
-        let Some(lsn) = records.pen.append(now, open.key, &record, None) else {
+        let Some(lsn) = records.pen.append(now, open.key, &sent_of(open, config, &mut room), None) else {
+            if matches!(message.kind, MessageKind::Stored(_)) {
+                // It has earlier records: this one must follow.
+                records.open.waits(message.open, now.mono.after(RECEIPT_KEEP));
+                records.unsent.push_back(message.open);
+                return Some(Lsn::NONE);
+            }
             counters.journal_left_out.bump();
             records.open.remove(message.open);
             return None;
@@ -393,7 +403,7 @@ impl Shard {
         out: &mut Outbox,
         write: impl FnOnce(&Session, &mut Vec<u8>) -> CommandStatus,
     ) {
-        let Some(lsn) = lsn.filter(|lsn| !self.is_safe(asked.1, *lsn)) else {
+        let Some(lsn) = lsn.filter(|lsn| !self.may_go(asked.1, *lsn)) else {
             return self.answer_with(now, asked, out, write);
         };
         let mut octets = self.retained.buffer(&[]);
@@ -411,9 +421,25 @@ impl Shard {
         own.map_or(all, Wait::from)
     }
 
-    /// True when a record survives what the account wants.
-    pub(super) fn is_safe(&self, esme: EsmeId, lsn: Lsn) -> bool {
-        self.records.as_ref().is_none_or(|records| lsn <= records.reached(self.wait_of(esme)))
+    pub(super) fn promises_nothing(&self, esme: EsmeId) -> bool {
+        self.wait_of(esme) == Wait::Nothing
+    }
+
+    /// True when a record survives what the account wants, and nothing of accounts that want the same waits before it: its
+    /// record may be safe since a moment ago.
+    pub(super) fn may_go(&self, esme: EsmeId, lsn: Lsn) -> bool {
+        let Some(records) = &self.records else { return true };
+        let wait = self.wait_of(esme);
+        let queue = records.held.get(usize::from(wait == Wait::Durable));
+        let first = wait == Wait::Nothing || queue.is_none_or(VecDeque::is_empty);
+        first && lsn <= records.reached(wait)
+    }
+
+    /// The last record that something of accounts that want the same waits for.
+    pub(super) fn last_held(&self, esme: EsmeId) -> Option<Lsn> {
+        let wait = self.wait_of(esme);
+        let queue = self.records.as_ref()?.held.get(usize::from(wait == Wait::Durable))?;
+        queue.back().map(|(lsn, _)| *lsn).filter(|_| wait != Wait::Nothing)
     }
 
     /// Lets something wait for a record.
@@ -430,7 +456,7 @@ impl Shard {
         if self.records.is_none() {
             return;
         }
-        while let Some(held) = self.records.as_mut().and_then(|records| records.next_released()) {
+        while let Some((held, safe)) = self.records.as_mut().and_then(|records| records.next_released()) {
             match held {
                 Held::Response(HeldResponse { asked, status, octets }) => {
                     self.answer_with(now, asked, out, |_, to| {
@@ -439,7 +465,10 @@ impl Shard {
                     });
                     self.retained.reuse(octets);
                 }
-                Held::Delivery(key) => self.let_go(now, key, out),
+                Held::Delivery(key) => self.let_go(now, key, safe, out),
+                Held::Relay(key) => self.relay_kept(now, key, out),
+                Held::Stored(held) => self.keep_promise(now, held, safe, out),
+                Held::Sending(key, carrier) => self.send_stored(now, key, carrier, safe, out),
             }
         }
         // What paused links had to say goes on in this turn.
@@ -451,13 +480,18 @@ impl Shard {
             let Some(open) = expired else { break };
             self.close_message(now, open, End::no_receipt());
         }
+        self.pump_stored(now, out);
+        self.look_later();
         self.plan_moves(now);
         self.move_some(now);
         let Self { records, config, counters, position, .. } = self;
         let shard = position.shard.index();
         let Some(records) = records else { return };
+        records.send_unsent(now, config);
         records.end_unfinished(now, config);
         counters.journal_open.set(records.open.len() as u64);
+        counters.stored.set(records.stored.len() as u64);
+        counters.stored_octets.set(records.stored.octets());
         records.tell_sinks(shard);
         let front = records.pen.book.front();
         if front != records.front {
@@ -483,18 +517,25 @@ impl Shard {
             records.old = last;
             records.ages.pop_front();
         }
-        if !records.moving.is_empty() || records.pen.book.front() > records.old {
+        let used = records.pen.recorder.used_percent();
+        let pressed = used >= JOURNAL_MOVE_ALWAYS_AT;
+        if !records.moving.is_empty() || !pressed && records.pen.book.front() > records.old {
             return;
         }
-        let Some(plan) = records.pen.book.plan(0).filter(|plan| plan.below <= records.old.next()) else {
-            return;
-        };
+        let old = records.old.next();
+        // Where room is short age does not count, as long as each octet that is copied frees another one.
+        let pays = |plan: &Plan| if pressed { 2 * plan.octets < plan.frees } else { plan.below <= old };
+        let Some(plan) = records.pen.book.plan(used).filter(pays) else { return };
         let in_front = |lsn: Lsn| lsn != Lsn::NONE && lsn < plan.below;
         let messages = records.open.waiting().take_while(|(_, message)| message.origin < plan.below);
         let messages = messages.filter(|(_, message)| in_front(message.lsn));
         records.moving = messages.map(|(key, _)| Moving::Message(key)).collect();
         let waiting = deliveries.iter().filter(|(_, delivery)| in_front(delivery.lsn));
         records.moving.extend(waiting.map(|(key, _)| Moving::Delivery(key)));
+        for (key, stored) in records.stored.iter() {
+            records.moving.extend(in_front(stored.lsn).then_some(Moving::Accept(key)));
+            records.moving.extend(in_front(stored.outcome).then_some(Moving::Attempt(key)));
+        }
     }
 
     fn move_some(&mut self, now: Now) {
@@ -507,9 +548,23 @@ impl Shard {
                 Moving::Message(key) => {
                     let Some(open) = records.open.get(key) else { continue };
                     let mut room = IdRoom::default();
-                    let facts = facts_of(open, config, &mut room);
-                    Record::Sent { awaited: open.awaited, facts }.payload(&mut payload);
+                    sent_of(open, config, &mut room).payload(&mut payload);
                     (open.key, Kind::Sent, open.lsn, open.origin, open.submitted)
+                }
+                Moving::Accept(key) => {
+                    let Some(stored) = records.stored.get(key) else { continue };
+                    if stored.frame().is_empty() {
+                        continue; // A carrier has it: later.
+                    }
+                    let mut room = IdRoom::default();
+                    super::store::accept_of(stored, now, config, &mut room).payload(&mut payload);
+                    (stored.key, Kind::Accept, stored.lsn, stored.origin, stored.accepted)
+                }
+                Moving::Attempt(key) => {
+                    let Some(stored) = records.stored.get(key) else { continue };
+                    let record = super::attempts::attempt_of(stored, now, config);
+                    record.payload(&mut payload);
+                    (stored.key, record.kind(), stored.outcome, stored.outcome, stored.submitted)
                 }
                 Moving::Delivery(key) => {
                     let Some(delivery) = deliveries.get(key) else { continue };
@@ -524,6 +579,16 @@ impl Shard {
                 return records.moving.push_front(moving);
             };
             match moving {
+                Moving::Accept(key) => {
+                    if let Some(stored) = records.stored.get_mut(key) {
+                        stored.lsn = lsn;
+                    }
+                }
+                Moving::Attempt(key) => {
+                    if let Some(stored) = records.stored.get_mut(key) {
+                        stored.outcome = lsn;
+                    }
+                }
                 Moving::Message(key) => {
                     if let Some(open) = records.open.get_mut(key) {
                         open.lsn = lsn;
@@ -567,7 +632,14 @@ impl Records {
     }
 
     /// Writes the final record of a message, or lets it wait for room.
-    fn end(&mut self, now: Now, message: OpenMessage, end: End, config: &Config, left_out: &Counter) {
+    pub(super) fn end(
+        &mut self,
+        now: Now,
+        message: OpenMessage,
+        end: End,
+        config: &Config,
+        left_out: &Counter,
+    ) {
         let mut room = IdRoom::default();
         let record = end.record(facts_of(&message, config, &mut room));
         if self.pen.append(now, message.key, &record, None).is_some() {
@@ -578,6 +650,18 @@ impl Records {
             left_out.bump();
         }
         self.unfinished.push_back((message, end));
+    }
+
+    fn send_unsent(&mut self, now: Now, config: &Config) {
+        while let Some(&key) = self.unsent.front() {
+            if let Some(open) = self.open.get_mut(key) {
+                let mut room = IdRoom::default();
+                let record = sent_of(open, config, &mut room);
+                let Some(lsn) = self.pen.append(now, open.key, &record, None) else { return };
+                (open.lsn, open.origin) = (lsn, lsn);
+            }
+            self.unsent.pop_front();
+        }
     }
 
     fn end_unfinished(&mut self, now: Now, config: &Config) {

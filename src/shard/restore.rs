@@ -7,17 +7,24 @@ use super::kept::differs;
 use super::mail::{Indexed, Mail};
 use super::message::{Delivery, Origin};
 use super::mo::{Delivered, delivery_of};
+use super::mt::Body;
 use super::port::Outbox;
 use super::records::Records;
+use super::store::{OURSELVES, instant_of, own_receipt};
 use super::timers::Timer;
 use crate::config::Config;
 use crate::ids::{CarrierId, EsmeId, LinkId, ShardId};
 use crate::journal::record::NO_REASON;
 use crate::journal::{Cursors, Record, Recorder};
-use crate::ledger::restored::{Kept, Taken, Written};
-use crate::ledger::{AddressTail, Destinations, Given, IdText, NewEntry, OpenKey, OpenMessage, Restored};
+use crate::ledger::restored::{Kept, Promised, Taken, Written};
+use crate::ledger::{
+    AddressTail, Destinations, End, Given, IdText, NewEntry, OpenKey, OpenMessage, Over, Restored,
+    StoredMessage,
+};
 use crate::limits::RECEIPT_KEEP;
+use crate::smpp::frame::Pdu;
 use crate::smpp::message_state::MessageState;
+use crate::smpp::status::CommandStatus;
 use crate::time::{Duration, Now, Wall};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -37,11 +44,13 @@ fn left(span: Duration, begun: Wall, now: Wall) -> Duration {
     span.saturating_sub(ago)
 }
 
-fn destinations(text: &[u8]) -> Destinations {
-    if !text.contains(&b',') {
-        return Destinations::One(AddressTail::of(text));
+/// Of the destinations of a message, those for which no final receipt is to come when these receipts are through.
+fn over_of<'a>(over: &Over, text: &[u8], pdus: impl Iterator<Item = &'a [u8]>) -> Over {
+    let (mut over, destinations) = (over.clone(), Destinations::of_text(text));
+    for delivered in pdus.filter_map(Delivered::kept) {
+        over.take(&destinations, AddressTail::of(delivered.source()));
     }
-    Destinations::Several(text.split(|octet| *octet == b',').map(AddressTail::of).collect())
+    over
 }
 
 /// What a shard found in its journal and cannot give to anybody here.
@@ -49,8 +58,6 @@ fn destinations(text: &[u8]) -> Destinations {
 pub struct Strays {
     /// By key, what belongs to accounts that are at home on another shard now.
     pub moved: Vec<(ShardId, u64, Kept)>,
-    /// Keys of accounts or carriers that the configuration does not know: they stay where they are.
-    pub unknown: u64,
 }
 
 impl<'a> Known<'a> {
@@ -63,15 +70,18 @@ impl<'a> Known<'a> {
     }
 
     fn owner(&self, kept: &Kept) -> Option<EsmeId> {
-        let taken = kept.taken.values().find_map(|taken| taken.esme.as_deref());
-        let name = kept.accepted.as_ref().map(|accepted| accepted.facts().esme).or(taken)?;
+        let taken = kept.taken.iter().find_map(|taken| taken.esme.as_deref());
+        let promised = kept.promised.as_ref().map(|promised| promised.esme());
+        let name = kept.accepted.as_ref().map(|accepted| accepted.facts().esme).or(promised).or(taken)?;
         self.esmes.get(name).copied()
     }
 }
 
 impl Shard {
-    /// Gives the shard its journal and what the last run left in it, before its first turn. What is not for it comes back.
-    pub fn attach(&mut self, now: Now, recorder: Box<dyn Recorder>, restored: Restored) -> Strays {
+    /// Gives the shard its journal and what the last run left in it, before its first turn. What is not for it comes back;
+    /// `take_up` is the last step.
+    pub fn attach(&mut self, recorder: Box<dyn Recorder>, restored: Restored) -> Strays {
+        self.own_ids.above(restored.highest());
         let (book, kept) = restored.finish();
         self.records = Some(Box::new(Records::new(recorder, book, &self.config)));
         let config = Arc::clone(&self.config);
@@ -83,51 +93,95 @@ impl Shard {
             match home {
                 Some(home) if home != self.position.shard => strays.moved.push((home, key, kept)),
                 _ => {
-                    let found = self.restore(now, key, &kept, &known).is_some();
-                    self.restored.extend(found.then_some(key));
-                    strays.unknown += u64::from(!found);
+                    self.restored.insert(key, kept.records());
+                    self.taking_up.push((key, kept));
                 }
             }
         }
-        self.index_soon(now);
         strays
     }
 
-    /// Takes what other shards' journals have of our accounts into our own; keys that are here already are left out. True
-    /// when all of it was taken: its former keepers may let go of it once `is_all_safe`.
-    pub fn adopt(&mut self, now: Now, moved: Vec<(u64, Kept)>) -> bool {
+    /// Everything that is for this shard goes on, in the order of its keys, which is that in which it came: it may lie in
+    /// several journals, since a crash can fall between two steps of a move. Gives how many keys are of accounts or
+    /// carriers that the configuration does not know: they stay where they are.
+    pub fn take_up(&mut self, now: Now) -> u64 {
+        self.restored = HashMap::new();
+        let mut taking_up = core::mem::take(&mut self.taking_up);
+        // Of two of a key the last is the whole one.
+        taking_up.reverse();
+        taking_up.sort_by_key(|(key, _)| *key);
+        taking_up.dedup_by_key(|(key, _)| *key);
         let config = Arc::clone(&self.config);
         let known = Known::of(&config);
-        for (key, mut kept) in moved {
-            self.own_ids.above(key);
-            if self.restored.contains(&key) {
-                continue;
-            }
-            if !self.write_again(now, key, &mut kept) {
-                return false;
-            }
-            // Whose carrier is not known any more is in our journal now, and stays there.
-            self.restore(now, key, &kept, &known);
-            self.restored.insert(key);
+        let mut unknown = 0;
+        for (key, kept) in taking_up {
+            unknown += u64::from(self.restore(now, key, &kept, &known).is_none());
         }
-        self.index_soon(now);
-        true
+        if !self.indexing.is_empty() {
+            self.tick_later(now.mono, Timer::Restored);
+        }
+        unknown
     }
 
-    fn write_again(&mut self, now: Now, key: u64, kept: &mut Kept) -> bool {
+    /// Takes what other shards' journals have of our accounts into our own. Of what is here already, or in two of them,
+    /// because a crash fell into a move, the copy with the most records is the whole one. What found no room comes back:
+    /// again when `is_all_safe`, which its former keepers wait for, too.
+    pub fn adopt(&mut self, now: Now, moved: Vec<(u64, Kept)>) -> Vec<(u64, Kept)> {
+        let mut moved = moved.into_iter();
+        while let Some((key, mut kept)) = moved.next() {
+            self.own_ids.above(key);
+            let here = self.restored.get(&key).copied().unwrap_or(0);
+            if kept.records() <= here {
+                continue;
+            }
+            if !self.write_again(now, key, &mut kept, here > 0) {
+                return core::iter::once((key, kept)).chain(moved).collect();
+            }
+            self.restored.insert(key, kept.records());
+            self.taking_up.push((key, kept));
+        }
+        Vec::new()
+    }
+
+    /// `instead`: of what is there of it.
+    fn write_again(&mut self, now: Now, key: u64, kept: &mut Kept, instead: bool) -> bool {
         let Some(records) = &mut self.records else { return false };
+        let over = Record::Tombstone { reason: NO_REASON };
+        if instead && records.pen.append(now, key, &over, None).is_none() {
+            return false;
+        }
         let mut again = |record: &Record<'_>| {
             let lsn = records.pen.append(now, key, record, None)?;
             Some(Written { lsn, origin: lsn, wall: now.wall })
         };
         if let Some(accepted) = &mut kept.accepted {
-            let awaited = accepted.awaited.saturating_sub(kept.answered);
-            let Some(written) = again(&Record::Sent { awaited, facts: accepted.facts() }) else {
+            let awaited = accepted.awaited.saturating_sub(kept.answered.len() as u16);
+            let answered = kept.answered.iter().map(Vec::as_slice);
+            let over = over_of(&accepted.over, accepted.facts().destination, answered);
+            let facts = accepted.facts();
+            let Some(written) = again(&Record::Sent { awaited, over: over.bits(), facts }) else {
                 return false;
             };
-            (accepted.record, accepted.awaited, kept.answered) = (written, awaited, 0);
+            (accepted.record, accepted.awaited, accepted.over) = (written, awaited, over);
+            kept.answered.clear();
         }
-        for taken in kept.taken.values_mut() {
+        if let Some(promised) = &mut kept.promised {
+            let Some(accept) = promised.accept() else { return true };
+            let Some(written) = again(&accept) else { return false };
+            promised.record = written;
+            let Promised { attempt, carrier, .. } = &mut **promised;
+            if let Some(attempt) = attempt {
+                let number = attempt.number;
+                let record = match attempt.refused {
+                    None => Record::Sending { attempt: number, carrier },
+                    Some((status, wait_ms)) => Record::Refused { attempt: number, status, wait_ms, carrier },
+                };
+                let Some(written) = again(&record) else { return false };
+                // Its waits go on from when it was first written.
+                attempt.record = Written { wall: attempt.record.wall, ..written };
+            }
+        }
+        for taken in &mut kept.taken {
             let (carrier, pdu) = (&taken.carrier, &taken.pdu);
             let written = match &taken.esme {
                 Some(esme) => again(&Record::MoIn { carrier, esme, pdu }),
@@ -145,22 +199,13 @@ impl Shard {
         self.records.as_ref().is_none_or(|records| records.is_all_safe())
     }
 
-    /// Other shards have these keys now.
-    pub fn disown(&mut self, now: Now, keys: &[u64]) {
-        let Some(records) = &mut self.records else { return };
-        for key in keys {
-            let over = Record::Tombstone { reason: NO_REASON };
-            if records.pen.append(now, *key, &over, None).is_none() {
-                // They are told apart by their keys at the next start.
-                return;
-            }
-        }
-    }
-
-    fn index_soon(&mut self, now: Now) {
-        if !self.indexing.is_empty() {
-            self.tick_later(now.mono, Timer::Restored);
-        }
+    /// Other shards have these keys now. Gives how many it has let go of; for the others there was no room yet, and they
+    /// must not be over elsewhere before: a later start would begin them again.
+    pub fn disown(&mut self, now: Now, keys: &[u64]) -> usize {
+        let Some(records) = &mut self.records else { return 0 };
+        let over = Record::Tombstone { reason: NO_REASON };
+        let mut gone = keys.iter().take_while(|key| records.pen.append(now, **key, &over, None).is_some());
+        gone.by_ref().count()
     }
 
     /// Lets sinks read what is durable, and keeps what they have not got. After `attach`.
@@ -171,33 +216,48 @@ impl Shard {
     }
 
     fn restore(&mut self, now: Now, key: u64, kept: &Kept, known: &Known<'_>) -> Option<()> {
+        if let Some(promised) = &kept.promised {
+            return self.restore_stored(now, key, promised, known);
+        }
         let Some(accepted) = &kept.accepted else {
-            return kept.taken.values().try_for_each(|taken| {
+            return kept.taken.iter().try_for_each(|taken| {
                 let esme = self.own_account(known, taken.esme.as_deref()?)?;
                 self.restore_delivery(now, key, taken, (esme, OpenKey::default()), None, known).map(|_| ())
             });
         };
         let facts = accepted.facts();
         let esme = self.own_account(known, facts.esme)?;
-        let carrier = *known.carriers.get(facts.carrier)?;
+        // One that ended with us waits for its receipt of ours, whoever had it.
+        let ours = facts.message_id.is_empty();
+        let carrier = known.carriers.get(facts.carrier).copied();
+        let carrier = if ours { carrier.unwrap_or(OURSELVES) } else { carrier? };
         let mut open = OpenMessage::new(key, esme, Wall(facts.accepted), facts.source, facts.destination);
-        open.carrier = Some(carrier);
+        open.carrier = Some(carrier).filter(|carrier| *carrier != OURSELVES);
         open.submitted = Wall(facts.submitted);
         (open.attempts, open.parts, open.data_coding) = (facts.attempts, facts.parts, facts.data_coding);
         open.given = Given::of_text(facts.id);
         open.message_id = IdText::from_slice(facts.message_id);
-        open.awaited = accepted.awaited.saturating_sub(kept.answered);
+        open.awaited = accepted.awaited.saturating_sub(kept.answered.len() as u16);
+        open.over = over_of(&accepted.over, facts.destination, kept.answered.iter().map(Vec::as_slice));
         (open.lsn, open.origin) = (accepted.record.lsn, accepted.record.origin);
-        let (given, awaited) = (open.given, open.awaited);
+        let (given, awaited, mut over) = (open.given, open.awaited, open.over.clone());
+        if ours && kept.taken.is_empty() {
+            return self.restore_end(now, open, accepted.record);
+        }
         let records = self.records.as_mut()?;
         let handle = records.open.insert(open)?;
         let expires = now.mono.after(left(RECEIPT_KEEP, Wall(facts.accepted), now.wall));
         records.open.waits(handle, expires);
         let mut finals = 0;
-        for taken in kept.taken.values() {
+        for taken in &kept.taken {
             let ids = Some((given, facts.message_id));
-            let is_final = self.restore_delivery(now, key, taken, (esme, handle), ids, known);
-            finals += u16::from(is_final == Some(true));
+            if self.restore_delivery(now, key, taken, (esme, handle), ids, known) == Some(true) {
+                finals += 1;
+                over = over_of(&over, facts.destination, core::iter::once(&*taken.pdu));
+            }
+        }
+        if ours {
+            return Some(());
         }
         let indexed = Indexed {
             carrier,
@@ -205,16 +265,105 @@ impl Shard {
             given,
             esme,
             link: LinkId::default(),
-            destination: destinations(facts.destination),
+            destination: Destinations::of_text(facts.destination),
             awaited: awaited.saturating_sub(finals),
             record: handle.number(),
         };
         if self.is_here(carrier) {
-            self.index_restored(now, &indexed);
+            self.index_restored(now, &indexed, &over);
         } else {
-            self.indexing.push((self.home_of(carrier), indexed));
+            self.indexing.push((self.home_of(carrier), indexed, over));
         }
         Some(())
+    }
+
+    /// A message that ended with us, and whose receipt was not written any more.
+    fn restore_end(&mut self, now: Now, open: OpenMessage, record: Written) -> Option<()> {
+        let end = End::expired(CommandStatus::OK);
+        let frame = own_receipt(&open, &end, now);
+        let records = self.records.as_mut()?;
+        let (esme, key) = (open.esme, open.key);
+        let mut open = open;
+        (open.lsn, open.origin) = (record.lsn, record.origin);
+        open.end = Some(Box::new(end));
+        let handle = records.open.insert(open)?;
+        let keep = self.accounts.get(esme.index())?.settings.waiting.keep;
+        let delivery = {
+            let pdu = Pdu::whole(&frame)?;
+            delivery_of(LinkId::default(), OURSELVES, esme, &pdu)
+        };
+        let records = self.records.as_mut()?;
+        let delivery = Delivery {
+            origin: Origin::Journal,
+            is_receipt: true,
+            is_final: true,
+            state: MessageState::Expired,
+            frame: records.frames.take_in(frame),
+            until: now.mono.after(keep),
+            record: handle,
+            key,
+            came: now.wall,
+            origin_lsn: record.origin,
+            ..delivery
+        };
+        let delivery = self.deliveries.insert(delivery);
+        self.queue_kept(now, esme, delivery);
+        Some(())
+    }
+
+    /// A message that we answered and no carrier has accepted: it may leave, is tried again at its time, or it is not
+    /// known what became of it.
+    fn restore_stored(&mut self, now: Now, key: u64, promised: &Promised, known: &Known<'_>) -> Option<()> {
+        let Some(Record::Accept { accepted, validity, due, esme, id, pdu }) = promised.accept() else {
+            return None;
+        };
+        let esme = self.own_account(known, esme)?;
+        let (pool, chain, registered) = {
+            let pdu = Pdu::whole(pdu)?;
+            let body = Body::again(&pdu);
+            let pool = self.pool_for(esme, body.source(), body.destination()).ok()?;
+            (pool, super::store::chain_of(esme, body.destination()), body.registered_delivery())
+        };
+        let expires = instant_of(now, Wall(validity));
+        let mut message = StoredMessage::new(key, esme, pool, (Wall(accepted), expires), chain, pdu.to_vec());
+        message.given = Given::of_text(id);
+        (message.lsn, message.origin) = (promised.record.lsn, promised.record.origin);
+        message.registered = registered;
+        message.class = u8::try_from(self.class_of(esme)).unwrap_or(0);
+        if let Some(attempt) = promised.attempt {
+            message.attempts = attempt.number;
+            message.outcome = attempt.record.lsn;
+            message.submitted = attempt.record.wall;
+            message.status = CommandStatus(attempt.refused.map_or(0, |(status, _)| status));
+            message.last = known.carriers.get(&*promised.carrier).copied().unwrap_or(OURSELVES);
+            message.unknown = attempt.refused.is_none();
+        }
+        let unknown = message.unknown;
+        let records = self.records.as_mut()?;
+        let stored = records.stored.insert(message);
+        if due > now.wall.0 {
+            records.stored.not_before(stored, instant_of(now, Wall(due)));
+        }
+        records.stored.safe(stored);
+        if let Some(attempt) = promised.attempt {
+            let ago = Duration::from_micros(u64::try_from(now.wall.0 - attempt.record.wall.0).unwrap_or(0));
+            let wait = attempt.refused.map_or(Duration::ZERO, |(_, wait)| Duration::from_millis(wait.into()));
+            if unknown {
+                records.stored.under_way(stored);
+                records.unknown.push((stored, ago));
+            } else if wait > ago {
+                records.stored.postpone(stored, now.mono.after(wait - ago));
+            }
+        }
+        self.look_later();
+        Some(())
+    }
+
+    /// What was under way when the last run ended: its pool says what becomes of it, once the shard runs.
+    pub(super) fn settle_unknown(&mut self, now: Now, out: &mut Outbox) {
+        while let Some((key, ago)) = self.records.as_mut().and_then(|records| records.unknown.pop()) {
+            self.unknown_stored(now, key, ago, out);
+        }
     }
 
     /// An account that is at home here.
@@ -232,7 +381,8 @@ impl Shard {
         ids: Option<(Given, &[u8])>,
         known: &Known<'_>,
     ) -> Option<bool> {
-        let carrier = *known.carriers.get(&*taken.carrier)?;
+        let carrier = known.carriers.get(&*taken.carrier).copied();
+        let carrier = if taken.carrier.is_empty() { OURSELVES } else { carrier? };
         let records = self.records.as_mut()?;
         let delivered = Delivered::kept(&taken.pdu)?;
         let v33 = self.carriers.get(carrier.index()).is_some_and(super::mt::is_v33);
@@ -263,9 +413,10 @@ impl Shard {
     }
 
     /// A message of the last run may get its receipts from a carrier of ours.
-    fn index_restored(&mut self, now: Now, indexed: &Indexed) {
+    fn index_restored(&mut self, now: Now, indexed: &Indexed, over: &Over) {
         let entry =
             self.ledger.insert(now.mono, &NewEntry { awaited: indexed.awaited.max(1), ..indexed.entry(0) });
+        self.ledger.are_over(entry, over);
         if indexed.awaited == 0 {
             // Its last receipt is with us.
             self.ledger.receipt_done(entry, 0);
@@ -273,8 +424,8 @@ impl Shard {
     }
 
     /// Another shard has taken back a message that a carrier of ours has: the receipts that came before it go on.
-    pub(super) fn on_restored(&mut self, now: Now, indexed: &Indexed, out: &mut Outbox) {
-        self.index_restored(now, indexed);
+    pub(super) fn on_restored(&mut self, now: Now, indexed: &Indexed, over: &Over, out: &mut Outbox) {
+        self.index_restored(now, indexed, over);
         if !self.parked.is_empty() {
             self.unpark(now, indexed.carrier, &indexed.id, out);
         }
@@ -286,8 +437,8 @@ impl Shard {
             return;
         }
         for _ in 0..INDEXED_PER_TURN {
-            let Some((home, indexed)) = self.indexing.pop() else { return };
-            self.send_mail(now, home, Mail::Restored(indexed), out);
+            let Some((home, indexed, over)) = self.indexing.pop() else { return };
+            self.send_mail(now, home, Mail::Restored(indexed, over), out);
         }
         self.tick_later(now.mono, Timer::Restored);
     }

@@ -180,6 +180,7 @@ impl Shard {
         let answer = match ask {
             Ask::Status => Answer::Status(Box::new(self.status(now.mono))),
             Ask::Brief => Answer::Status(Box::new(self.brief(now.mono))),
+            Ask::Queue(ask) => Answer::Queue(Box::new(self.on_queue_ask(now, &ask, out))),
         };
         out.act(Action::Answer { ticket, answer });
     }

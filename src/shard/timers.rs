@@ -25,6 +25,8 @@ pub(super) enum Timer {
     Bans,
     /// Messages of the last run that other shards are still to be told of.
     Restored,
+    /// Stored messages: their waits, their ends.
+    Stored,
     /// The drain deadline.
     Drained,
 }

@@ -61,18 +61,30 @@ pub fn status(address: &Address) -> std::io::Result<Value> {
 /// # Errors
 /// As `status`.
 pub fn fetch(address: &Address, path: &str) -> std::io::Result<String> {
+    ask(address, "GET", path)
+}
+
+/// The body of an answer to POST.
+///
+/// # Errors
+/// As `status`.
+pub fn post(address: &Address, path: &str) -> std::io::Result<String> {
+    ask(address, "POST", path)
+}
+
+fn ask(address: &Address, method: &str, path: &str) -> std::io::Result<String> {
     let answer = match address {
         Address::Unix(socket) => {
             let stream = UnixStream::connect(socket)?;
             stream.set_read_timeout(Some(PATIENCE))?;
             stream.set_write_timeout(Some(PATIENCE))?;
-            exchange(stream, "localhost", path)?
+            exchange(stream, "localhost", method, path)?
         }
         Address::Http(host) => {
             let stream = connect(host)?;
             stream.set_read_timeout(Some(PATIENCE))?;
             stream.set_write_timeout(Some(PATIENCE))?;
-            exchange(stream, host, path)?
+            exchange(stream, host, method, path)?
         }
     };
     body_of(&answer)
@@ -89,8 +101,9 @@ fn connect(host: &str) -> std::io::Result<TcpStream> {
     Err(last)
 }
 
-fn exchange(mut stream: impl Read + Write, host: &str, path: &str) -> std::io::Result<Vec<u8>> {
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")?;
+fn exchange(mut stream: impl Read + Write, host: &str, method: &str, path: &str) -> std::io::Result<Vec<u8>> {
+    let length = if method == "POST" { "Content-Length: 0\r\n" } else { "" };
+    write!(stream, "{method} {path} HTTP/1.1\r\nHost: {host}\r\n{length}Connection: close\r\n\r\n")?;
     let mut answer = Vec::new();
     stream.take(ANSWER_MAX).read_to_end(&mut answer)?;
     Ok(answer)

@@ -1,15 +1,17 @@
-//! HTTP. Owns: the routes. Takes: requests. Gives: answers. Never: a blocking call on its thread but with a bound.
+//! HTTP. Owns: the routes. Takes: requests. Gives: answers. Never: a blocking call on its thread but with a bound; a change
+//! for who does not come by the admin socket.
 
 use super::limits::Watch;
+use super::queues::{self, Parameters};
 use super::sockets::{AdminSocket, Bounded};
 use super::{Sockets, View, document, metrics, ready};
 use crate::shard::port::{Answer, Ask};
 use crate::shard::status::Status;
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use serde_json::json;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -33,7 +35,12 @@ pub(super) async fn serve(view: Arc<View>, sockets: Sockets, ended: oneshot::Rec
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics_page))
         .route("/v1/status", get(status))
+        .route("/v1/queue", get(queue_list))
         .with_state(Arc::clone(&view));
+    // Who comes by the admin socket is this user: he may change things.
+    let admin_router = router
+        .clone()
+        .merge(Router::new().route("/v1/queue/{act}", post(queue_change)).with_state(Arc::clone(&view)));
     if let Some(listener) = sockets.tcp.and_then(|listener| TcpListener::from_std(listener).ok()) {
         tokio::spawn(axum::serve(Bounded::new(listener), router.clone()).into_future());
     }
@@ -41,7 +48,7 @@ pub(super) async fn serve(view: Arc<View>, sockets: Sockets, ended: oneshot::Rec
     let admin = sockets.admin;
     let listener: Option<UnixListener> = admin.as_ref().and_then(|admin: &AdminSocket| admin.listener().ok());
     if let Some(listener) = listener {
-        tokio::spawn(axum::serve(Bounded::new(listener), router).into_future());
+        tokio::spawn(axum::serve(Bounded::new(listener), admin_router).into_future());
     }
     tokio::spawn(measure(view));
     // Told, or the other end is gone: both are the end.
@@ -110,13 +117,37 @@ async fn status(State(view): Shared) -> Response {
     }
 }
 
+async fn queue_list(State(view): Shared, Query(asked): Query<Parameters>) -> Response {
+    queue(view, "ls".to_owned(), asked).await
+}
+
+async fn queue_change(
+    State(view): Shared,
+    Path(act): Path<String>,
+    Query(asked): Query<Parameters>,
+) -> Response {
+    queue(view, act, asked).await
+}
+
+async fn queue(view: Arc<View>, act: String, asked: Parameters) -> Response {
+    let answered = tokio::task::spawn_blocking(move || queues::answer(&view, &act, &asked)).await;
+    match answered {
+        Ok(Ok(document)) => {
+            let kind = [(header::CONTENT_TYPE, "application/json")];
+            (kind, document.to_string()).into_response()
+        }
+        Ok(Err(why)) => problem(StatusCode::UNPROCESSABLE_ENTITY, &why),
+        Err(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "the question has failed"),
+    }
+}
+
 async fn ask(view: &View, ask: Ask) -> Result<Box<Status>, &'static str> {
     const SILENT: &str = "a shard does not answer";
     let answers = view.shards.ask(ask).map_err(|_| "a shard takes no questions")?;
     let waiting = tokio::task::spawn_blocking(move || answers.wait(ANSWER_TIME));
     match waiting.await {
         Ok(Some(Answer::Status(status))) => Ok(status),
-        Ok(None) | Err(_) => Err(SILENT),
+        Ok(Some(Answer::Queue(_)) | None) | Err(_) => Err(SILENT),
     }
 }
 

@@ -13,6 +13,8 @@ mod http;
 mod journal;
 mod limits;
 mod metrics;
+pub mod order;
+mod queues;
 mod ready;
 pub mod show;
 mod sockets;
@@ -37,6 +39,8 @@ struct View {
     shards: Stops,
     /// How its journal is; nothing is known of one until the shards run.
     journal: Arc<Journaling>,
+    /// Whoever asks for stored messages holds it: one at a time.
+    queue: std::sync::Mutex<()>,
     /// Submits a second, of late.
     rate: AtomicU64,
     /// Of each shard: thousandths of its time that it worked, of late.
@@ -56,6 +60,7 @@ impl View {
             counters,
             shards,
             journal: Arc::default(),
+            queue: std::sync::Mutex::default(),
             rate: AtomicU64::new(0),
             busy,
             carriers,

@@ -3,6 +3,7 @@
 //! Owns: nothing. Takes: a directory and, of a running node, what moves in it meanwhile. Gives: JSON lines and a verdict.
 //! Never: writes to the directory, waits for a node, shows a number or a body that was not asked for.
 
+pub mod life;
 mod more;
 
 use crate::io::journal::ReadOnly;
@@ -362,7 +363,7 @@ fn content(object: &mut Object, record: &Record<'_>, full: bool) {
             object.number("attempt", u64::from(attempt)).text("carrier", &text(carrier));
             object.number("status", u64::from(status)).number("wait_ms", u64::from(wait_ms));
         }
-        Record::Sent { awaited, facts } => {
+        Record::Sent { awaited, facts, .. } => {
             object.number("awaited", u64::from(awaited));
             known(object, &facts, full);
         }
@@ -454,7 +455,7 @@ mod tests {
     #[test]
     fn numbers_and_bodies_are_shown_only_when_asked_for() {
         let facts = Facts { message_id: b"7", destination: b"38267", ..Facts::default() };
-        let record = Record::Sent { awaited: 1, facts };
+        let record = Record::Sent { awaited: 1, over: b"", facts };
         let mut octets = vec![0; frame_len(record.len())];
         write(&mut octets, &Head { lsn: Lsn(3), key: 9, time_ms: 0 }, &record, record.len());
         let (frame, _) = Frame::unsealed(&octets).unwrap();

@@ -23,9 +23,17 @@ struct Rig {
 
 impl Rig {
     fn new(durability: Durability, spares: u64) -> Self {
-        let first = Lsn::FIRST;
-        let identity =
-            Identity { journal: 1, shard: 0, run: 1, fork: first, forks: Vec::new(), first, number: 0 };
+        let (fork, front) = (Lsn::FIRST, Lsn::NONE);
+        Self::after(
+            Identity { journal: 1, shard: 0, run: 1, fork, forks: Vec::new(), first: fork, number: 0, front },
+            durability,
+            spares,
+        )
+    }
+
+    /// What goes on after an earlier run.
+    fn after(identity: Identity, durability: Durability, spares: u64) -> Self {
+        let first = identity.first;
         let mut rig = Self {
             disk: SimDisk::new(1, None),
             ring: vec![0; RING],
@@ -111,6 +119,22 @@ fn process_says_written_at_once_and_durable_a_while_later() {
     let answerable = |durability: Durability| durability.answerable(Lsn(9), Lsn(5), Lsn(3));
     let all = [Durability::Off, Durability::Process, Durability::Group(Duration::ZERO), Durability::Strict];
     assert_eq!(all.map(answerable), [Lsn(9), Lsn(5), Lsn(3), Lsn(3)]);
+}
+
+#[test]
+fn what_the_last_run_had_not_synced_is_synced_at_once_and_its_front_is_told_with_it() {
+    let forks = Vec::new();
+    let (first, fork, front) = (Lsn(5), Lsn(8), Lsn(4));
+    let identity = Identity { journal: 1, shard: 0, run: 2, fork, forks, first, number: 1, front };
+    let mut rig = Rig::after(identity, Durability::Process, 1);
+    assert_eq!(rig.step(0).front, Lsn::NONE, "no file of this run says so");
+    // The ring begins with the tail.
+    rig.append(3);
+    let step = rig.step(1);
+    assert_eq!((step.durable, step.front, step.next), (Lsn(7), Lsn(4), Next::Idle));
+    rig.append(1);
+    let step = rig.step(2);
+    assert_eq!((step.written, step.durable, step.next), (Lsn(8), Lsn(7), at(202)), "then as ever");
 }
 
 #[test]

@@ -4,10 +4,13 @@ use crate::disk::SimDisk;
 use crate::world::{GEOMETRY, Known, World, known};
 use bindery::journal::disk::{FileKind, read_name};
 use bindery::journal::header::SegmentHeader;
+use bindery::journal::prepare::Done;
 use bindery::journal::recover::{Recovered, Recovery, Refusal, Verdict};
 use bindery::journal::scan::scan;
-use bindery::journal::{Disk, Durability, PAGE};
+use bindery::journal::space::SpaceLimits;
+use bindery::journal::{Disk, Durability, PAGE, Preparer};
 use bindery::prng::Prng;
+use bindery::time::Instant;
 use std::collections::BTreeMap;
 
 type Read = BTreeMap<u64, Known>;
@@ -185,4 +188,22 @@ fn a_segment_of_a_later_program_or_of_another_journal_is_refused_untouched() {
     }
     assert_eq!(read(&mut world.disk).err(), Some(Refusal::Newer { file: name, reader: 9 }));
     assert!(world.disk.list().unwrap().len() >= before.segments.len());
+}
+
+#[test]
+fn a_damaged_segment_is_put_away_as_it_is_and_never_used_again() {
+    let (world, before, _) = sound(500);
+    let mut disk = world.disk.copy();
+    let name = before.segments[1].name.clone();
+    disk.octets(&name)[3 * PAGE] ^= 1;
+    let octets = disk.octets(&name).clone();
+    let (recovered, _) = read(&mut disk).unwrap();
+    let limits = SpaceLimits { size_max: 100 * GEOMETRY.segment, min_free: 0 };
+    let mut preparer = Preparer::new(0, GEOMETRY, limits, &recovered);
+    while !matches!(preparer.step(Instant::ZERO, recovered.end, &mut disk), Ok(Done::Nothing)) {}
+    assert_eq!(preparer.segments(), 1, "all but the last are given back");
+    let names = disk.list().unwrap();
+    let away: Vec<&String> = names.iter().filter(|name| name.starts_with("quarantine/")).collect();
+    assert_eq!(away, [&format!("quarantine/{name}")]);
+    assert!(*disk.octets(away[0]) == octets);
 }

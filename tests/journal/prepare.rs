@@ -109,6 +109,46 @@ fn without_space_nothing_new_is_taken_and_a_second_after_it_is_back_everything_i
 }
 
 #[test]
+fn who_waits_for_a_file_that_cannot_be_made_is_told_so_until_there_is_one() {
+    let mut rig = Rig::new(10);
+    rig.work(0, 0).unwrap();
+    rig.disk.free = 0;
+    rig.takes(1);
+    rig.work(1, 0).unwrap();
+    assert!(!rig.preparer.is_starved(), "one is left");
+    rig.takes(100);
+    rig.work(2, 0).unwrap();
+    assert!(rig.preparer.is_starved());
+    rig.disk.free = 1 << 40;
+    rig.disk.plan = Plan { at: Some((rig.disk.calls, Fault::Full)), ..Plan::default() };
+    assert!(rig.work(3, 0).is_err() && rig.preparer.is_starved());
+    rig.work(4, 0).unwrap();
+    assert!(!rig.preparer.is_starved() && rig.spares.len() == 2);
+}
+
+#[test]
+fn files_that_are_not_needed_any_more_make_room_on_a_disk_that_is_nearly_full() {
+    let mut rig = Rig::new(20);
+    rig.work(0, 0).unwrap();
+    for number in 0..10 {
+        rig.takes(1 + number * 100);
+        rig.work(1 + number, 0).unwrap();
+    }
+    assert_eq!(rig.names().len(), 12);
+    // A tenth is to be free; the files of the test take nothing of it.
+    rig.disk.free = (1 << 40) / 10;
+    rig.work(2000, 0).unwrap();
+    assert!(rig.preparer.accepting() && rig.names().len() == 12, "all of them are needed");
+    rig.disk.free -= 1;
+    rig.work(4000, 901).unwrap();
+    assert!(!rig.preparer.accepting());
+    assert_eq!((rig.names().len(), rig.spares.len()), (3, 2), "{:?}", rig.names());
+    rig.disk.free = (1 << 40) / 10 * 11 / 10 + 10;
+    rig.work(6000, 901).unwrap();
+    assert!(rig.preparer.accepting());
+}
+
+#[test]
 fn the_journal_grows_to_its_limit_and_what_ends_messages_has_a_reserve_beyond() {
     let mut rig = Rig::new(4);
     rig.work(0, 0).unwrap();

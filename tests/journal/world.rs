@@ -114,6 +114,7 @@ impl World {
             forks: recovered.forks.clone(),
             first,
             number: recovered.number,
+            front: recovered.report.front,
         };
         let seed = self.prng.bits();
         let (mut ring, mut producer) = (vec![0; RING], Producer::new(RING, first));

@@ -58,6 +58,9 @@ const CHANGES: &[(&str, &str)] = &[
     ("count_max = 100_000", "count_max = 1"),
     ("keep = \"72h\"", "keep = \"1m\""),
     ("policy = \"standard\"", "#"),
+    ("class = \"bulk\"", "class = \"otp\""),
+    ("priority = 10", "priority = 1000"),
+    ("weight = 4", "weight = 5"),
     ("rate = \"100/s\"", "rate = \"100/m\""),
     ("burst = 100", "burst = 1_000_000"),
     ("tcp_user_timeout = \"20s\"", "tcp_user_timeout = \"21s\""),
@@ -94,6 +97,15 @@ const CHANGES: &[(&str, &str)] = &[
     ("balance = \"weighted\"", "balance = \"least_outstanding\""),
     ("balance = \"weighted\"", "balance = \"hash_destination\""),
     ("on_unknown = \"fail\"", "on_unknown = \"resend\""),
+    ("mode = \"relay\" ", "mode = \"store\" "),
+    ("[\"UNDELIV\", \"EXPIRED\"]", "[\"REJECTD\"]"),
+    ("resend_after = \"10m\"", "resend_after = \"1s\""),
+    ("first = \"5s\", factor", "first = \"6s\", factor"),
+    ("factor = 2.0", "factor = 3"),
+    ("{ first = \"5s\", factor = 2.0, max = \"15m\", jitter", "{ intervals = [\"5s\"], jitter"),
+    ("max = \"15m\"", "max = \"16m\""),
+    ("jitter = \"20%\"", "jitter = \"0%\""),
+    ("give_up_after = \"48h\" }", "give_up_after = \"1m\" }"),
     ("errors = \"30%\"", "errors = \"100%\""),
     ("over = \"10s\"", "over = \"11s\""),
     ("for = \"30s\"", "for = \"31s\""),
@@ -127,10 +139,8 @@ const CHANGES: &[(&str, &str)] = &[
 const FIXED: &[(&str, &str)] = &[
     ("proxy_protocol = false", "proxy_protocol = true"),
     ("require_tls = false", "require_tls = true"),
-    ("mode = \"relay\"", "mode = \"store\""),
     ("kind = \"smpp\"", "kind = \"http\""),
     ("balance = \"weighted\"", "balance = \"cost\""),
-    ("on_unknown = \"fail\"", "on_unknown = \"hold\""),
     ("fan_out = \"first\"", "fan_out = \"all\""),
     ("kind = \"file\"", "kind = \"postgres\""),
 ];
@@ -176,6 +186,7 @@ const TABLES: &[(&str, &Keys)] = &[
     ("[pool.x.eject]", &keys::EJECT),
     ("[[pool.x.members]]", &keys::MEMBER),
     ("[policy.x]", &keys::POLICY),
+    ("[class.x]", &keys::CLASS),
     ("[[route]]", &keys::ROUTE),
     ("[[route]]\n[route.when]", &keys::WHEN),
     ("[[mo_route]]", &keys::MO_ROUTE),
@@ -198,7 +209,7 @@ fn values(text: &str) -> BTreeMap<String, Vec<String>> {
             ("defaults", DeValue::Table(kinds)) => {
                 kinds.iter().for_each(|(kind, table)| collect(kind.get_ref(), table.get_ref(), &mut values));
             }
-            ("esme" | "carrier" | "pool" | "policy", DeValue::Table(named)) => {
+            ("esme" | "carrier" | "pool" | "policy" | "class", DeValue::Table(named)) => {
                 named.iter().for_each(|(_, table)| collect(kind, table.get_ref(), &mut values));
             }
             (_, value) => collect(kind, value, &mut values),
@@ -225,7 +236,7 @@ fn collect(path: &str, value: &DeValue<'_>, values: &mut BTreeMap<String, Vec<St
 
 /// Every key that acts, as `values` names it.
 fn acting() -> BTreeSet<String> {
-    let kinds: [(&str, &Keys); 21] = [
+    let kinds: [(&str, &Keys); 23] = [
         ("node", &keys::NODE),
         ("listener", &keys::LISTENER),
         ("listener.refusal_delay", &keys::REFUSAL_DELAY),
@@ -238,6 +249,7 @@ fn acting() -> BTreeSet<String> {
         ("pool.eject", &keys::EJECT),
         ("pool.members", &keys::MEMBER),
         ("policy", &keys::POLICY),
+        ("class", &keys::CLASS),
         ("route", &keys::ROUTE),
         ("route.when", &keys::WHEN),
         ("mo_route", &keys::MO_ROUTE),
@@ -246,9 +258,12 @@ fn acting() -> BTreeSet<String> {
         ("http", &keys::HTTP),
         ("esme.waiting", &keys::WAITING),
         ("journal", &keys::JOURNAL),
+        ("journal.retry", &keys::RETRY),
         ("cdr", &keys::CDR),
     ];
-    kinds.iter().flat_map(|(kind, keys)| keys.now.iter().map(move |key| format!("{kind}.{key}"))).collect()
+    let all = kinds.iter().flat_map(|(kind, keys)| keys.now.iter().map(move |key| format!("{kind}.{key}")));
+    // It cannot stand beside the others.
+    all.filter(|path| path != "journal.retry.intervals").collect()
 }
 
 #[test]

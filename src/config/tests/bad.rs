@@ -63,7 +63,7 @@ when = { to = [\"+382*\"], source = [] }
         "18:14 esme.beta.window_max: found \"5\"",
         "19:16 esme.beta.sessions_max: found the integer 1025",
         "20:18 esme.beta.answer_timeout: found the integer 20",
-        "21:1 esme.beta.class: not supported yet",
+        "21:9 esme.beta.class: there is no class \"bulk\"",
         "22:8 esme.beta.pool: there is no pool \"mian\"",
         "24:14 carrier.beta.addresses[0]: found \"smsc\"",
         "24:29 carrier.beta.addresses[2]: \"h:1\" stands here twice",

@@ -186,8 +186,11 @@ fn two_places_of_call_detail_records_are_not_the_same_and_they_are_bounded() {
 }
 
 #[test]
-fn messages_are_not_stored_yet() {
-    assert_eq!(found(&with("retry = {}\n")), ["17:1 journal.retry: not supported yet remove this key"]);
-    let store = with("[defaults.esme]\nmode = \"store\"\n");
-    assert_eq!(found(&store), ["18:8 defaults.esme.mode: \"store\" is not supported yet"]);
+fn a_message_is_stored_in_a_journal_and_under_an_id_of_ours() {
+    let store = "[defaults.esme]\nmode = \"store\"\n";
+    assert!(load_text(&with(store)).is_ok());
+    let carriers = with(&format!("{store}message_id = \"carrier\"\n"));
+    let why = "a stored message is answered before a carrier has given it an id";
+    let help = "remove it, or set mode = \"relay\"";
+    assert_eq!(found(&carriers), [format!("19:14 defaults.esme.message_id: {why} {help}")]);
 }

@@ -2,6 +2,7 @@
 //! preparer thread for all. Takes: settings; records from the shards' `Appender`s. Gives: what the last run left, and how
 //! far everything is written and durable. Never: decides what is written when (that is `journal`); makes a shard wait.
 
+mod ahead;
 mod ring;
 mod store;
 mod watch;
@@ -31,6 +32,8 @@ use store::{Directory, Lock};
 
 /// A committer that has nothing to do looks so often whether it is to end.
 const IDLE: Duration = Duration::from_millis(500);
+/// While there is no room for another file, room is looked for this often.
+const STARVED: Duration = Duration::from_millis(100);
 /// At the end a disk that does nothing is waited for so long.
 const CLOSING: Duration = Duration::from_secs(5);
 
@@ -145,11 +148,10 @@ impl Journal {
             Self { shared: Vec::new(), committers: Vec::new(), preparer: None, _lock: taken.lock };
         let (mut starts, mut prepared) = (Vec::new(), Vec::new());
         for (shard, wake) in (0..settings.shards).zip(wakes) {
-            let mut disk = taken.directory.clone();
+            let disk = taken.directory.clone();
             let recovery = Recovery { shard, journal: Some(taken.journal) };
-            let recovered = recovery
-                .run(&mut disk, &mut |frame, place| visit(shard, frame, place))
-                .map_err(OpenError::Refused)?;
+            let recovered =
+                ahead::read(recovery, disk.clone(), &mut |frame, place| visit(shard, frame, place))?;
             let shared = Shared::new(settings.ring, wake)?;
             let parts = begin(settings, shard, taken.journal, &recovered, &shared, disk, clock, &woken)?;
             let (committing, preparing, appender) = parts;
@@ -217,8 +219,8 @@ fn begin(
     let first = Lsn(fork.0 - recovered.tail.len() as u64);
     let now = clock.now();
     let run = recovered.next_run(now.wall);
-    let (forks, number) = (recovered.forks.clone(), recovered.number);
-    let identity = Identity { journal, shard, run, fork, forks, first, number };
+    let (forks, number, front) = (recovered.forks.clone(), recovered.number, recovered.report.front);
+    let identity = Identity { journal, shard, run, fork, forks, first, number, front };
     let mut committer = Committer::new(identity, geometry, settings.durability, random());
     let size_max = settings.size_max / u64::from(settings.shards.max(1));
     let limits = SpaceLimits { size_max, min_free: settings.min_free };
@@ -297,7 +299,7 @@ fn prepare(
 ) {
     let _ = woken.set(std::thread::current());
     loop {
-        let (mut worked, mut over) = (false, true);
+        let (mut worked, mut over, mut starved) = (false, true, false);
         for shard in &mut shards {
             loop {
                 match shard.changes.try_recv() {
@@ -322,6 +324,9 @@ fn prepare(
                 }
             }
             shard.shared.accepting.store(shard.preparer.accepting(), Ordering::Release);
+            starved |= shard.preparer.is_starved();
+            shard.shared.starved.store(shard.preparer.is_starved(), Ordering::Release);
+            shard.shared.used_percent.store(shard.preparer.used_percent(), Ordering::Relaxed);
             shard.shared.files.store(shard.preparer.octets(), Ordering::Relaxed);
             let space = shard.preparer.space();
             shard.shared.space_free.store(space.free, Ordering::Relaxed);
@@ -331,7 +336,7 @@ fn prepare(
             return;
         }
         if !worked {
-            std::thread::park_timeout(IDLE);
+            std::thread::park_timeout(if starved { STARVED } else { IDLE });
         }
     }
 }

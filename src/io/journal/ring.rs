@@ -5,7 +5,7 @@
 #![allow(unsafe_code, reason = "memory that two threads share")]
 
 use crate::counters::Spans;
-use crate::journal::commit::{Front, Step};
+use crate::journal::commit::{Front, Next, Step};
 use crate::journal::frame::{frame_len, write};
 use crate::journal::header::time_ms;
 use crate::journal::recover::Tail;
@@ -34,11 +34,17 @@ pub(super) struct Shared {
     written: AtomicU64,
     durable: AtomicU64,
     failed: AtomicBool,
+    /// The committer waits for a file that cannot be made for now.
+    stuck: AtomicBool,
+    /// The preparer has no file for it, and could not make one.
+    pub(super) starved: AtomicBool,
     /// Segments below it may be given back.
     pub(super) given_back: AtomicU64,
     pub(super) accepting: AtomicBool,
     pub(super) failed_files: AtomicU64,
     pub(super) failed_preparations: AtomicU64,
+    /// How much of its room is used.
+    pub(super) used_percent: AtomicU64,
     /// Octets of its files, and of the file system: free for us and in all.
     pub(super) files: AtomicU64,
     pub(super) space_free: AtomicU64,
@@ -85,10 +91,13 @@ impl Shared {
             written: zero(),
             durable: zero(),
             failed: AtomicBool::new(false),
+            stuck: AtomicBool::new(false),
+            starved: AtomicBool::new(false),
             given_back: zero(),
             accepting: AtomicBool::new(true),
             failed_files: zero(),
             failed_preparations: zero(),
+            used_percent: zero(),
             files: zero(),
             space_free: zero(),
             space_total: zero(),
@@ -109,7 +118,7 @@ impl Shared {
         (tail.saturating_sub(freed).min(self.capacity as u64), self.capacity as u64)
     }
 
-    /// Nothing can be promised for now.
+    /// Nothing can be promised for now: the disk fails.
     pub(super) fn has_failed(&self) -> bool {
         self.failed.load(Ordering::Acquire)
     }
@@ -137,14 +146,17 @@ impl Shared {
 
     /// The committer's news. Wakes the shard if it sleeps.
     pub(super) fn publish(&self, step: &Step) {
+        let stuck = step.next == Next::Spare && self.starved.load(Ordering::Acquire);
         let news = self.durable.load(Ordering::Relaxed) != step.durable.0
             || self.written.load(Ordering::Relaxed) < step.written.0
-            || self.failed.load(Ordering::Relaxed) != step.failed;
+            || self.failed.load(Ordering::Relaxed) != step.failed
+            || self.stuck.load(Ordering::Relaxed) != stuck;
         self.freed.store(step.freed, Ordering::Release);
         // What was said to be written stays so: the ring has it, and it is written again.
         self.written.fetch_max(step.written.0, Ordering::Release);
         self.durable.store(step.durable.0, Ordering::Release);
         self.failed.store(step.failed, Ordering::Release);
+        self.stuck.store(stuck, Ordering::Release);
         self.given_back.store(step.front.0, Ordering::Release);
         fence(Ordering::SeqCst);
         if news
@@ -263,10 +275,10 @@ impl Appender {
         Lsn(self.shared.durable.load(Ordering::Acquire))
     }
 
-    /// Nothing can be promised for now: two files in a row have failed.
+    /// Nothing can be promised for now: two files in a row have failed, or there is no room for another one.
     #[must_use]
     pub fn failed(&self) -> bool {
-        self.shared.failed.load(Ordering::Acquire)
+        self.shared.has_failed() || self.shared.stuck.load(Ordering::Acquire)
     }
 
     /// New messages may be taken; else they hear ESME_RMSGQFUL.
@@ -323,6 +335,10 @@ impl Recorder for Appender {
 
     fn full_percent(&mut self) -> u64 {
         Self::full_percent(self)
+    }
+
+    fn used_percent(&self) -> u64 {
+        self.shared.used_percent.load(Ordering::Relaxed)
     }
 
     fn needs_from(&self, front: Lsn) {

@@ -3,7 +3,7 @@
 use crate::counters::Spans;
 use crate::io::Clock;
 use crate::journal::{Disk, DiskError, Space};
-use rustix::fs::{FlockOperation, flock, statvfs};
+use rustix::fs::{Advice, FlockOperation, fadvise, flock, statvfs};
 use std::fs::File;
 use std::io::{Error, ErrorKind, Write};
 use std::os::unix::fs::FileExt;
@@ -63,6 +63,13 @@ fn read(file: &File, at: u64, into: &mut [u8]) -> Result<usize, DiskError> {
     Ok(done)
 }
 
+/// The system reads a file ahead; where it does not, it is read when it is asked for.
+fn soon(path: &Path) {
+    if let Ok(file) = File::open(path) {
+        let _ = fadvise(&file, 0, None, Advice::WillNeed);
+    }
+}
+
 fn length(file: &File) -> Result<u64, DiskError> {
     file.metadata().map(|data| data.len()).map_err(|error| refused(&error))
 }
@@ -87,6 +94,10 @@ impl Disk for Directory {
     fn open(&mut self, name: &str) -> Result<File, DiskError> {
         let opened = File::options().read(true).write(true).open(self.path.join(name));
         opened.map_err(|error| refused(&error))
+    }
+
+    fn soon(&mut self, name: &str) {
+        soon(&self.path.join(name));
     }
 
     fn length(&mut self, file: &File) -> Result<u64, DiskError> {
@@ -193,6 +204,10 @@ impl Disk for ReadOnly {
 
     fn open(&mut self, name: &str) -> Result<File, DiskError> {
         File::open(self.0.path.join(name)).map_err(|error| refused(&error))
+    }
+
+    fn soon(&mut self, name: &str) {
+        soon(&self.0.path.join(name));
     }
 
     fn length(&mut self, file: &File) -> Result<u64, DiskError> {

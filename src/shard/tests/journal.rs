@@ -9,7 +9,7 @@ use crate::journal::frame::{Head, frame_len, write};
 use crate::journal::recover::Place;
 use crate::journal::{AppendRefused, Fault, Frame, Kind, Lsn, Record, Recorder};
 use crate::ledger::Restored;
-use crate::limits::{JOURNAL_BLOCK, JOURNAL_MOVE_AFTER, RECEIPT_AGAIN, RECEIPT_KEEP};
+use crate::limits::{JOURNAL_BLOCK, JOURNAL_MOVE_AFTER, JOURNAL_MOVE_ALWAYS_AT, RECEIPT_AGAIN, RECEIPT_KEEP};
 use crate::route::settings::{MoRouteSettings, Nobody};
 use crate::session::BindKind;
 use crate::shard::Strays;
@@ -32,6 +32,9 @@ struct Said {
     front: AtomicU64,
     full: AtomicBool,
     failed: AtomicBool,
+    used_percent: AtomicU64,
+    /// From this record on all is durable as soon as it is appended; zero: nothing is.
+    quick_from: AtomicU64,
 }
 
 /// A shard's end of a journal in memory.
@@ -43,7 +46,7 @@ struct Pen {
 
 /// A journal in memory, which survives its shard; nothing is written or durable before it is told so.
 #[derive(Debug)]
-struct Paper {
+pub(super) struct Paper {
     pen: Pen,
     from: Receiver<Vec<u8>>,
     frames: Vec<Vec<u8>>,
@@ -90,6 +93,10 @@ impl Recorder for Pen {
         let mut octets = vec![0; frame_len(record.len())];
         write(&mut octets, &Head { lsn, key, time_ms: 0 }, record, record.len());
         self.to.send(octets).unwrap();
+        if (1..=lsn.0).contains(&get(&self.said.quick_from)) {
+            self.said.written.store(lsn.0, Ordering::SeqCst);
+            self.said.durable.store(lsn.0, Ordering::SeqCst);
+        }
         Ok(lsn)
     }
 
@@ -115,6 +122,10 @@ impl Recorder for Pen {
         0
     }
 
+    fn used_percent(&self) -> u64 {
+        get(&self.said.used_percent)
+    }
+
     fn needs_from(&self, front: Lsn) {
         self.said.front.store(front.0, Ordering::SeqCst);
     }
@@ -125,49 +136,55 @@ impl Recorder for Pen {
 }
 
 /// A rig whose shards have journals.
-struct Kept {
-    rig: Rig,
-    papers: Vec<Paper>,
+pub(super) struct Kept {
+    pub(super) rig: Rig,
+    pub(super) papers: Vec<Paper>,
     strays: Vec<Strays>,
+    unknown: u64,
 }
 
 impl Kept {
-    fn up(config: Config) -> Self {
+    pub(super) fn up(config: Config) -> Self {
         Self::again(config, Vec::new())
     }
 
     /// A restart on these journals.
-    fn again(config: Config, papers: Vec<Paper>) -> Self {
+    pub(super) fn again(config: Config, papers: Vec<Paper>) -> Self {
         Self::on(Rig::new(config), papers, |_, _| ())
     }
 
     /// The same; `first` is what a node does before the shards run.
-    fn on(mut rig: Rig, mut papers: Vec<Paper>, first: impl FnOnce(&mut Rig, &mut [Strays])) -> Self {
+    pub(super) fn on(
+        mut rig: Rig,
+        mut papers: Vec<Paper>,
+        first: impl FnOnce(&mut Rig, &mut [Strays]),
+    ) -> Self {
         papers.resize_with(rig.shards.len(), Paper::default);
-        let now = rig.now;
         let mut strays = Vec::new();
         for (shard, paper) in rig.shards.iter_mut().zip(&mut papers) {
-            strays.push(shard.attach(now, Box::new(paper.pen.clone()), paper.restored()));
+            strays.push(shard.attach(Box::new(paper.pen.clone()), paper.restored()));
         }
         first(&mut rig, &mut strays);
-        let mut kept = Self { rig: rig.with_carriers(), papers, strays };
+        let now = rig.now;
+        let unknown = rig.shards.iter_mut().map(|shard| shard.take_up(now)).sum();
+        let mut kept = Self { rig: rig.with_carriers(), papers, strays, unknown };
         kept.turn();
         kept
     }
 
-    fn turn(&mut self) {
+    pub(super) fn turn(&mut self) {
         self.rig.input_all(|| Input::Time);
         self.rig.advance(Duration::from_millis(1));
     }
 
-    fn written(&mut self) {
+    pub(super) fn written(&mut self) {
         for Paper { pen, .. } in &self.papers {
             pen.said.written.store(get(&pen.said.appended), Ordering::SeqCst);
         }
         self.turn();
     }
 
-    fn durable(&mut self) {
+    pub(super) fn durable(&mut self) {
         self.written();
         for Paper { pen, .. } in &self.papers {
             pen.said.durable.store(get(&pen.said.appended), Ordering::SeqCst);
@@ -175,11 +192,20 @@ impl Kept {
         self.turn();
     }
 
-    fn full(&mut self, full: bool) {
+    pub(super) fn full(&mut self, full: bool) {
         self.papers.iter().for_each(|paper| paper.pen.said.full.store(full, Ordering::SeqCst));
     }
 
-    fn kinds(&mut self) -> Vec<Kind> {
+    /// The disk is so quick from this record on that it is done before the shard goes on.
+    pub(super) fn quick_from(&mut self, lsn: u64) {
+        self.papers.iter().for_each(|paper| paper.pen.said.quick_from.store(lsn, Ordering::SeqCst));
+    }
+
+    pub(super) fn failed(&mut self, failed: bool) {
+        self.papers.iter().for_each(|paper| paper.pen.said.failed.store(failed, Ordering::SeqCst));
+    }
+
+    pub(super) fn kinds(&mut self) -> Vec<Kind> {
         let mut kinds = Vec::new();
         for paper in &mut self.papers {
             paper.read(&mut |frame| kinds.push(frame.kind().unwrap()));
@@ -188,7 +214,7 @@ impl Kept {
     }
 
     /// State, status, reason, fault and attempts of each final record, with the message's id.
-    fn ends(&mut self) -> Vec<(u8, u32, u8, Fault, u16, String)> {
+    pub(super) fn ends(&mut self) -> Vec<(u8, u32, u8, Fault, u16, String)> {
         let mut ends = Vec::new();
         for paper in &mut self.papers {
             paper.read(&mut |frame| {
@@ -201,12 +227,12 @@ impl Kept {
         ends
     }
 
-    fn nothing_is_needed(&self) -> bool {
+    pub(super) fn nothing_is_needed(&self) -> bool {
         self.papers.iter().all(Paper::is_over)
     }
 
     /// An ESME that binds, and what it is given behind the response.
-    fn binds(&mut self, name: &str, kind: BindKind) -> (LinkId, Vec<Heard>) {
+    pub(super) fn binds(&mut self, name: &str, kind: BindKind) -> (LinkId, Vec<Heard>) {
         let link = self.rig.accept();
         self.rig.send(link, &bind(name, "secret", kind, 0x34));
         let mut heard = self.rig.heard(link);
@@ -215,7 +241,7 @@ impl Kept {
     }
 
     /// The same, of an account for which one receipt or MO waits.
-    fn takes(&mut self, name: &str) -> (LinkId, Heard) {
+    pub(super) fn takes(&mut self, name: &str) -> (LinkId, Heard) {
         let (link, mut given) = self.binds(name, BindKind::Transceiver);
         assert_eq!(given.len(), 1);
         (link, given.remove(0))
@@ -389,7 +415,7 @@ fn a_restart_brings_back_what_was_promised_and_gives_it_to_who_submitted() {
     kept.durable();
     assert_eq!(kept.rig.heard(alpha).len(), 1);
     let mut kept = Kept::again(build(), kept.papers);
-    assert!(kept.strays.iter().all(|strays| strays.unknown == 0 && strays.moved.is_empty()));
+    assert!(kept.unknown == 0 && kept.strays.iter().all(|strays| strays.moved.is_empty()));
     let (acme, (bank, waited)) = (kept.rig.trx("acme"), kept.takes("bank"));
     let alpha = kept.rig.carrier(0);
     assert_eq!(waited.receipt_ids().1.as_deref(), Some(&*own[0]));
@@ -468,9 +494,9 @@ fn an_account_that_has_another_home_after_a_restart_gets_what_the_journal_of_the
             let keys: Vec<u64> = moved.iter().map(|(_, key, _)| *key).collect();
             assert!(keys.len() == 2 && moved.iter().all(|(home, ..)| *home == ShardId(1)));
             let (now, moved) = (rig.now, moved.into_iter().map(|(_, key, kept)| (key, kept)));
-            assert!(rig.shards[1].adopt(now, moved.collect()));
+            assert!(rig.shards[1].adopt(now, moved.collect()).is_empty());
             if !crash {
-                rig.shards[0].disown(now, &keys);
+                assert_eq!(rig.shards[0].disown(now, &keys), keys.len());
             }
         });
         let over = if crash { 0 } else { 2 };
@@ -559,6 +585,24 @@ fn a_journal_without_room_relays_all_the_same() {
 }
 
 #[test]
+fn a_receipt_that_found_no_room_ends_its_message_all_the_same() {
+    let mut kept = Kept::up(acme());
+    let (link, alpha) = (kept.rig.trx("acme"), kept.rig.carrier(0));
+    kept.accepted(link, NUMBER, 1, "A1");
+    kept.durable();
+    kept.rig.one(link);
+    kept.full(true);
+    kept.rig.send(alpha, &receipt("A1", NUMBER, 7));
+    let given = kept.rig.one(link);
+    kept.rig.send(link, &answer(&given, ""));
+    assert_eq!(kept.rig.one(alpha).status(), CommandStatus::OK);
+    kept.full(false);
+    kept.turn();
+    assert_eq!((kept.ends().len(), kept.ends()[0].0), (1, 2));
+    assert!(kept.nothing_is_needed());
+}
+
+#[test]
 fn a_journal_that_failed_holds_no_relayed_message_back() {
     let mut kept = Kept::up(acme());
     let link = kept.rig.trx("acme");
@@ -612,6 +656,31 @@ fn an_intermediate_receipt_is_answered_and_the_message_stays_open() {
     kept.rig.advance(RECEIPT_KEEP + Duration::from_secs(1));
     kept.turn();
     assert_eq!(kept.ends().iter().map(|end| end.0).collect::<Vec<_>>(), [7], "no final receipt came");
+    assert!(kept.nothing_is_needed());
+}
+
+#[test]
+fn after_an_intermediate_receipt_and_a_restart_the_final_one_goes_to_who_submitted() {
+    let mut kept = Kept::up(acme());
+    let (link, alpha) = (kept.rig.trx("acme"), kept.rig.carrier(0));
+    kept.accepted(link, NUMBER, 1, "A1");
+    kept.durable();
+    kept.rig.one(link);
+    let early = Dlr { id: "A1", number: NUMBER, stat: "ENROUTE", ..Dlr::default() };
+    kept.rig.send(alpha, &early.write(7));
+    kept.durable();
+    let given = kept.rig.one(link);
+    kept.rig.send(link, &answer(&given, ""));
+    kept.turn();
+    let mut kept = Kept::again(acme(), kept.papers);
+    let (link, alpha) = (kept.rig.trx("acme"), kept.rig.carrier(0));
+    kept.rig.send(alpha, &receipt("A1", NUMBER, 8));
+    kept.durable();
+    let given = kept.rig.one(link);
+    assert_eq!(given.receipt_ids().1.as_deref(), Some("A1"));
+    kept.rig.send(link, &answer(&given, ""));
+    kept.turn();
+    assert_eq!(kept.ends().len(), 1);
     assert!(kept.nothing_is_needed());
 }
 
@@ -683,4 +752,38 @@ fn a_message_that_waits_for_long_is_copied_so_that_the_front_is_free() {
     kept.rig.send(link, &answer(&given, ""));
     kept.turn();
     assert!(kept.nothing_is_needed());
+}
+
+#[test]
+fn where_room_is_short_a_message_is_copied_however_young_it_is() {
+    let mut kept = Kept::up(acme());
+    let (link, alpha) = (kept.rig.trx("acme"), kept.rig.carrier(0));
+    kept.accepted(link, NUMBER, 1, "A1");
+    kept.durable();
+    kept.rig.one(link);
+    for sequence in 0..2 * JOURNAL_BLOCK as u32 {
+        kept.rig.send(link, &submit_text(NUMBER, 10 + sequence, "no receipt", 0));
+        let request = kept.rig.one(alpha);
+        kept.rig.send(alpha, &answer(&request, "X"));
+        kept.rig.one(link);
+    }
+    for (used, moves) in [(JOURNAL_MOVE_ALWAYS_AT - 1, false), (JOURNAL_MOVE_ALWAYS_AT, true)] {
+        kept.papers.iter().for_each(|paper| paper.pen.said.used_percent.store(used, Ordering::SeqCst));
+        kept.rig.advance(Duration::from_secs(2));
+        kept.turn();
+        assert_eq!(kept.kinds().contains(&Kind::Move), moves, "{used} %");
+    }
+    assert!(kept.papers.iter().any(|paper| get(&paper.pen.said.front) > JOURNAL_BLOCK as u64));
+}
+
+#[test]
+fn a_receipt_whose_record_is_safe_at_once_waits_for_the_response_of_its_message() {
+    let mut kept = Kept::up(acme());
+    let (link, alpha) = (kept.rig.trx("acme"), kept.rig.carrier(0));
+    kept.rig.send(link, &submit(NUMBER, 1));
+    let request = kept.rig.one(alpha);
+    kept.quick_from(2);
+    kept.rig.send(alpha, &[answer(&request, "A1"), receipt("A1", NUMBER, 7)].concat());
+    let heard = kept.rig.heard(link);
+    assert_eq!((heard.len(), heard[0].id()), (2, "A1".to_owned()), "the response, then the receipt");
 }

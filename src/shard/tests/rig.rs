@@ -63,6 +63,7 @@ pub(super) fn config(esmes: &[&str], carriers: &[&str]) -> Config {
         carrier_homes: vec![None; carriers.len()],
         pools: vec![PoolSettings::weighted("main", members)],
         policies: Vec::new(),
+        classes: Vec::new(),
         routes: Vec::new(),
         mo_routes: Vec::new(),
         http: None,

@@ -19,7 +19,8 @@ const NUMBER: &str = "38267000001";
 fn status(rig: &mut Rig) -> Status {
     rig.input_all(|| Input::Ask { ticket: Ticket(7), ask: Ask::Status });
     assert_eq!(rig.answers.len(), rig.shards.len());
-    let answers = rig.answers.drain(..).map(|(ticket, Answer::Status(status))| {
+    let answers = rig.answers.drain(..).map(|(ticket, answer)| {
+        let Answer::Status(status) = answer else { panic!("asked for the status") };
         assert_eq!(ticket, Ticket(7));
         *status
     });

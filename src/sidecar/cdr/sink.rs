@@ -173,8 +173,17 @@ impl Sink {
         let Some(output) = &self.output else { return Ok(()) };
         let known: Vec<&Reading> = self.shards.iter().filter(|shard| shard.writer.is_some()).collect();
         let Some(journal) = known.first().map(|shard| shard.journal) else { return Ok(()) };
-        let shards: Vec<(u32, Lsn)> =
-            self.shards.iter().zip(0..).filter(|(shard, _)| shard.writer.is_some()).map(place).collect();
+        // A shard that has nothing durable in this run yet is where the last one left it.
+        let left = |index: u32| {
+            let place = self.positions.as_ref()?.get(&(journal, index))?;
+            Some((index, *place))
+        };
+        let shards: Vec<(u32, Lsn)> = (self.shards.iter().zip(0..))
+            .filter_map(|(shard, index)| match shard.writer {
+                Some(_) => Some(place((shard, index))),
+                None => left(index),
+            })
+            .collect();
         Ok(self.files.save(output, journal, &shards)?)
     }
 

@@ -14,7 +14,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 
 /// The record itself, also when it is a copy.
-fn original<'a>(frame: &Frame<'a>) -> Option<Record<'a>> {
+pub(super) fn original<'a>(frame: &Frame<'a>) -> Option<Record<'a>> {
     match frame.record()? {
         Record::Move { kind, version, payload, .. } => Record::read(Kind::of(kind)?, version, payload),
         record => Some(record),

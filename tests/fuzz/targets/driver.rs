@@ -11,7 +11,7 @@ use bindery::shard::{Plan, Position, Shard};
 use bindery::smpp::command::CommandId;
 use bindery::smpp::frame::Frame;
 use bindery::time::{Duration, Instant, Now, Wall};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
@@ -118,6 +118,8 @@ pub(super) struct Peer {
     stream: Vec<u8>,
     /// Requests of the node that the peer has not answered: command, number, when they were written.
     pub(super) asked: VecDeque<(CommandId, u32, Instant, Vec<u8>)>,
+    /// Numbers that the peer answered before it had read what it was asked.
+    early: BTreeSet<u32>,
     /// What the peer sent, as far as it is framed; responses that it got.
     sent: Vec<u8>,
     requests: u64,
@@ -326,7 +328,12 @@ impl Driver {
                     let length = pdu.bytes().len();
                     if pdu.command_id().is_response() {
                         let number = pdu.sequence_number();
+                        let asked = peer.asked.len();
                         peer.asked.retain(|(_, of, ..)| *of != number);
+                        // The request may be in its socket, or be written before this is read: it is answered then.
+                        if asked == peer.asked.len() {
+                            peer.early.insert(number);
+                        }
                     }
                     peer.requests += 1;
                     peer.sent.drain(..length);
@@ -388,6 +395,9 @@ impl Driver {
                         assert!(peer.responses <= peer.requests, "an answer that nobody asked for: {pdu:?}");
                     } else {
                         assert!(pdu.sequence_number() > 0);
+                        if peer.early.remove(&pdu.sequence_number()) {
+                            continue;
+                        }
                         peer.asked.push_back((
                             pdu.command_id(),
                             pdu.sequence_number(),

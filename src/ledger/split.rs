@@ -1,0 +1,99 @@
+//! A table in many small ones, so that no turn waits while it grows: of a million entries one growth moves a few thousand.
+//! Owns: the entries. Takes: them with their hash. Gives: them back by it. Never: asks for a hash but when a part grows.
+
+use hashbrown::HashTable;
+
+/// Parts; the hash says which one.
+const PARTS: usize = 256;
+
+/// See the room's header.
+#[derive(Debug)]
+pub(super) struct Split<T> {
+    parts: Box<[HashTable<T>; PARTS]>,
+    /// Never asked: eight bits of a hash name one of the others.
+    none: HashTable<T>,
+    len: usize,
+}
+
+impl<T> Default for Split<T> {
+    fn default() -> Self {
+        let parts = Box::new(core::array::from_fn(|_| HashTable::new()));
+        Self { parts, none: HashTable::new(), len: 0 }
+    }
+}
+
+/// Bits that a part uses neither for its places nor for its tags.
+const fn part_of(hash: u64) -> usize {
+    ((hash >> 40) as u8) as usize
+}
+
+impl<T> Split<T> {
+    pub(super) const fn len(&self) -> usize {
+        self.len
+    }
+
+    #[inline]
+    fn part(&self, hash: u64) -> &HashTable<T> {
+        self.parts.get(part_of(hash)).unwrap_or(&self.none)
+    }
+
+    #[inline]
+    fn part_mut(&mut self, hash: u64) -> &mut HashTable<T> {
+        self.parts.get_mut(part_of(hash)).unwrap_or(&mut self.none)
+    }
+
+    #[inline]
+    pub(super) fn find(&self, hash: u64, is_it: impl FnMut(&T) -> bool) -> Option<&T> {
+        self.part(hash).find(hash, is_it)
+    }
+
+    #[inline]
+    pub(super) fn find_mut(&mut self, hash: u64, is_it: impl FnMut(&T) -> bool) -> Option<&mut T> {
+        self.part_mut(hash).find_mut(hash, is_it)
+    }
+
+    /// All with this hash.
+    #[inline]
+    pub(super) fn iter_hash(&self, hash: u64) -> impl Iterator<Item = &T> {
+        self.part(hash).iter_hash(hash)
+    }
+
+    /// Takes an entry that is not there yet; `hasher` says the hash of one that is.
+    #[inline]
+    pub(super) fn insert_unique(&mut self, hash: u64, entry: T, hasher: impl Fn(&T) -> u64) {
+        self.part_mut(hash).insert_unique(hash, entry, hasher);
+        self.len += 1;
+    }
+
+    /// Puts an entry out.
+    #[inline]
+    pub(super) fn remove(&mut self, hash: u64, is_it: impl FnMut(&T) -> bool) -> Option<T> {
+        let entry = self.part_mut(hash).find_entry(hash, is_it).ok()?.remove().0;
+        self.len -= 1;
+        Some(entry)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_holds_what_was_put_in_and_its_parts_share_it() {
+        let hash = |number: &u64| super::super::mix(*number);
+        let mut all = Split::default();
+        for number in 0..100_000_u64 {
+            all.insert_unique(hash(&number), number, hash);
+        }
+        assert_eq!(all.len(), 100_000);
+        let largest = all.parts.iter().map(HashTable::len).max().unwrap();
+        assert!(largest < 100_000 / PARTS * 2, "{largest}");
+        for number in (0..100_000).step_by(7) {
+            assert_eq!(all.remove(hash(&number), |other| *other == number), Some(number));
+            assert_eq!(all.find(hash(&number), |other| *other == number), None);
+        }
+        assert_eq!(all.iter_hash(hash(&8)).filter(|other| **other == 8).count(), 1);
+        *all.find_mut(hash(&8), |other| *other == 8).unwrap() = 8;
+        assert_eq!(all.len(), 100_000 - 100_000_usize.div_ceil(7));
+    }
+}

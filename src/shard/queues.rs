@@ -1,0 +1,181 @@
+//! What an operator asks of stored messages: how many stand where; hold, release, reroute, purge.
+//!
+//! Owns: where a question has come to. Takes: a question, again and again until it is over, so that no turn looks at
+//! more than a slice of the messages. Gives: counts, and what was done to how many. Never: touches what a carrier has.
+
+use super::Shard;
+use super::mt::Body;
+use super::port::Outbox;
+use crate::ids::{CarrierId, EsmeId, PoolId};
+use crate::ledger::{End, Stand, StoredKey, StoredMessage};
+use crate::limits::QUEUE_SLICE;
+use crate::route::settings::Pattern;
+use crate::route::table::carriers_of;
+use crate::smpp::frame::Pdu;
+use crate::time::{Duration, Now, Wall};
+use std::collections::BTreeMap;
+
+/// Which stored messages are meant; what is `None` holds for all.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Chosen {
+    /// Of this account.
+    pub esme: Option<EsmeId>,
+    /// Whose pool leads to this carrier.
+    pub carrier: Option<CarrierId>,
+    /// Of this class; 0: of none.
+    pub class: Option<usize>,
+    /// To these numbers.
+    pub to: Option<Pattern>,
+    /// From these addresses.
+    pub from: Option<Pattern>,
+    /// Submitted longer ago than this.
+    pub older: Option<Duration>,
+}
+
+/// What is done to them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QueueAct {
+    /// They are counted.
+    Count,
+    /// They do not leave until they are released, or the node restarts; they expire all the same.
+    Hold,
+    /// Those that are held may leave.
+    Release,
+    /// They go to this pool.
+    Reroute(PoolId),
+    /// They are over: each has its final record, and its receipt if one was asked for.
+    Purge,
+}
+
+/// A question.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueueAsk {
+    /// The first of a series begins anew; the others go on.
+    pub begins: bool,
+    /// Of which messages.
+    pub chosen: Chosen,
+    /// What.
+    pub act: QueueAct,
+}
+
+/// A row of the counts: whose, which class, which pool, where they stand.
+pub type QueueRow = (EsmeId, u8, PoolId, &'static str);
+
+/// What is said of a slice.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct QueueAnswer {
+    /// How many, and when the oldest of them was submitted.
+    pub rows: BTreeMap<QueueRow, (u64, Wall)>,
+    /// To how many something was done.
+    pub done: u64,
+    /// There are more to look at.
+    pub more: bool,
+}
+
+impl QueueAnswer {
+    /// Of two shards, or of two slices, the second one later.
+    #[must_use]
+    pub fn join(mut self, other: Self) -> Self {
+        for (row, (count, oldest)) in other.rows {
+            let all = self.rows.entry(row).or_insert((0, oldest));
+            *all = (all.0 + count, all.1.min(oldest));
+        }
+        Self { rows: self.rows, done: self.done + other.done, more: self.more || other.more }
+    }
+}
+
+/// As people read it.
+const fn name_of(message: &StoredMessage) -> &'static str {
+    match message.stand() {
+        Stand::Promised => "promised",
+        Stand::Scheduled => "scheduled",
+        Stand::Behind => "behind",
+        Stand::Held => "held",
+        Stand::Ready => "ready",
+        Stand::Waits => "waits",
+        Stand::Told | Stand::Sent => "sent",
+        Stand::Over => "over",
+    }
+}
+
+impl Shard {
+    /// Looks at the next slice of the stored messages.
+    pub(super) fn on_queue_ask(&mut self, now: Now, ask: &QueueAsk, out: &mut Outbox) -> QueueAnswer {
+        let mut answer = QueueAnswer::default();
+        let Some(records) = &mut self.records else { return answer };
+        let first = if ask.begins { 0 } else { records.asked_upto };
+        let keys: Vec<StoredKey> =
+            records.stored.iter().skip(first).take(QUEUE_SLICE).map(|(key, _)| key).collect();
+        answer.more = keys.len() == QUEUE_SLICE;
+        let before = records.stored.len();
+        let looked = keys.len();
+        for key in keys {
+            if self.is_chosen(now, key, &ask.chosen) && self.act(now, key, ask.act, &mut answer, out) {
+                answer.done += 1;
+            }
+        }
+        if let Some(records) = &mut self.records {
+            // What is gone from this slice lets the next one move up.
+            let gone = before.saturating_sub(records.stored.len());
+            records.asked_upto = (first + looked).saturating_sub(gone);
+        }
+        answer
+    }
+
+    fn is_chosen(&self, now: Now, key: StoredKey, chosen: &Chosen) -> bool {
+        let message = self.records.as_ref().and_then(|records| records.stored.get(key));
+        let Some(message) = message else { return false };
+        let old = |span: Duration| {
+            let age = now.wall.0.saturating_sub(message.accepted.0);
+            u128::try_from(age).is_ok_and(|age| age >= span.as_micros())
+        };
+        let leads = |carrier: CarrierId| carriers_of(&self.config.pools, message.pool).contains(&carrier);
+        if chosen.esme.is_some_and(|esme| esme != message.esme)
+            || chosen.class.is_some_and(|class| class != usize::from(message.class))
+            || chosen.older.is_some_and(|span| !old(span))
+            || chosen.carrier.is_some_and(|carrier| !leads(carrier))
+        {
+            return false;
+        }
+        if chosen.to.is_none() && chosen.from.is_none() {
+            return true;
+        }
+        // A carrier has the octets of those that have left.
+        let Some(pdu) = Pdu::whole(message.frame()) else { return false };
+        let body = Body::again(&pdu);
+        let to = crate::route::plain_number(body.destination());
+        chosen.to.as_ref().is_none_or(|pattern| pattern.matches(to))
+            && chosen.from.as_ref().is_none_or(|pattern| pattern.matches(body.source()))
+    }
+
+    fn act(
+        &mut self,
+        now: Now,
+        key: StoredKey,
+        act: QueueAct,
+        answer: &mut QueueAnswer,
+        out: &mut Outbox,
+    ) -> bool {
+        let Some(records) = &mut self.records else { return false };
+        let Some(message) = records.stored.get(key) else { return false };
+        match act {
+            QueueAct::Count => {
+                let row = (message.esme, message.class, message.pool, name_of(message));
+                let all = answer.rows.entry(row).or_insert((0, message.accepted));
+                *all = (all.0 + 1, all.1.min(message.accepted));
+                false
+            }
+            QueueAct::Hold => records.stored.hold(key),
+            QueueAct::Release => records.stored.release(key),
+            QueueAct::Reroute(pool) => records.stored.reroute(key, pool),
+            QueueAct::Purge => {
+                let leaves =
+                    matches!(message.stand(), Stand::Promised | Stand::Told | Stand::Sent | Stand::Over);
+                if !leaves {
+                    self.end_stored(now, key, End::purged(), out);
+                }
+                !leaves
+            }
+        }
+    }
+}
