@@ -10,7 +10,7 @@ use bindery::smpp::command::CommandId;
 use bindery::smpp::frame::write_pdu;
 use bindery::smpp::status::CommandStatus;
 
-const KINDS: [Kind; 12] = [
+const KINDS: [Kind; 17] = [
     Kind::Reset,
     Kind::HalfOpen,
     Kind::SlowReader,
@@ -23,6 +23,11 @@ const KINDS: [Kind; 12] = [
     Kind::ReceiptForeign,
     Kind::SlowLane,
     Kind::Stall,
+    Kind::Kill,
+    Kind::PowerCut,
+    Kind::JournalFull,
+    Kind::JournalRefuses,
+    Kind::JournalFails,
 ];
 
 impl World {
@@ -52,6 +57,9 @@ impl World {
             Kind::Unbind if self.prng.chance(1, 2) => return self.esme_unbinds(),
             Kind::Unbind => return self.carrier_unbinds(),
             Kind::NeverBinds | Kind::WrongPassword => return self.stranger(kind),
+            Kind::Kill | Kind::PowerCut => return self.crash(kind),
+            Kind::JournalFull | Kind::JournalRefuses | Kind::JournalFails => return self.disk_trouble(kind),
+            Kind::SlowLane | Kind::Stall if self.net.is_down() => return false,
             Kind::SlowLane | Kind::Stall => return self.hinder_shards(kind),
             _ => {}
         }

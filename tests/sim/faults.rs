@@ -95,7 +95,24 @@ kinds! {
     Stall = "stalled_shard",
     /// The node drains in mid-flight.
     Drain = "drain",
+    /// The process is killed, and starts again.
+    Kill = "kill",
+    /// The power fails: what was not in step with the disk is gone, too.
+    PowerCut = "power_cut",
+    /// After a crash accounts and carriers are at home on other shards.
+    Moved = "moved_home",
+    /// A disk takes long.
+    SlowDisk = "slow_disk",
+    /// A journal has no room for a while.
+    JournalFull = "journal_full",
+    /// A journal takes no new messages for a while.
+    JournalRefuses = "journal_refuses",
+    /// A journal promises nothing for a while.
+    JournalFails = "journal_fails",
 }
+
+/// The first kind that only a node with a journal knows.
+pub(crate) const FIRST_OF_JOURNAL: usize = Kind::Kill as usize;
 
 /// The faults of one seed.
 #[derive(Debug, Clone)]
@@ -108,11 +125,19 @@ pub(crate) struct Faults {
 }
 
 impl Faults {
-    /// Each kind is on or off, and frequent or rare, by the seed; those whose bit is set in `off` are off.
-    pub(crate) fn swarm(seed: u64, off: u64) -> Self {
+    /// Each kind is on or off, and frequent or rare, by the seed; those whose bit is set in `off` are off, and without a
+    /// journal those of one.
+    pub(crate) fn swarm(seed: u64, off: u64, journal: bool) -> Self {
         let mut prng = Prng::new(seed ^ 0xFA17);
+        let mut of_journal = Prng::new(seed ^ 0xD15C);
         let mut one_in = Vec::new();
         for (at, kind) in Kind::ALL.iter().enumerate() {
+            if at >= FIRST_OF_JOURNAL {
+                let on = of_journal.chance(1, 2) && journal;
+                let rate = [2, 4, 8][of_journal.below(3) as usize];
+                one_in.push(if on && off & (1 << at) == 0 { rate } else { 0 });
+                continue;
+            }
             let on = prng.chance(1, if *kind == Kind::Drain { 5 } else { 2 });
             let rate = [8, 25, 80][prng.below(3) as usize];
             one_in.push(if on && off & (1 << at) == 0 { rate } else { 0 });

@@ -70,6 +70,11 @@ impl Ids {
         Self { first, form, said: prng.chance(1, 4) }
     }
 
+    /// The same form, and none is another's in a different base.
+    pub(crate) const fn apart(self) -> Self {
+        Self { first: APART, ..self }
+    }
+
     /// Many are another's in a different base.
     pub(crate) const fn dense(&self) -> bool {
         self.first == DENSE

@@ -5,6 +5,7 @@ use crate::oracle::{Asked, Oracle, What};
 use crate::setup::{ABROAD, ACCOUNTS, Setup};
 use crate::wire::WireId;
 use bindery::esme::settings::WindowOver;
+use bindery::route::settings::OnUnknown;
 use bindery::smpp::command::CommandId;
 use bindery::smpp::cursor::Cursor;
 use bindery::smpp::data::DataSm;
@@ -25,6 +26,8 @@ pub(crate) enum Outcome {
     AcceptedLate,
     Refused,
     Unknown,
+    /// Answered, and a crash may have taken the record that says so.
+    Forgotten,
 }
 
 /// What a carrier was given.
@@ -32,24 +35,40 @@ pub(crate) enum Outcome {
 pub(crate) struct Copy {
     pub(crate) outcome: Outcome,
     pub(crate) carrier: usize,
+    pub(crate) wire: WireId,
+    pub(crate) at: Instant,
+    pub(crate) answered_at: Option<Instant>,
+    pub(crate) status: CommandStatus,
+    /// A crash may have taken the record that says that it was written.
+    pub(crate) unsaid: bool,
     id: Vec<u8>,
     /// Destinations that the carrier did not take.
     pub(crate) failed: Vec<Vec<u8>>,
 }
 
 /// The destinations of a message that take the same pool.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Part {
     pub(crate) numbers: Vec<Vec<u8>>,
     pub(crate) copies: Vec<Copy>,
+    /// Its ESME has heard that it is not stored.
+    pub(crate) refused: bool,
+    /// When its ESME was last given a receipt of ours, and had it.
+    pub(crate) own_given: Option<Instant>,
+    pub(crate) own_over: Option<Instant>,
+    /// It has had it at some time; a crash may have taken the record of that.
+    pub(crate) own_had: bool,
+    pub(crate) own_unsure: bool,
+    /// A later one to its number has left: it is over, whoever knows of it.
+    pub(crate) passed: bool,
 }
 
 impl Part {
-    fn count(&self, outcomes: &[Outcome]) -> usize {
+    pub(crate) fn count(&self, outcomes: &[Outcome]) -> usize {
         self.copies.iter().filter(|copy| outcomes.contains(&copy.outcome)).count()
     }
 
-    fn accepted(&self) -> usize {
+    pub(crate) fn accepted(&self) -> usize {
         self.count(&[Outcome::Accepted, Outcome::AcceptedLate])
     }
 }
@@ -59,14 +78,24 @@ impl Part {
 pub(crate) struct Message {
     pub(crate) account: usize,
     pub(crate) wire: WireId,
-    at: Instant,
-    v33: bool,
+    pub(crate) at: Instant,
+    pub(crate) v33: bool,
     pdu: Vec<u8>,
+    pub(crate) multi: bool,
+    /// A receipt was asked for.
+    pub(crate) registered: bool,
+    /// The node answers it itself.
+    pub(crate) stored: bool,
+    /// When its ESME heard ESME_ROK, or a refusal.
+    pub(crate) ok_at: Option<Instant>,
+    pub(crate) refused_at: Option<Instant>,
+    /// A crash may have taken everything that the node knew of it.
+    pub(crate) lost: bool,
     pub(crate) parts: Vec<Part>,
     /// It goes to more than one pool, or some of it to none: under an id of ours.
     pub(crate) split: bool,
     /// Destinations that no route takes.
-    unroutable: Vec<Vec<u8>>,
+    pub(crate) unroutable: Vec<Vec<u8>>,
     pub(crate) answered: bool,
     /// The id that it was answered with, and where in the stream that answer ends.
     pub(crate) given: Option<(Vec<u8>, u64)>,
@@ -104,6 +133,15 @@ impl<'a> Request<'a> {
         }
     }
 
+    fn registered(&self) -> bool {
+        let asked = match self {
+            Self::Sm(sm) => sm.content.registered_delivery,
+            Self::Data(data) => data.registered_delivery,
+            Self::Multi(multi) => multi.content.registered_delivery,
+        };
+        asked == 1
+    }
+
     fn text(&self) -> &'a [u8] {
         match self {
             Self::Sm(sm) => sm.content.text(),
@@ -118,7 +156,7 @@ impl<'a> Request<'a> {
     }
 
     /// The PDU that a carrier must be given.
-    fn expected(&self, numbers: &[Vec<u8>], v33: bool, out: &mut Vec<u8>) {
+    fn expected(&self, numbers: &[Vec<u8>], (v33, stored): (bool, bool), out: &mut Vec<u8>) {
         let plain = |content: Content<'a>, text: &'a [u8]| {
             if v33 { Content { short_message: text, tlvs: Tlvs::default(), ..content } } else { content }
         };
@@ -140,6 +178,13 @@ impl<'a> Request<'a> {
                 sm.write(out, CommandId::SUBMIT_SM, 0);
             }
             Self::Data(data) => data.write(out, 0),
+            Self::Multi(multi) if stored => {
+                let content = plain(multi.content, self.text());
+                let digits = numbers.first().map_or(&[][..], Vec::as_slice);
+                let destination = Address { ton: 1, npi: 1, digits };
+                let sm = Sm { service_type: multi.service_type, source: multi.source, destination, content };
+                sm.write(out, CommandId::SUBMIT_SM, 0);
+            }
             Self::Multi(multi) => {
                 let mut list = vec![numbers.len() as u8];
                 for digits in numbers {
@@ -159,26 +204,37 @@ impl Oracle {
         let link = &self.links[wire];
         let Some(account) = link.account.or(link.binding) else { return Asked::Other };
         let Some(request) = Request::parse(pdu) else { return Asked::Other };
+        let stored = self.setup.stores(account);
         let (mut parts, mut unroutable): (Vec<(bool, Part)>, Vec<Vec<u8>>) = (Vec::new(), Vec::new());
         for number in request.numbers() {
             let abroad = Setup::is_abroad(account, &number);
             if number.is_empty() {
                 unroutable.push(number);
-            } else if let Some((_, part)) = parts.iter_mut().find(|(pool, _)| *pool == abroad) {
+            } else if let Some((_, part)) = parts.iter_mut().find(|(pool, _)| *pool == abroad && !stored) {
                 part.numbers.push(number);
             } else {
-                parts.push((abroad, Part { numbers: vec![number], copies: Vec::new() }));
+                parts.push((abroad, Part { numbers: vec![number], ..Part::default() }));
             }
         }
         let split = parts.len() > 1 || !unroutable.is_empty();
         let index = self.messages.len();
         self.by_token.insert(request.token().to_vec(), index);
+        for (part, (_, one)) in parts.iter().enumerate().filter(|_| stored) {
+            let line = self.lines.entry((account, one.numbers[0].clone())).or_default();
+            line.push((index, part));
+        }
         self.messages.push(Message {
             account,
             wire,
             at: now,
             v33: link.v33,
             pdu: pdu.bytes().to_vec(),
+            multi: pdu.command_id() == CommandId::SUBMIT_MULTI,
+            registered: request.registered(),
+            stored,
+            ok_at: None,
+            refused_at: None,
+            lost: false,
             parts: parts.into_iter().map(|(_, part)| part).collect(),
             split,
             unroutable,
@@ -189,7 +245,13 @@ impl Oracle {
     }
 
     /// A carrier is given a copy of something.
-    pub(crate) fn copied(&mut self, carrier: usize, pdu: &Pdu<'_>) -> Option<What> {
+    pub(crate) fn copied(
+        &mut self,
+        now: Instant,
+        wire: WireId,
+        carrier: usize,
+        pdu: &Pdu<'_>,
+    ) -> Option<What> {
         let found = Request::parse(pdu).and_then(|request| {
             let index = *self.by_token.get(request.token())?;
             let numbers = request.numbers();
@@ -201,11 +263,15 @@ impl Oracle {
             return None;
         };
         self.submitted += 1;
+        if self.messages[index].stored {
+            self.check_stored(now, index, part);
+        }
         let message = &mut self.messages[index];
         let numbers = &message.parts[part].numbers;
         let mut expected = Vec::new();
         if let Some(request) = Pdu::whole(&message.pdu).as_ref().and_then(Request::parse) {
-            request.expected(numbers, self.setup.carriers[carrier].v33, &mut expected);
+            let form = (self.setup.carriers[carrier].v33, message.stored);
+            request.expected(numbers, form, &mut expected);
         }
         let same = Pdu::whole(&expected)
             .is_some_and(|whole| whole.command_id() == pdu.command_id() && whole.body() == pdu.body());
@@ -215,14 +281,28 @@ impl Oracle {
             (_, true) => carrier == ABROAD.1,
             (_, false) => true,
         };
+        let (account, number) = (message.account, &message.parts[part].numbers[0]);
+        let policy = self.setup.on_unknown(account, number);
+        let copies = &self.messages[index].parts[part].copies;
+        let refused = copies.iter().all(|copy| self.may_relay_again(now, copy, policy));
+        let message = &mut self.messages[index];
         let copies = &mut message.parts[part].copies;
-        let refused = copies.iter().all(|copy| copy.outcome == Outcome::Refused);
         if copies.iter().any(|copy| copy.carrier != carrier) {
             self.second_attempts += u64::from(copies.iter().all(|copy| copy.carrier != carrier));
         }
-        copies.push(Copy { outcome: Outcome::Open, carrier, id: Vec::new(), failed: Vec::new() });
+        copies.push(Copy {
+            outcome: Outcome::Open,
+            carrier,
+            wire,
+            at: now,
+            answered_at: None,
+            status: CommandStatus::OK,
+            unsaid: false,
+            id: Vec::new(),
+            failed: Vec::new(),
+        });
         let copy = copies.len() - 1;
-        if !refused || message.answered {
+        if !message.stored && (!refused || message.answered) {
             let copies = format!("{copies:?}");
             self.fail("doubled", format!("message {index} is given to a carrier again: {copies}"));
         } else if !same {
@@ -239,11 +319,12 @@ impl Oracle {
         index: usize,
         part: usize,
         copy: usize,
-        outcome: Outcome,
+        (now, outcome): (Instant, Outcome),
         pdu: &Pdu<'_>,
     ) {
         let copy = &mut self.messages[index].parts[part].copies[copy];
-        copy.outcome = outcome;
+        (copy.outcome, copy.answered_at) = (outcome, Some(now));
+        copy.status = pdu.header().command_status;
         if !matches!(outcome, Outcome::Accepted | Outcome::AcceptedLate) {
             return;
         }
@@ -274,7 +355,14 @@ impl Oracle {
             let took = now.since(message.at);
             return self.fail("late", format!("message {index} was answered after {took:?}"));
         }
-        if pdu.header().command_status != CommandStatus::OK {
+        let ok = pdu.header().command_status == CommandStatus::OK;
+        let message = &mut self.messages[index];
+        *(if ok { &mut message.ok_at } else { &mut message.refused_at }) = Some(now);
+        if message.stored {
+            return self.stored_answered(wire, index, pdu);
+        }
+        let message = &self.messages[index];
+        if !ok {
             if message.parts.iter().any(|part| part.count(&[Outcome::Accepted]) > 0) {
                 let what = format!("a carrier accepted message {index}, its ESME hears a refusal");
                 self.fail("accepted", what);
@@ -284,7 +372,11 @@ impl Oracle {
         self.accepted += 1;
         let of_part = |part: &Part| {
             let (accepted, refused) = (part.accepted(), part.count(&[Outcome::Refused]));
-            accepted == 1 && refused + 1 == part.copies.len()
+            let resent = self.setup.on_unknown(message.account, &part.numbers[0]) == OnUnknown::Resend;
+            let unknown = part.count(&[Outcome::Open, Outcome::Unknown, Outcome::AcceptedLate]);
+            let others = refused + if resent { unknown } else { 0 };
+            (accepted == 1 && refused + 1 == part.copies.len())
+                || (resent && accepted > 0 && others + 1 >= part.copies.len())
         };
         let some = message.parts.iter().any(of_part);
         if !some || message.parts.iter().any(|part| part.accepted() > 0 && !of_part(part)) {
@@ -319,7 +411,7 @@ impl Oracle {
         }
     }
 
-    fn check_given(&mut self, wire: WireId, index: usize, pdu: &Pdu<'_>) {
+    pub(crate) fn check_given(&mut self, wire: WireId, index: usize, pdu: &Pdu<'_>) {
         let id = if pdu.command_id() == CommandId::SUBMIT_MULTI_RESP {
             SubmitMultiResp::parse(pdu).message_id.unwrap_or_default()
         } else {
@@ -329,7 +421,10 @@ impl Oracle {
         let message = &mut self.messages[index];
         message.given = Some((id.to_vec(), end));
         self.given.insert((message.account, id.to_vec()));
-        if ACCOUNTS[message.account] == "carrier" && !message.split {
+        if message.stored {
+            self.by_given.insert((message.account, id.to_vec()), index);
+        }
+        if ACCOUNTS[message.account] == "carrier" && !message.split && !message.stored {
             let carriers = message.parts.first().and_then(|part| part.copies.last());
             if carriers.is_none_or(|copy| copy.id != id) {
                 self.fail("given_id", format!("message {index} was not given its carrier's id"));
@@ -351,6 +446,6 @@ impl Oracle {
     }
 }
 
-fn failures(response: &SubmitMultiResp<'_>) -> Vec<Vec<u8>> {
+pub(crate) fn failures(response: &SubmitMultiResp<'_>) -> Vec<Vec<u8>> {
     response.unsuccess.iter().map(|failure| failure.destination.digits.to_vec()).collect()
 }

@@ -4,6 +4,7 @@
 use crate::faults::{Faults, Kind};
 use crate::lanes::{Lanes, Letter};
 use crate::oracle::Oracle;
+use crate::paper::{Crash, Paper};
 use crate::planted::Planted;
 use crate::setup::{CARRIERS, Shards};
 use crate::wire::{End, Seen, Trace, WireId};
@@ -40,6 +41,8 @@ enum Event<P> {
     Letter(usize, usize),
     /// A shard is told to finish.
     Drain(usize),
+    /// The disk under a shard's journal does some of its work.
+    Disk(usize),
     /// A peer's turn.
     Peer(P),
 }
@@ -142,6 +145,9 @@ pub(crate) struct Net<P> {
     pub(crate) planted: Planted,
     /// Wakes at the same instant.
     wakes: u32,
+    /// By shard: its journal, and whether its disk is at work; none without a journal.
+    pub(crate) papers: Vec<Paper>,
+    working: Vec<bool>,
     /// Letters from shard to shard, and links that moved with some of them.
     pub(crate) letters: u64,
     pub(crate) moved: u64,
@@ -163,6 +169,8 @@ impl<P> Net<P> {
             trace: Trace::default(),
             planted: Planted::default(),
             wakes: 0,
+            papers: Vec::new(),
+            working: vec![false; count],
             letters: 0,
             moved: 0,
         }
@@ -226,7 +234,9 @@ impl<P> Net<P> {
             | Event::Room(wire)
             | Event::Gone(wire)
             | Event::Accept(wire, _) => Some(self.wires[*wire].node),
-            Event::Dialled(node, ..) | Event::Letter(_, node) | Event::Drain(node) => Some(*node),
+            Event::Dialled(node, ..) | Event::Letter(_, node) | Event::Drain(node) | Event::Disk(node) => {
+                Some(*node)
+            }
             Event::ToPeer(..) | Event::Widen(_) | Event::Peer(_) => None,
         }
     }
@@ -261,6 +271,7 @@ impl<P> Net<P> {
             Event::Accept(wire, listener) => self.accept(wire, listener),
             Event::Letter(from, to) => self.letter(from, to),
             Event::Drain(node) => self.feed(node, Input::Drain),
+            Event::Disk(node) => self.disk(node),
             Event::Peer(turn) => return Told::Turn(turn),
         }
         Told::Nothing
@@ -285,12 +296,25 @@ impl<P> Net<P> {
     fn add(&mut self, node: usize, end: End) -> WireId {
         let id = self.wires.len();
         let link = self.nodes[node].open(id);
-        let now = self.now.mono;
+        self.push(node, link, end, true);
+        id
+    }
+
+    /// A connect that nobody listens for.
+    fn refused(&mut self) -> WireId {
+        let id = self.wires.len();
+        self.push(0, LinkId::default(), End::Esme, false);
+        self.see(Seen::Down(id));
+        id
+    }
+
+    fn push(&mut self, node: usize, link: LinkId, end: End, open: bool) {
+        let (id, now) = (self.wires.len(), self.now.mono);
         self.wires.push(Wire {
             node,
             link,
             end,
-            open: true,
+            open,
             known: true,
             closing: false,
             silent: false,
@@ -305,11 +329,13 @@ impl<P> Net<P> {
             stream: Vec::new(),
         });
         self.see(Seen::Up(id, end));
-        id
     }
 
     /// Somebody connects to a listener.
     pub(crate) fn connect(&mut self, listener: usize) -> WireId {
+        if self.is_down() {
+            return self.refused();
+        }
         let id = self.add(listener % self.nodes.len(), End::Esme);
         self.wires[id].known = false;
         self.at(self.now.mono, Event::Accept(id, ListenerId::new(listener)));
@@ -484,6 +510,69 @@ impl<P> Net<P> {
             if !self.planted.loses_letter() {
                 self.post(node, to.index(), Letter::Mail(mail));
             }
+        }
+        self.work_later(node);
+    }
+
+    /// The disk comes to what was appended.
+    fn work_later(&mut self, node: usize) {
+        if !self.papers.get(node).is_some_and(Paper::lags) || self.working[node] {
+            return;
+        }
+        self.working[node] = true;
+        let slow = self.faults.strike(Kind::SlowDisk);
+        let wait = if slow { self.millis(100, 2000) } else { self.millis(0, 10) };
+        self.at(self.now.mono.after(wait), Event::Disk(node));
+    }
+
+    fn disk(&mut self, node: usize) {
+        self.working[node] = false;
+        self.papers[node].work(&mut self.prng);
+        let Node { core, out, .. } = &mut self.nodes[node];
+        if core.has_news() {
+            core.end_turn(self.now, out);
+            return self.turn(node);
+        }
+        self.work_later(node);
+    }
+
+    /// The trouble of a disk is over: what waits for it goes on.
+    pub(crate) fn disk_is_well(&mut self, node: usize) {
+        self.work_later(node);
+    }
+
+    /// The node has crashed and is not up again.
+    pub(crate) fn is_down(&self) -> bool {
+        self.nodes.is_empty()
+    }
+
+    /// The node is gone at once, with its links and everything on its way; its journals keep what they have. Gives the
+    /// instant since when records may be missing.
+    pub(crate) fn crash(&mut self, crash: Crash) -> Instant {
+        for id in self.open_wires() {
+            self.wires[id].open = false;
+            self.see(Seen::Down(id));
+        }
+        for (at, event) in core::mem::take(&mut self.queue) {
+            if let Event::Dialled(_, _, carrier, _) = event {
+                self.see(Seen::DialFailed(carrier));
+            } else if matches!(event, Event::Peer(_)) {
+                self.queue.insert(at, event);
+            }
+        }
+        self.nodes.clear();
+        let Shards { count, lane, delay_us, .. } = self.oracle.setup.shards;
+        self.lanes = Lanes::new(count, lane, Duration::from_micros(delay_us));
+        self.working.fill(false);
+        let lost = self.papers.iter().filter_map(|paper| paper.crash(crash, &mut self.prng)).min();
+        lost.unwrap_or(self.now.mono)
+    }
+
+    /// The node is up again.
+    pub(crate) fn start(&mut self, nodes: Vec<Node>) {
+        self.nodes = nodes;
+        for node in 0..self.nodes.len() {
+            self.feed(node, Input::Time);
         }
     }
 

@@ -16,6 +16,7 @@
 //! - `receipt_account`, `receipt_id`, `receipt_early`, `receipt_twice`, `receipt_octets`: to the account that submitted,
 //!   with the id that it was given, after its response, not again after ESME_ROK, unchanged otherwise.
 //! - `receipt_lost`: when all is quiet, a final receipt that a carrier goes on offering has reached its account.
+//! - `order`, `lost`, `ended`, `finish`, `open`, and what a journal changes in the others: in `kept`.
 //! - `mo`: unchanged, to an account of its route.
 //! - `carrier_ok`: a carrier hears ESME_ROK only for what an ESME took.
 //! - `late`: an account that is not made to wait is answered in time.
@@ -24,6 +25,7 @@
 //!   that drains ends. `woken`: the core is not woken without end. `panic`: it does not panic.
 
 use crate::messages::{Message, Outcome};
+use crate::paper::Crash;
 use crate::receipts::{Delivery, Final};
 use crate::setup::{ACCOUNTS, Setup};
 use crate::wire::{End, Seen, WireId};
@@ -79,6 +81,8 @@ pub(crate) enum What {
     Copy(usize, usize, usize),
     /// A delivery of a carrier.
     Give(usize),
+    /// A receipt of ours: the message and the part, when it is known which.
+    GiveOwn(Option<(usize, usize)>),
     /// A query: in the window, nothing more.
     Query,
     /// enquire_link, bind, unbind.
@@ -95,7 +99,7 @@ pub(crate) struct Link {
     pub(crate) binding: Option<usize>,
     pub(crate) kind: Option<BindKind>,
     pub(crate) v33: bool,
-    closing: bool,
+    pub(crate) closing: bool,
     pub(crate) down: bool,
     lost: bool,
     /// Octets of PDUs that are not whole, by direction.
@@ -121,6 +125,9 @@ struct CarrierState {
     bucket: Option<Bucket>,
 }
 
+/// An account and a destination: its messages keep their order.
+type Line = (usize, Vec<u8>);
+
 /// See the file's header.
 #[derive(Debug)]
 pub(crate) struct Oracle {
@@ -138,6 +145,14 @@ pub(crate) struct Oracle {
     pub(crate) finals: HashMap<(usize, Vec<u8>), Final>,
     pub(crate) given: HashSet<(usize, Vec<u8>)>,
     pub(crate) own_ids: HashSet<Vec<u8>>,
+    /// Stored messages by account and the id that they were given; by account and number, in the order in which they came.
+    pub(crate) by_given: HashMap<(usize, Vec<u8>), usize>,
+    pub(crate) lines: HashMap<Line, Vec<(usize, usize)>>,
+    /// Crashes of the node: when, since when records may be missing, and how.
+    pub(crate) crashes: Vec<(Instant, Instant, Crash)>,
+    /// Journals that are in trouble, and since when; when journals were.
+    pub(crate) in_trouble: (u32, Instant),
+    pub(crate) troubles: Vec<(Instant, Instant)>,
     /// Who asked, and for which id.
     queries: Vec<(usize, Vec<u8>)>,
     carriers: Vec<CarrierState>,
@@ -178,6 +193,11 @@ impl Oracle {
             finals: HashMap::new(),
             given: HashSet::new(),
             own_ids: HashSet::new(),
+            by_given: HashMap::new(),
+            lines: HashMap::new(),
+            crashes: Vec::new(),
+            in_trouble: (0, Instant::ZERO),
+            troubles: Vec::new(),
             queries: Vec::new(),
             submitted: 0,
             accepted: 0,
@@ -294,7 +314,7 @@ impl Oracle {
     }
 
     /// How long the node waits for a response of this peer.
-    fn response_timeout(&self, wire: WireId) -> Duration {
+    pub(crate) fn response_timeout(&self, wire: WireId) -> Duration {
         let link = &self.links[wire];
         match (link.end, link.account) {
             (Some(End::Carrier(carrier)), _) => self.setup.config.carriers[carrier].response_timeout,
@@ -323,9 +343,13 @@ impl Oracle {
                     false if now <= limit => Outcome::Refused,
                     false => Outcome::Unknown,
                 };
-                self.copy_answered(message, part, copy, outcome, pdu);
+                self.copy_answered(message, part, copy, (now, outcome), pdu);
             }
-            What::Give(delivery) if ok => self.taken(delivery, now < limit),
+            What::Give(delivery) if ok => self.taken(now, delivery, now < limit),
+            What::GiveOwn(own) => self.own_taken(now, own, now < limit, pdu.header().command_status),
+            What::Give(delivery) if now < limit => {
+                self.given_up(now, delivery, pdu.header().command_status);
+            }
             What::Give(_) | What::Query | What::Control => {}
         }
     }
@@ -397,7 +421,7 @@ impl Oracle {
                 self.links[wire].account = account;
                 self.links[wire].kind = Some(kind);
             }
-            Asked::Delivery(delivery) if ok => self.carrier_hears_ok(delivery),
+            Asked::Delivery(delivery) if ok => self.carrier_hears_ok(now, delivery),
             Asked::Delivery(delivery) => self.carrier_hears_refusal(now, delivery),
             Asked::Query(_) | Asked::Bind(..) | Asked::Other => {}
         }
@@ -444,13 +468,13 @@ impl Oracle {
             }
             (CommandId::SUBMIT_SM | CommandId::DATA_SM | CommandId::SUBMIT_MULTI, Some(carrier)) => {
                 self.spend(now, carrier);
-                self.copied(carrier, pdu)
+                self.copied(now, wire, carrier, pdu)
             }
             (CommandId::QUERY_SM, Some(carrier)) => {
                 self.spend(now, carrier);
                 self.ask_state(carrier, pdu)
             }
-            (CommandId::DELIVER_SM | CommandId::DATA_SM, None) => self.give(wire, pdu),
+            (CommandId::DELIVER_SM | CommandId::DATA_SM, None) => self.give(now, wire, pdu),
             (command, _) => {
                 self.fail("octets", format!("link {wire} was sent a request {command:?}"));
                 None
@@ -477,6 +501,15 @@ impl Oracle {
         let in_flight = link.requests.values().filter(waits).count();
         if in_flight > max as usize {
             self.fail("window", format!("{in_flight} requests in flight on link {wire}, window_max {max}"));
+        }
+    }
+
+    /// A node that begins again has spent nothing yet.
+    pub(crate) fn forget_pace(&mut self) {
+        for carrier in &mut self.carriers {
+            if let Some(bucket) = &mut carrier.bucket {
+                bucket.level = 0.0;
+            }
         }
     }
 

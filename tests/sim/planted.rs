@@ -1,8 +1,11 @@
 //! Planted bugs: what a broken core would do, done to a sound one on its way out, so that each rule of the oracle is
 //! seen to bite.
 
+use crate::paper::Broken;
 use crate::wire::{End, WireId};
 use bindery::config::Config;
+use bindery::journal::Kind;
+use bindery::route::settings::OnUnknown;
 use bindery::smpp::bind::Bind;
 use bindery::smpp::command::CommandId;
 use bindery::smpp::frame::{Frame, Pdu, copy_with_sequence, write_header_only, write_pdu};
@@ -28,6 +31,11 @@ macro_rules! bugs {
                 match self {
                     $(Self::$bug => $rule,)*
                 }
+            }
+
+            /// It shows only with a journal.
+            pub(crate) const fn of_journal(self) -> bool {
+                self as usize >= Self::PromisesEarly as usize
             }
         }
     };
@@ -92,6 +100,16 @@ bugs! {
     LosesLetter = "unanswered",
     /// A connect that the core asks for is never made.
     ForgetsConnect = "stuck",
+    /// The journal says that a record is safe as soon as it has it.
+    PromisesEarly = "lost",
+    /// A message is given to a carrier and no record says so.
+    SendsUnsaid = "doubled",
+    /// What was written and never answered is sent again where the pool says that it fails.
+    ResendsUnknown = "doubled",
+    /// A restart does not find the receipts that were kept.
+    ForgetsKept = "receipt_lost",
+    /// A restart does not find that messages are over.
+    ForgetsEnds = "open",
 }
 
 /// Every so many PDUs that it could touch the bug shows.
@@ -114,9 +132,23 @@ pub(crate) struct Planted {
 }
 
 impl Planted {
+    /// How the journals of the broken core are broken.
+    pub(crate) const fn broken(bug: Option<Bug>) -> Broken {
+        match bug {
+            Some(Bug::PromisesEarly) => Broken::Lies,
+            Some(Bug::SendsUnsaid) => Broken::Loses(Kind::Sending),
+            Some(Bug::ForgetsKept) => Broken::Loses(Kind::DlrIn),
+            Some(Bug::ForgetsEnds) => Broken::Loses(Kind::Finish),
+            _ => Broken::No,
+        }
+    }
+
     /// The configuration that the broken core believes in.
     pub(crate) fn misread(bug: Option<Bug>, config: &Config) -> Config {
         let mut config = config.clone();
+        for pool in config.pools.iter_mut().filter(|_| bug == Some(Bug::ResendsUnknown)) {
+            pool.on_unknown = OnUnknown::Resend;
+        }
         for carrier in &mut config.carriers {
             match bug {
                 Some(Bug::WindowTooLarge) => carrier.window_max += 1,
@@ -244,7 +276,12 @@ impl Planted {
             | Bug::PaceTooFast
             | Bug::SocketTooMany
             | Bug::LosesLetter
-            | Bug::ForgetsConnect => out.push((wire, octets)),
+            | Bug::ForgetsConnect
+            | Bug::PromisesEarly
+            | Bug::SendsUnsaid
+            | Bug::ResendsUnknown
+            | Bug::ForgetsKept
+            | Bug::ForgetsEnds => out.push((wire, octets)),
         }
     }
 
@@ -290,7 +327,12 @@ fn may_touch(bug: Bug, end: End, pdu: &Pdu<'_>) -> bool {
         | Bug::PaceTooFast
         | Bug::SocketTooMany
         | Bug::LosesLetter
-        | Bug::ForgetsConnect => false,
+        | Bug::ForgetsConnect
+        | Bug::PromisesEarly
+        | Bug::SendsUnsaid
+        | Bug::ResendsUnknown
+        | Bug::ForgetsKept
+        | Bug::ForgetsEnds => false,
     }
 }
 

@@ -8,6 +8,7 @@ use bindery::smpp::data::DataSm;
 use bindery::smpp::frame::Pdu;
 use bindery::smpp::receipt::Receipt;
 use bindery::smpp::sm::{Address, Sm};
+use bindery::smpp::status::{CommandStatus, StatusClass};
 use bindery::time::{Duration, Instant};
 
 /// A carrier offers a refused receipt again within this.
@@ -34,7 +35,13 @@ pub(crate) struct Delivery {
 #[derive(Debug, Default)]
 pub(crate) struct Final {
     /// The account has taken it.
-    done: bool,
+    pub(crate) done: bool,
+    /// When it has, or has said that it never will.
+    pub(crate) over_at: Option<Instant>,
+    /// When a carrier first heard that the node keeps it.
+    pub(crate) kept_at: Option<Instant>,
+    /// A crash may have taken the record that the account has taken it.
+    pub(crate) unsure: bool,
     /// When the carrier last heard that nobody takes it.
     refused_at: Option<Instant>,
 }
@@ -92,6 +99,11 @@ impl<'a> View<'a> {
     }
 }
 
+/// An ESME that answers so is not given the same again.
+pub(crate) fn for_good(status: CommandStatus) -> bool {
+    !matches!(status.class(), StatusClass::Transient | StatusClass::Throttling)
+}
+
 impl Oracle {
     pub(crate) fn delivery(&mut self, carrier: usize, pdu: &Pdu<'_>) -> Asked {
         let Some(view) = View::of(pdu) else { return Asked::Other };
@@ -128,7 +140,7 @@ impl Oracle {
     }
 
     /// An ESME has said ESME_ROK.
-    pub(crate) fn taken(&mut self, delivery: usize, in_time: bool) {
+    pub(crate) fn taken(&mut self, now: Instant, delivery: usize, in_time: bool) {
         self.delivered += 1;
         self.deliveries[delivery].taken = true;
         let Delivery { carrier, is_final, .. } = self.deliveries[delivery];
@@ -136,12 +148,38 @@ impl Oracle {
             && is_final
             && let Some(about) = self.about(delivery)
         {
-            self.finals.entry(about).or_default().done = true;
+            let end = self.finals.entry(about).or_default();
+            (end.done, end.over_at) = (true, Some(now));
             self.finals_taken[carrier] += 1;
         }
     }
 
-    pub(crate) fn carrier_hears_ok(&mut self, delivery: usize) {
+    /// An ESME has refused a delivery.
+    pub(crate) fn given_up(&mut self, now: Instant, delivery: usize, status: CommandStatus) {
+        if for_good(status)
+            && self.deliveries[delivery].is_final
+            && let Some(about) = self.about(delivery)
+        {
+            self.finals.entry(about).or_default().over_at = Some(now);
+        }
+    }
+
+    /// With a journal a receipt of a message that the node knows may be kept: then its account gets it in the end.
+    fn may_be_kept(&mut self, now: Instant, delivery: usize) -> bool {
+        if self.setup.config.journal.is_none() {
+            return false;
+        }
+        let Some(about) = self.about(delivery) else { return false };
+        if self.deliveries[delivery].is_final && !self.is_confused(delivery) {
+            self.finals.entry(about).or_default().kept_at.get_or_insert(now);
+        }
+        true
+    }
+
+    pub(crate) fn carrier_hears_ok(&mut self, now: Instant, delivery: usize) {
+        if self.may_be_kept(now, delivery) {
+            return;
+        }
         if !self.deliveries[delivery].taken && !self.is_done(delivery) && !self.is_confused(delivery) {
             let Delivery { carrier, receipt, number, .. } = &self.deliveries[delivery];
             let number = String::from_utf8_lossy(number);
@@ -162,11 +200,16 @@ impl Oracle {
     }
 
     /// A delivery is given to an ESME.
-    pub(crate) fn give(&mut self, wire: WireId, pdu: &Pdu<'_>) -> Option<What> {
+    pub(crate) fn give(&mut self, now: Instant, wire: WireId, pdu: &Pdu<'_>) -> Option<What> {
         let Some(view) = View::of(pdu) else {
             self.fail("receipt_octets", format!("link {wire} is given no delivery"));
             return None;
         };
+        if let Some(receipt) = &view.receipt
+            && view.word().is_empty()
+        {
+            return Some(self.give_own(now, wire, receipt, view.source.digits));
+        }
         let Some(&index) = self.by_word.get(view.word()) else {
             let rule = if view.receipt.is_some() { "receipt_octets" } else { "mo" };
             self.fail(rule, format!("link {wire} is given what no carrier sent"));
@@ -214,8 +257,12 @@ impl Oracle {
             return self.fail("receipt_account", what);
         }
         // An intermediate one that an ESME left unanswered may come again whenever it likes.
-        if done && self.deliveries[index].is_final {
-            return self.fail("receipt_twice", format!("receipt {index} was taken already"));
+        // A message that went twice may have two receipts.
+        let doubled = message.parts.iter().any(|part| part.copies.len() > 1);
+        if done && self.deliveries[index].is_final && !(doubled && message.stored) {
+            let crashes = &self.crashes;
+            let what = format!("receipt {index} was taken already: {message:?}, {crashes:?}");
+            return self.fail("receipt_twice", what);
         }
         let other = &self.links[message.wire];
         if let Some((given, end)) = &message.given {
@@ -225,7 +272,7 @@ impl Oracle {
                 return self.fail("receipt_id", what);
             }
             if message.wire != wire && !other.down && other.taken < *end {
-                let what = format!("receipt {index} came before the response was written");
+                let what = format!("receipt {index} came before the response was written: {message:?}");
                 return self.fail("receipt_early", what);
             }
         } else if !message.answered && !other.down {
@@ -239,8 +286,10 @@ impl Oracle {
 
     /// All is quiet: what carriers still offer must have been taken.
     pub(crate) fn check_receipts_lost(&mut self, hushed_at: Instant) {
+        let journal = self.setup.config.journal.is_some();
+        let waits = |end: &Final| !end.done && (!journal || end.over_at.is_none());
         let offered =
-            |end: &Final| !end.done && end.refused_at.is_some_and(|at| at.after(OFFERED_AGAIN) >= hushed_at);
+            |end: &Final| waits(end) && end.refused_at.is_some_and(|at| at.after(OFFERED_AGAIN) >= hushed_at);
         let mut lost: Vec<_> =
             self.finals.iter().filter(|(_, end)| offered(end)).map(|(key, _)| key).collect();
         lost.sort();
@@ -248,8 +297,8 @@ impl Oracle {
         if let Some((message, number)) = owed {
             let number = String::from_utf8_lossy(number);
             let what = format!(
-                "message {message} to {number} ended, its account never heard: {:?}, {:?}",
-                self.messages[*message].parts, self.setup.carriers
+                "message {message} to {number} ended, its account never heard: {:?}, {:?}, {:?}",
+                self.messages[*message], self.setup.carriers, self.crashes
             );
             self.fail("receipt_lost", what);
         }
@@ -259,7 +308,9 @@ impl Oracle {
     fn is_owed(&self, message: usize, number: &[u8]) -> bool {
         let message = &self.messages[message];
         message.parts.iter().filter(|part| part.numbers.iter().any(|of| of == number)).any(|part| {
-            part.copies.iter().any(|copy| {
+            // Of two that were accepted it may be the one whose answer a crash has taken.
+            let sure = part.copies.iter().all(|copy| copy.outcome != Outcome::Forgotten);
+            sure && part.copies.iter().any(|copy| {
                 let known = matches!(copy.outcome, Outcome::Accepted | Outcome::AcceptedLate);
                 let ids = &self.setup.carriers[copy.carrier].ids;
                 let form = ids.said || !ids.dense() || self.finals_taken[copy.carrier] >= FORM_KNOWN;

@@ -40,6 +40,8 @@ pub(crate) struct Totals {
     by_shards: BTreeMap<usize, u64>,
     letters: u64,
     moved: u64,
+    /// How often nodes crashed.
+    pub(crate) crashes: u64,
     steps: u64,
     virtual_time: Duration,
     violations: u64,
@@ -59,6 +61,7 @@ impl Totals {
         self.delivered += report.delivered;
         self.letters += report.letters;
         self.moved += report.moved;
+        self.crashes += report.crashes;
         self.steps += report.steps;
         self.virtual_time += report.time;
         self.violations += u64::from(report.violation.is_some());
@@ -84,7 +87,7 @@ impl Totals {
             .collect();
         format!(
             "sim: {} seeds (by shards: {:?}), {} violations, {} messages ({} accepted, {} second attempts), \
-             {} deliveries taken, {} letters between shards, {} links handed over, {} faults, {} steps, {:.1} virtual hours, {:.1} s; faults and seeds with them: {}",
+             {} deliveries taken, {} letters between shards, {} links handed over, {} crashes, {} faults, {} steps, {:.1} virtual hours, {:.1} s; faults and seeds with them: {}",
             self.seeds,
             self.by_shards,
             self.violations,
@@ -94,6 +97,7 @@ impl Totals {
             self.delivered,
             self.letters,
             self.moved,
+            self.crashes,
             self.faults(),
             self.steps,
             self.virtual_time.as_secs_f64() / 3600.0,

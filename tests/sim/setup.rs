@@ -2,9 +2,13 @@
 //! are drawn.
 
 use crate::ids::Ids;
-use bindery::config::{self, Config, Files, Homes};
-use bindery::ids::ShardId;
+use bindery::config::{self, Config, Files, Homes, Journal, Retry};
+use bindery::esme::settings::{Durability, Mode};
+use bindery::ids::{ClassId, ShardId};
 use bindery::prng::Prng;
+use bindery::route::lanes::ClassSettings;
+use bindery::route::settings::OnUnknown;
+use bindery::time::Duration;
 use std::fmt::Write;
 use std::path::Path;
 
@@ -16,6 +20,8 @@ pub(crate) const CARRIERS: [&str; 2] = ["alpha", "beta"];
 pub(crate) const PASSWORD: &str = "secret";
 /// Numbers that begin so take a pool of their own, which has this carrier alone.
 pub(crate) const ABROAD: (&str, usize) = ("436", 1);
+/// Seeds from here on have a journal.
+pub(crate) const JOURNAL_FROM: u64 = 1_000_000;
 /// How many shards a node may have.
 const SHARDS: [usize; 4] = [1, 2, 3, 5];
 
@@ -60,6 +66,16 @@ pub(crate) struct Shards {
     pub(crate) lane: usize,
     /// The longest that a letter usually takes, microseconds.
     pub(crate) delay_us: u64,
+}
+
+impl Shards {
+    /// Other homes for everybody.
+    pub(crate) fn move_home(&mut self, prng: &mut Prng) {
+        let mut home = || ShardId::new(prng.below(self.count as u64) as usize);
+        let esmes = ACCOUNTS.iter().map(|_| home()).collect();
+        let carriers = CARRIERS.iter().map(|_| home()).collect();
+        self.homes = Homes::fixed(self.count, esmes, carriers);
+    }
 }
 
 /// See the file's header.
@@ -145,9 +161,58 @@ fn shards(prng: &mut Prng) -> Shards {
     }
 }
 
+/// A journal: who stores, what is promised, what becomes of what is not known.
+fn keep(prng: &mut Prng, setup: &mut Setup) {
+    let seconds = Duration::from_secs;
+    let config = &mut setup.config;
+    let retry = Retry {
+        waits: vec![seconds(1), seconds(1 + prng.below(4)), seconds(5)],
+        jitter: 20,
+        give_up_after: seconds(15 + prng.below(40)),
+    };
+    config.journal = Some(Journal {
+        durability: Durability::Group,
+        group_commit: Duration::ZERO,
+        segment_size: 64 << 20,
+        size_max: 1 << 30,
+        min_free: 10,
+        retry,
+    });
+    let classed = prng.chance(1, 2);
+    if classed {
+        let class = |name: &str, priority| ClassSettings { name: name.into(), priority, weight: 1 };
+        config.classes = vec![class("bulk", 0), class("otp", 10)];
+    }
+    let all = prng.chance(1, 2);
+    for esme in &mut config.esmes {
+        if all || prng.chance(1, 2) {
+            esme.mode = Mode::Store;
+        }
+        let wanted = [Durability::Off, Durability::Process, Durability::Process, Durability::Group];
+        esme.durability = Some(if prng.chance(1, 4) { Durability::Strict } else { pick(prng, &wanted) });
+        esme.class = classed.then(|| ClassId::new(prng.below(2) as usize));
+    }
+    for pool in &mut config.pools {
+        let drawn = pick(prng, &[OnUnknown::Fail, OnUnknown::Resend, OnUnknown::Hold]);
+        // A relayed message that goes again has an id that its ESME was not given.
+        pool.on_unknown = if drawn == OnUnknown::Resend && !all { OnUnknown::Hold } else { drawn };
+        pool.resend_after = seconds(1 + prng.below(8));
+    }
+    // Which id a receipt is about is another question.
+    setup.carriers.iter_mut().for_each(|carrier| carrier.ids = carrier.ids.apart());
+}
+
 impl Setup {
     /// That of a seed.
     pub(crate) fn of(seed: u64) -> Self {
+        let mut setup = Self::plain(seed);
+        if seed >= JOURNAL_FROM {
+            keep(&mut Prng::new(seed ^ 0x1ED6), &mut setup);
+        }
+        setup
+    }
+
+    fn plain(seed: u64) -> Self {
         let mut prng = Prng::new(seed ^ 0xC0F6);
         let prng = &mut prng;
         let accounts = ACCOUNTS
@@ -199,6 +264,27 @@ impl Setup {
         )
         .unwrap();
         Self { config: read(&text), accounts, carriers, traffic, shards }
+    }
+
+    /// True when the node answers this account's messages itself.
+    pub(crate) fn stores(&self, account: usize) -> bool {
+        self.config.journal.is_some() && self.config.esmes[account].mode == Mode::Store
+    }
+
+    /// What an account's records survive.
+    pub(crate) fn durability(&self, account: usize) -> Durability {
+        self.config.esmes[account].durability.unwrap_or(Durability::Group)
+    }
+
+    /// What becomes of a message to this number that was written and never answered.
+    pub(crate) fn on_unknown(&self, account: usize, number: &[u8]) -> OnUnknown {
+        let pool = match ACCOUNTS[account] {
+            "carrier" => "alone",
+            _ if Self::is_abroad(account, number) => "abroad",
+            _ => "main",
+        };
+        let found = self.config.pools.iter().find(|found| found.name == pool);
+        found.map_or(OnUnknown::Fail, |found| found.on_unknown)
     }
 
     /// Which of an account's pools takes messages to this number: true for the one abroad.

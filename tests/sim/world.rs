@@ -3,15 +3,16 @@
 use crate::carriers::Smsc;
 use crate::esmes::Esme;
 use crate::faults::{Faults, Kind};
+use crate::lives::{counters, shards};
 use crate::net::{Net, Node, Told};
 use crate::oracle::{Oracle, Violation};
+use crate::paper::{Paper, Trouble};
 use crate::planted::{Bug, Planted};
 use crate::setup::{ACCOUNTS, CARRIERS, Setup};
 use crate::wire::WireId;
-use bindery::counters::{Hints, ShardCounters};
-use bindery::ids::ShardId;
+use bindery::config::Config;
+use bindery::counters::ShardCounters;
 use bindery::prng::Prng;
-use bindery::shard::{Position, Shard};
 use bindery::time::{Duration, Instant, Now, Wall};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -36,6 +37,10 @@ pub(crate) enum Turn {
     Probe(usize),
     /// The run enters its next phase.
     Phase,
+    /// The node begins again.
+    Restart,
+    /// The trouble of a journal is over.
+    DiskWell(usize, Trouble),
 }
 
 /// Who speaks on a link.
@@ -80,6 +85,7 @@ pub(crate) struct Report {
     pub(crate) shards: usize,
     pub(crate) letters: u64,
     pub(crate) moved: u64,
+    pub(crate) crashes: u64,
     pub(crate) faults: Vec<u64>,
     pub(crate) time: Duration,
     pub(crate) trace: u64,
@@ -94,13 +100,19 @@ pub(crate) struct World {
     pub(crate) esmes: Vec<Esme>,
     pub(crate) carriers: Vec<Smsc>,
     pub(crate) setup: Setup,
-    counters: Vec<Arc<ShardCounters>>,
+    pub(crate) counters: Vec<Arc<ShardCounters>>,
+    /// The configuration as the node reads it.
+    pub(crate) believed: Arc<Config>,
+    /// Submits that its former lives have counted.
+    pub(crate) submits: u64,
     /// Numbers that are used once: texts, sequence numbers.
     number: u32,
     /// No new messages.
     pub(crate) quiet: bool,
     /// No receipts either.
     pub(crate) hushed: bool,
+    /// The node drains: it does not begin again.
+    pub(crate) draining: bool,
     start: Instant,
     steps: u64,
 }
@@ -112,24 +124,18 @@ impl World {
         let mut prng = Prng::new(plan.seed);
         let start = Instant::from_nanos(1_000_000_000);
         let now = Now { mono: start, wall: Wall(1_790_000_000_000_000) };
-        let first = ShardCounters::new(setup.config.esmes.len(), setup.config.carriers.len());
-        let others: Vec<_> = (1..setup.shards.count).map(|_| Arc::new(first.beside())).collect();
-        let counters: Vec<_> = core::iter::once(Arc::new(first)).chain(others).collect();
-        let homes = Arc::new(setup.shards.homes.clone());
-        let hints = Arc::new(Hints::new(setup.config.carriers.len()));
-        let shards = counters.iter().enumerate().map(|(shard, counters)| {
-            let position = Position {
-                shard: ShardId::new(shard),
-                homes: Arc::clone(&homes),
-                hints: Arc::clone(&hints),
-                credits: setup.shards.credits,
-            };
-            Shard::placed(Arc::clone(&believed), Arc::clone(counters), position, prng.bits())
-        });
-        let nodes = shards.map(Node::new).collect();
-        let faults = Faults::swarm(plan.seed, plan.off);
+        let counters = counters(&setup.config, setup.shards.count);
+        let shards = shards(&believed, &setup.shards, &counters, &mut prng);
+        let journal = setup.config.journal.is_some();
+        // One with a journal begins on it.
+        let nodes = if journal { Vec::new() } else { shards.into_iter().map(Node::new).collect() };
+        let faults = Faults::swarm(plan.seed, plan.off, journal);
         let mut net = Net::new(nodes, now, Prng::new(prng.bits()), faults, Oracle::new(setup.clone()));
         net.planted.bug = plan.bug;
+        if journal {
+            let broken = Planted::broken(plan.bug);
+            net.papers = (0..setup.shards.count).map(|_| Paper::of(broken)).collect();
+        }
         Self {
             net,
             prng,
@@ -138,9 +144,12 @@ impl World {
             carriers: CARRIERS.iter().map(|_| Smsc::default()).collect(),
             setup,
             counters,
+            believed,
+            submits: 0,
             number: 1000,
             quiet: false,
             hushed: false,
+            draining: false,
             start,
             steps: 0,
         }
@@ -193,11 +202,16 @@ impl World {
             Turn::Overdue(wire, sequence) => self.delivery_overdue(wire, sequence),
             Turn::Mo(carrier) => self.send_mo(carrier),
             Turn::Probe(account) => self.probe(account),
+            Turn::Restart => self.boot(),
+            Turn::DiskWell(at, trouble) => self.disk_well(at, trouble),
             Turn::Phase => {}
         }
     }
 
     fn begin(&mut self) {
+        if !self.net.papers.is_empty() {
+            self.boot();
+        }
         for account in 0..ACCOUNTS.len() {
             let wait = self.net.millis(10, 400);
             self.net.later(wait, Turn::Esme(account));
@@ -212,14 +226,16 @@ impl World {
     fn run(&mut self, plan: &Plan, step: &AtomicU64) {
         self.begin();
         self.run_for(Duration::from_millis(plan.trouble_ms), step);
-        if self.net.faults.has(Kind::Drain) {
+        if self.net.faults.has(Kind::Drain) && !self.net.is_down() {
             self.net.faults.count(Kind::Drain);
             return self.run_drain(step);
         }
         self.net.faults.stop();
         self.net.forget_turns(|turn| !matches!(turn, Turn::Chaos));
         self.quiet = true;
-        self.run_for(Duration::from_secs(75), step);
+        let journal = !self.net.papers.is_empty();
+        // What is kept is tried for so long.
+        self.run_for(Duration::from_secs(if journal { 150 } else { 75 }), step);
         self.run_for(Duration::from_secs(15), step);
         self.hushed = true;
         let hushed_at = self.net.now.mono;
@@ -232,9 +248,14 @@ impl World {
         if self.net.oracle.violation.is_none() {
             self.check_quiet(hushed_at);
         }
+        if journal && self.net.oracle.violation.is_none() {
+            self.net.oracle.check_kept();
+            self.check_journals();
+        }
     }
 
     fn run_drain(&mut self, step: &AtomicU64) {
+        self.draining = true;
         self.net.drain();
         self.run_for(self.setup.config.node.drain_deadline + Duration::from_secs(5), step);
         if self.net.oracle.violation.is_none() && self.net.nodes.iter().any(|node| !node.exit) {
@@ -274,6 +295,7 @@ impl World {
             wrong.push(format!("{links} links are counted, {} are open", self.net.open_wires().len()));
         }
         let submitted: u64 = carriers.iter().map(|carrier| carrier.submits.get()).sum();
+        let submitted = submitted + self.submits;
         if submitted < self.net.oracle.submitted {
             wrong.push(format!("{submitted} submits are counted, {} were seen", self.net.oracle.submitted));
         }
@@ -306,6 +328,7 @@ pub(crate) fn run(plan: &Plan, step: &AtomicU64) -> Report {
         shards: world.setup.shards.count,
         letters: world.net.letters,
         moved: world.net.moved,
+        crashes: world.net.oracle.crashes.len() as u64,
         delivered: world.net.oracle.delivered,
         faults: world.net.faults.happened.clone(),
         time: world.net.now.mono.since(world.start),
