@@ -26,7 +26,18 @@ REFUSED_WAIT, LIVES_MAX = 0.3, 3
 # refused, or given again.
 STILL_SECONDS = 8
 
-Given = collections.namedtuple("Given", "account id life time")
+Given = collections.namedtuple("Given", "account id life time stat")
+# A submit that a carrier has read: what it did with it, and the wire it came by.
+Arrival = collections.namedtuple("Arrival", "number carrier wire what time")
+SENDER = b"14499"
+
+
+class Shape:
+    """What a message says of itself."""
+
+    def __init__(self, source, destination, schedule=b"", validity=b"", asked=True):
+        self.source, self.destination = source, destination
+        self.schedule, self.validity, self.asked = schedule, validity, asked
 
 
 class Wire:
@@ -35,6 +46,8 @@ class Wire:
     def __init__(self, world, sock, owner):
         self.world, self.sock, self.owner, self.life = world, sock, owner, world.life
         self.received, self.sequence, self.open, self.bound = b"", 0, {}, False
+        # When it was closed, by whom ever.
+        self.closed_at = None
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         world.selector.register(sock, selectors.EVENT_READ, self)
@@ -75,6 +88,7 @@ class Wire:
 
     def close(self):
         """From either side."""
+        self.closed_at = time.monotonic()
         self.world.selector.unregister(self.sock)
         self.sock.close()
         self.owner.lost(self)
@@ -118,9 +132,14 @@ class Account:
     def submit(self):
         number = self.world.next_number()
         self.world.owners[number] = self.name
-        text, to = b"%012d" % number, b"38267%09d" % number
-        body = b"\0\1\1%s\0\1\1%s\0\0\0\0\0\0\1\0\0\0%c%s" % (b"14499", to, len(text), text)
+        shape, text = self.shape(number), b"%012d" % number
+        body = b"\0\1\1%s\0\1\1%s\0\0\0\0%s\0%s\0%c\0\0\0%c%s" % (
+            shape.source, shape.destination, shape.schedule, shape.validity, shape.asked, len(text), text)
         self.wire.open[self.wire.send(SUBMIT, body)] = number
+
+    def shape(self, number):
+        """What the next message says besides its number."""
+        return Shape(SENDER, b"38267%09d" % number)
 
     def take(self, wire, command, status, sequence, octets):
         world = self.world
@@ -134,14 +153,22 @@ class Account:
                 world.answered[number] = octets[16:octets.index(b"\0", 16)].decode()
                 world.happened("answer")
             else:
-                world.statuses[status] += 1
+                world.statuses[self.name, status] += 1
         elif command == DELIVER:
-            words = dict(part.split(":", 1) for part in pdus.fields(octets)[3].decode().split(" ") if ":" in part)
-            world.given[int(words["text"])].append(Given(self.name, words["id"], wire.life, time.monotonic()))
+            _, sender, _, text = pdus.fields(octets)
+            words = dict(part.split(":", 1) for part in text.decode().split(" ") if ":" in part)
+            number = self.number_of(sender, words)
+            world.given[number].append(Given(self.name, words["id"], wire.life, time.monotonic(), words["stat"]))
             if self.answers:
                 wire.send(DELIVER | RESPONSE, b"\0", sequence)
-                world.taken.add(int(words["text"]))
+                world.taken.add(number)
                 world.happened("receipt")
+
+    @staticmethod
+    def number_of(sender, words):
+        """The message that a receipt is about, by who sent that and what the receipt says."""
+        del sender
+        return int(words["text"])
 
     def lost(self, wire):
         if wire is self.wire:
@@ -152,14 +179,19 @@ class Carrier:
     """Accepts everything, and sends each receipt until it is answered ESME_ROK."""
 
     def __init__(self, world, port, id_first, delay, window):
-        self.world, self.delay, self.window, self.next_id = world, delay, window, id_first
+        self.world, self.port, self.delay, self.window, self.next_id = world, port, delay, window, id_first
         self.wires, self.due, self.aside = [], [], []
         # By id: the number and the receipt; how many lives did not answer it; when it was sent last, to which life.
         self.accepted, self.unanswered, self.sent = {}, collections.Counter(), {}
-        self.acked, self.refused, self.accepted_twice, self.numbers = {}, collections.Counter(), 0, set()
-        self.listener = socket.create_server(("127.0.0.1", port), backlog=64)
+        self.acked, self.refused = {}, collections.Counter()
+        self.listener = None
+        self.listen()
+
+    def listen(self):
+        """Can be bound to."""
+        self.listener = socket.create_server(("127.0.0.1", self.port), backlog=64)
         self.listener.setblocking(False)
-        world.selector.register(self.listener, selectors.EVENT_READ, self)
+        self.world.selector.register(self.listener, selectors.EVENT_READ, self)
 
     def is_bound(self):
         return any(wire.bound and wire.life == self.world.life for wire in self.wires)
@@ -176,21 +208,29 @@ class Carrier:
             wire.send(command | RESPONSE, b"SMSC\0", sequence)
             wire.bound = True
         elif command == SUBMIT:
-            source, destination, _, text = pdus.fields(octets)
-            self.next_id += 1
-            self.accepted_twice += int(text) in self.numbers
-            self.numbers.add(int(text))
-            self.accepted[self.next_id] = (int(text), pdus.receipt(source, destination, self.next_id, text))
-            wire.send(SUBMIT | RESPONSE, b"%d\0" % self.next_id, sequence)
-            self.later(self.next_id, self.world.random.uniform(*self.delay))
+            self.submitted(wire, sequence, pdus.fields(octets))
         elif command == DELIVER | RESPONSE and sequence in wire.open:
             message = wire.open.pop(sequence)
             if status == OK:
-                self.acked[message] = wire.life
+                self.acked[message] = time.monotonic()
                 self.world.happened("acked")
             else:
                 self.refused[message] += 1
                 self.put_back(message, REFUSED_WAIT)
+
+    def submitted(self, wire, sequence, fields):
+        """A submit, which it accepts."""
+        source, destination, asked, text = fields
+        self.next_id += 1
+        self.arrived(wire, int(text), "accepted")
+        self.accepted[self.next_id] = (int(text), pdus.receipt(source, destination, self.next_id, text))
+        wire.send(SUBMIT | RESPONSE, b"%d\0" % self.next_id, sequence)
+        if asked:
+            self.later(self.next_id, self.world.random.uniform(*self.delay))
+
+    def arrived(self, wire, number, what):
+        """Writes down what it does with a submit."""
+        self.world.arrivals.append(Arrival(number, self, wire, what, time.monotonic()))
 
     def later(self, message, seconds):
         heapq.heappush(self.due, (time.monotonic() + seconds, message))
@@ -225,7 +265,7 @@ class Carrier:
     def is_quiet(self):
         """Every receipt is answered, or was refused for now since the end began: that of a message that was promised
         nothing."""
-        waits = [message for _, message in self.due] + self.aside
+        waits = [message for _, message in list(self.due)] + self.aside
         return not any(wire.open for wire in self.wires) and all(self.refused[message] > 0 for message in waits)
 
 
@@ -239,11 +279,14 @@ class World(threading.Thread):
         self.accounts, self.carriers, self.number, self.error = [], [], 0, None
         # When all were bound to a life.
         self.bound_at = {}
-        # The account of each message, by its number; the id of each that was answered ESME_ROK; other answers by status.
+        # The account of each message, by its number; the id of each that was answered ESME_ROK; other answers by
+        # account and status.
         self.owners, self.answered, self.statuses = {}, {}, collections.Counter()
         self.answered_twice = 0
-        # How often something was heard at the end, and when last.
-        self.moves = None, time.monotonic()
+        # Messages without a receipt asked for; everything that carriers have read, in order.
+        self.unasked, self.arrivals = set(), []
+        # How often something was heard at the end, and when last; for how long nothing must be heard.
+        self.moves, self.still_seconds = (None, time.monotonic()), 0
         # All receipts, by the number that they quote; the numbers of those that were answered.
         self.given, self.taken = collections.defaultdict(list), set()
         # What kills the proxy as soon as it happens, and its process.
@@ -290,18 +333,21 @@ class World(threading.Thread):
 
     def lost(self):
         """Messages that were answered ESME_ROK and whose receipt did not come."""
-        return [number for number in self.answered if number not in self.given]
+        return [number for number in self.answered if number not in self.given and number not in self.unasked]
 
     def is_settled(self):
         """Nothing is on its way that could still come, or nothing has moved for long."""
         if self.error:
             raise self.error
-        moves = sum(map(len, list(self.given.values()))) + sum(len(one.acked) for one in self.carriers)
+        moves = sum(map(len, list(self.given.values()))) + sum(len(one.acked) for one in self.carriers) + len(self.arrivals)
         asked = any(account.wire and account.wire.open for account in self.accounts)
         if moves != self.moves[0]:
             self.moves = moves, time.monotonic()
-        if time.monotonic() - self.moves[1] > STILL_SECONDS:
+        still = time.monotonic() - self.moves[1]
+        if still > STILL_SECONDS:
             return True
+        if still < self.still_seconds:
+            return False
         acked = {one.accepted[message][0] for one in self.carriers for message in list(one.acked)}
         return not asked and all(one.is_quiet() for one in self.carriers) and acked | set(list(self.given)) <= self.taken
 

@@ -278,13 +278,14 @@ fn is_alive(world: &mut World, wire: WireId) -> bool {
 #[test]
 fn up_18_a_broken_pdu_does_not_end_a_session() {
     let count = scaled(30_000, 1_000_000);
-    let text =
-        one_to_one("window_max = 1000\nsessions_max = 4", "window_max = 500\nresponse_timeout = \"1s\"")
-            + "[[mo_route]]\ndeliver = [{ esme = \"a\" }]\n";
+    let text = one_to_one(
+        "window_max = 1000\nsessions_max = 4\nunanswered_max = 1_000_000",
+        "window_max = 500\nresponse_timeout = \"1s\"",
+    ) + "[[mo_route]]\ndeliver = [{ esme = \"a\" }]\n";
     let mut world = World::up(&text, 2, 25);
     let esme = world.bound(0, 1)[0];
     let carrier = world.carriers[0].sessions[0].0;
-    // What is broken may reach the carrier, and its own deliveries the account: they are strangers here.
+    // What is broken may reach the carrier, and its own deliveries the account: they are strangers here, and answer none.
     world.set_side(esme, crate::world::Side::Stranger);
     world.set_side(carrier, crate::world::Side::Stranger);
     world.watch(esme);
