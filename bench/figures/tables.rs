@@ -1,0 +1,144 @@
+//! What a message that waits for its receipt takes in memory, and the longest that one insert takes while tables grow.
+//!
+//! A shard keeps three things of it: an entry in the ledger, by which its receipt is found; the open message, of which its
+//! final record is made; its record in the book of what is needed.
+
+use crate::{Options, machine, traffic};
+use bindery::ids::{CarrierId, EsmeId, LinkId};
+use bindery::journal::frame::frame_len;
+use bindery::journal::{Book, Kind, Lsn};
+use bindery::ledger::{
+    AddressTail, Destinations, Given, IdText, Ledger, NewEntry, OpenKey, OpenMessage, OpenMessages,
+};
+use bindery::limits::JOURNAL_NEEDED_MAX;
+use bindery::time::{Duration, Instant as Point, Wall};
+use serde_json::{Value, json};
+use std::hint::black_box;
+use std::io;
+use std::time::Instant;
+
+const LINK: LinkId = LinkId { slot: 0, generation: 1 };
+
+/// One message a microsecond.
+fn at(message: u64) -> Point {
+    Point::from_nanos((message + 1) * 1000)
+}
+
+fn to_open(open: &mut OpenMessages, message: u64) -> OpenKey {
+    let key = traffic::key_of(message);
+    let destination = traffic::destination(message);
+    let mut new = OpenMessage::new(key, EsmeId(0), Wall(message as i64), b"ACME", &destination);
+    (new.carrier, new.given) = (Some(CarrierId(0)), Given::Own(key));
+    (new.attempts, new.awaited) = (1, 1);
+    new.message_id = IdText::from_slice(&traffic::carriers_id(message));
+    (new.lsn, new.origin) = (Lsn(message + 1), Lsn(message + 1));
+    let handle = open.insert(new).unwrap_or_default();
+    open.waits(handle, at(message).after(Duration::from_secs(72 * 3600)));
+    handle
+}
+
+fn to_ledger(ledger: &mut Ledger, message: u64, open: OpenKey) {
+    let entry = NewEntry {
+        carrier: CarrierId(0),
+        id: &traffic::carriers_id(message),
+        given: Given::Own(traffic::key_of(message)),
+        esme: EsmeId(0),
+        link: LINK,
+        mark: message,
+        destination: &Destinations::One(AddressTail::of(&traffic::destination(message))),
+        awaited: 1,
+        record: open.number(),
+    };
+    ledger.insert(at(message), &entry);
+}
+
+fn to_book(book: &mut Book, message: u64, octets: u32) -> bool {
+    book.appended(Lsn(message + 1), traffic::key_of(message), Some(Kind::Sent), None, octets).is_ok()
+}
+
+fn record_octets() -> u32 {
+    frame_len(traffic::Texts::of(0).sent().len()) as u32
+}
+
+/// How much memory `--messages` take, in each of the tables, and the tables before the first one.
+pub(crate) fn memory(options: &Options) -> io::Result<Value> {
+    machine::as_the_shard()?;
+    let octets = record_octets();
+    let mut last = machine::resident()?;
+    let mut grown = || -> io::Result<u64> {
+        let now = machine::resident()?;
+        let grown = now.saturating_sub(last);
+        last = now;
+        Ok(grown)
+    };
+    // The place for the handles is not the tables'.
+    let mut handles = vec![OpenKey::default(); options.messages as usize];
+    handles.iter_mut().for_each(|handle| *handle = OpenKey::of(1));
+    grown()?;
+    let (mut open, mut ledger, mut book) =
+        (OpenMessages::new(), Ledger::new(), Book::new(JOURNAL_NEEDED_MAX));
+    let empty = grown()?;
+    for (message, handle) in (0..).zip(&mut handles) {
+        *handle = to_open(&mut open, message);
+    }
+    let of_open = grown()?;
+    for (message, handle) in (0..).zip(&handles) {
+        to_ledger(&mut ledger, message, *handle);
+    }
+    let of_ledger = grown()?;
+    let noted = (0..options.messages).filter(|message| to_book(&mut book, *message, octets)).count();
+    let of_book = grown()?;
+    let all = options.messages as usize;
+    if (open.len(), ledger.len(), noted, book.open()) != (all, all, all, all) {
+        return Err(io::Error::other("a table did not take all messages"));
+    }
+    let each = |octets: u64| octets as f64 / options.messages as f64;
+    Ok(json!({
+        "open": each(of_open),
+        "ledger": each(of_ledger),
+        "book": each(of_book),
+        "each": each(of_open + of_ledger + of_book),
+        "empty_tables": empty,
+    }))
+}
+
+/// The longest of so many inserts, nanoseconds, and what all of them took.
+fn longest(messages: u64, mut insert: impl FnMut(u64)) -> (u64, u64) {
+    let (begun, mut longest) = (Instant::now(), 0);
+    for message in 0..messages {
+        let start = Instant::now();
+        insert(message);
+        longest = longest.max(start.elapsed().as_nanos() as u64);
+    }
+    (longest, begun.elapsed().as_nanos() as u64)
+}
+
+/// The longest that the thread stood still in so long, doing nothing but look at the clock.
+fn still(nanos: u64) -> u64 {
+    let begun = Instant::now();
+    let (mut before, mut longest) = (0, 0);
+    while before < nanos {
+        let at = begun.elapsed().as_nanos() as u64;
+        longest = longest.max(at - before);
+        before = at;
+    }
+    longest
+}
+
+/// Each table from nothing to `--messages`.
+pub(crate) fn inserts(options: &Options) -> io::Result<Value> {
+    machine::as_the_shard()?;
+    let octets = record_octets();
+    let mut open = OpenMessages::new();
+    let of_open = longest(options.messages, |message| {
+        black_box(to_open(&mut open, message));
+    });
+    let mut ledger = Ledger::new();
+    let of_ledger = longest(options.messages, |message| to_ledger(&mut ledger, message, OpenKey::of(1)));
+    let mut book = Book::new(JOURNAL_NEEDED_MAX);
+    let of_book = longest(options.messages, |message| {
+        black_box(to_book(&mut book, message, octets));
+    });
+    let still = still(of_open.1 + of_ledger.1 + of_book.1);
+    Ok(json!({ "open": of_open.0, "ledger": of_ledger.0, "book": of_book.0, "still": still }))
+}
