@@ -193,14 +193,14 @@ def spent(chosen, seen, world, node, watch, place, inodes, begun, load):
     rig.until("readiness", lambda: watch.first(back, 200), [node.proxy], 60)
     resumed = watch.first(back, 200) - back
     before, during = rate(world, begun, full), rate(world, gone, back)
-    table.line("answers a second while it is full", f"{during:.0f}", f">= {before / 2:.0f}, half of before", during >= before / 2)
+    table.timing("answers a second while it is full", f"{during:.0f}", f">= {before / 2:.0f}, half of before", during >= before / 2)
     pause = longest(world, gone, back)
-    table.line("longest time without an answer", f"{pause:.2f} s", "< 2.0 s", pause < 2.0)
+    table.timing("longest time without an answer", f"{pause:.2f} s", "< 2.0 s", pause < 2.0)
     reasons = watch.reasons(gone, back)
     table.line("/readyz says why", f"{len(reasons)}", f"> 0   {sorted(reasons)}", reasons)
     # Files are prepared first; beside the other rows of the short form that takes its time.
     bound = 4 * RESUME_MAX_SECONDS if chosen.short else RESUME_MAX_SECONDS
-    table.line("ready again after space is back", f"{resumed:.2f} s", f"<= {bound} s", resumed <= bound)
+    table.timing("ready again after space is back", f"{resumed:.2f} s", f"<= {bound} s", resumed <= bound)
     seen.say(f"relay went on, {before:.0f} answers/s before and {during:.0f} while full, at most {pause:.2f} s without one; "
              f"{sorted(reasons)}; ready {resumed:.2f} s after space was back; {left_out:.0f} records left out")
 

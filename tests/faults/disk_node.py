@@ -54,7 +54,7 @@ class Seen:
     def __init__(self, row, fault, chosen, driver):
         self.row, self.fault, self.driver, self.short = row, fault, driver, chosen.short
         self.lines, self.injected, self.words, self.skipped = [], "", [], None
-        self.table = rig.Table(self.lines.append)
+        self.table = rig.Table(self.lines.append, chosen.short)
 
     def say(self, text):
         """Some words for the line."""
@@ -68,10 +68,9 @@ class Seen:
 
     def result(self):
         """For whoever prints it."""
-        missed = [line.split("  ")[0].removeprefix("MISSED").strip() for line in map(str.strip, self.lines)
-                  if line.startswith("MISSED")]
+        missed = [line.split("   ")[0] for line in map(str.strip, self.lines) if line.startswith(("MISSED", "slow "))]
         return {"row": self.row, "fault": self.fault, "io": self.driver, "injected": self.injected,
-                "seen": "; ".join(self.words + [f"MISSED {one}" for one in missed]), "verdict": self.verdict(),
+                "seen": "; ".join(self.words + missed), "verdict": self.verdict(),
                 "why": self.skipped, "lines": self.lines}
 
 

@@ -76,11 +76,11 @@ def slow(chosen, driver, folder, processes):
         for name, report in (("calm", calm), ("slow", while_slow), ("hung", while_hung)):
             # Whatever this machine does besides is in the calm figure, too.
             bound = max(APART_SECONDS * 1000, CALM_TIMES * p99_ms(calm))
-            table.line(f"{name}: p99 of responses that wait for nothing", f"{p99_ms(report):.2f} ms", f"< {bound:.0f} ms",
-                       p99_ms(report) < bound)
+            table.timing(f"{name}: p99 of responses that wait for nothing", f"{p99_ms(report):.2f} ms", f"< {bound:.0f} ms",
+                         p99_ms(report) < bound)
             half = report["response_latency"]["p50_ms"]
-            table.line(f"{name}: the median of them", f"{half:.2f} ms", f"< {APART_SECONDS * 1000:.0f} ms",
-                       half < APART_SECONDS * 1000)
+            table.timing(f"{name}: the median of them", f"{half:.2f} ms", f"< {APART_SECONDS * 1000:.0f} ms",
+                         half < APART_SECONDS * 1000)
             table.equal(f"{name}: of these unanswered", report["unanswered"], 0, f" of {report['submitted']:,}")
         for name, (_, median, count) in waited.items():
             table.line(f"slow: median of responses that wait, {name}", f"{median * 1000:.0f} ms",
@@ -193,7 +193,7 @@ def stopped(chosen, driver, folder, processes):
 def storm(seen, world, since):
     """No carrier gets more than twice its rate in any second."""
     most = max(busiest([at for at in carrier.times if at >= since]) for carrier in world.carriers)
-    seen.table.most("submits of one carrier in one second", most, 2 * RATE, f", its rate is {RATE}")
+    seen.table.timing("submits of one carrier in one second", f"{most}", f"<= {2 * RATE}, its rate is {RATE}", most <= 2 * RATE)
     seen.say(f"at most {most} submits of a carrier in a second (rate {RATE}/s)")
 
 

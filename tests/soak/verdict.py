@@ -103,8 +103,8 @@ def of_faults(table, run):
         first, end = int(at * 20), next(end for end in ends if end > at)
         least = min(accepted_from(one) for one in range(first, first + 100)) / MOVED_SPAN
         span = next((step / 20 for step in range(400) if accepted_from(first + step) >= wanted), 20.0)
-        table.line(f"{name}: until traffic has moved", f"{span:.2f} s",
-                   f"<= {MOVED_MAX_SECONDS:.0f} s, least {least:,.0f}/s over {MOVED_SPAN} s", span <= MOVED_MAX_SECONDS)
+        table.timing(f"{name}: until traffic has moved", f"{span:.2f} s",
+                     f"<= {MOVED_MAX_SECONDS:.0f} s, least {least:,.0f}/s over {MOVED_SPAN} s", span <= MOVED_MAX_SECONDS)
         told = [one - at for one in unknown if at <= one < end]
         if told:
             table.figure(f"{name}: unknown told to the accounts", f"{len(told):,}",
