@@ -190,8 +190,13 @@ def quarantined(table, name, node, damaged):
     for _, at, octets in damaged:
         lost += not any(octets_at(path, at, len(octets)) == octets for path in files)
     table.equal(f"{name}: damaged places that were overwritten", lost, 0, f" of {len(damaged)}")
-    away = [path for path in files if path.parent.name == "quarantine"]
+    away = in_quarantine(node)
     table.line(f"{name}: segments in quarantine", f"{len(away)}", "> 0: nothing in them is needed any more", away)
+
+
+def in_quarantine(node):
+    """Segments that were put aside."""
+    return list((node.directory / "quarantine").glob("*.seg*"))
 
 
 def octets_at(path, at, length):
@@ -261,6 +266,8 @@ def started_on_flips(seen, chosen, written, journal, drawn):
         written.serve(seen.table, name, node, len(owned), set())
         said = node.event("journal_records_missing")
         seen.table.line(f"{name}: the node says so", f"{bool(said)}", "= True", said)
+        # They are put there by a thread of its own, when the final records of what was in them are safe.
+        rig.until("quarantine", lambda node=node: in_quarantine(node), [node.proxy])
         seen.table.equal(f"{name}: exit code of run after SIGTERM", node.stop(), 0)
         quarantined(seen.table, name, node, damaged)
         shutil.rmtree(node.folder)

@@ -21,7 +21,7 @@ OK = 0
 TICK, AGAIN = 0.002, 0.01
 # A carrier tries a receipt again that was refused for now after so long; one that so many lives of the proxy have not
 # answered, or that it refused, waits until the others are through: its message may not be known at all.
-REFUSED_WAIT, LIVES_MAX = 0.3, 3
+REFUSED_WAIT, REFUSED_TIMES, LIVES_MAX = 0.3, 3, 3
 # At the end something that has not come for so long does not come any more: longer than a receipt is held that is
 # refused, or given again.
 STILL_SECONDS = 8
@@ -263,10 +263,10 @@ class Carrier:
                 bound.remove(wire)
 
     def is_quiet(self):
-        """Every receipt is answered, or was refused for now since the end began: that of a message that was promised
-        nothing."""
+        """Every receipt is answered, or was refused for now again and again since the end began: that of a message that was
+        promised nothing. Once is nothing: a queue may have been full."""
         waits = [message for _, message in list(self.due)] + self.aside
-        return not any(wire.open for wire in self.wires) and all(self.refused[message] > 0 for message in waits)
+        return not any(wire.open for wire in self.wires) and all(self.refused[message] >= REFUSED_TIMES for message in waits)
 
 
 class World(threading.Thread):
