@@ -262,8 +262,20 @@ pub const JOURNAL_NEEDED_MAX: usize = 2 * JOURNAL_OPEN_MAX;
 /// Messages of a shard that were answered by us (`mode = "store"`) and that no carrier has taken; over it an ESME hears
 /// ESME_RMSGQFUL.
 pub const STORED_MAX: usize = JOURNAL_OPEN_MAX;
-/// Their octets; over it the same.
+/// Octets of those of them that are in memory; over it the same.
 pub const STORED_OCTETS_MAX: u64 = 512 * 1024 * 1024;
+/// Over so many octets in memory those that leave last are kept on the disk only: what a shard sends in some milliseconds.
+pub const STORED_OCTETS_HERE: u64 = 4 * 1024 * 1024;
+/// A queue of a pool and class that is so short stays in memory.
+pub const STORED_NEAR: usize = 1024;
+/// Messages of a queue that are read back together.
+pub const STORED_AHEAD: usize = 256;
+/// Messages of a shard that are read back from its journal at a time.
+pub const JOURNAL_RECALLS_MAX: u64 = 1024;
+/// A message that could not be read back is asked for again so much later.
+pub const RECALL_AGAIN: Duration = Duration::from_secs(30);
+/// cancel_sm and replace_sm of a shard that wait for their messages to be read back; others hear ESME_RTHROTTLED.
+pub const RECALL_OPERATIONS_MAX: usize = 256;
 /// Octets of a message as it is stored; longer ones hear ESME_RINVMSGLEN.
 pub const STORED_PDU_MAX: usize = 64 * 1024;
 /// How full, in percent, a shard's ring is when ESMEs hear ESME_RTHROTTLED for new messages of `mode = "store"`; they may
@@ -278,6 +290,8 @@ pub const STORED_QUEUED_MAX: Duration = Duration::from_secs(30);
 pub const REROUTE_OCTETS_MAX: usize = 64 * 1024 * 1024;
 /// Stored messages that one turn looks at for an operator.
 pub const QUEUE_SLICE: usize = 4096;
+/// The same when their addresses are looked at: those on the disk are read back first.
+pub const QUEUE_READ_SLICE: usize = 512;
 /// Where the ring has no room for a record of a stored message, it is tried again so much later.
 pub const STORED_AGAIN: Duration = Duration::from_millis(20);
 /// Octets of receipts and MO that wait for the accounts of a shard; over it the carrier keeps them (ESME_RX_T_APPN).

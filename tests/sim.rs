@@ -99,6 +99,7 @@ fn no_seed_with_a_journal_breaks_a_promise() {
         // A stored submit_multi goes one by one: few are refused in part.
         check_reach(&totals, Kind::ALL, 20);
         assert!(totals.crashes >= totals.seeds, "{} crashes", totals.crashes);
+        assert!(totals.read_back >= totals.seeds, "{} messages read back", totals.read_back);
     }
 }
 

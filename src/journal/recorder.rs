@@ -1,6 +1,6 @@
 //! A shard's end of its journal, as the shard sees it: memory that somebody else brings to a disk.
 
-use super::{Lsn, Record};
+use super::{Lsn, Recall, Recalled, Record};
 use crate::time::Now;
 
 /// Why a record was not appended.
@@ -44,7 +44,16 @@ pub trait Recorder: Send {
     /// Says which record is the oldest that is needed, now.
     fn needs_from(&self, front: Lsn);
 
+    /// Asks for a message that the disk alone has; its record is durable. False: enough are under way, ask again later.
+    fn recall(&mut self, recall: Recall) -> bool;
+
+    /// What was asked for and has come, one after the other.
+    fn recalled(&mut self) -> Option<Recalled>;
+
+    /// True when `recalled` has one.
+    fn has_recalled(&self) -> bool;
+
     /// The shard goes to sleep and wants to be woken by news; false when there is news behind what it has seen of
-    /// `written` and `durable` already.
+    /// `written` and `durable` already, or a message has come that it asked for.
     fn sleeps(&self, written: Lsn, durable: Lsn) -> bool;
 }

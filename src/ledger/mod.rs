@@ -19,7 +19,7 @@ pub use open::{OpenKey, OpenMessage, OpenMessages};
 pub use over::Over;
 pub use parked::{Parked, ParkedKey};
 pub use restored::Restored;
-pub use stored::{Stand, Stored, StoredKey, StoredMessage};
+pub use stored::{Octets, Stand, Stored, StoredKey, StoredMessage};
 
 use crate::ids::{CarrierId, EsmeId, LinkId};
 use crate::limits::{

@@ -1,9 +1,12 @@
 //! Messages that we have answered ourselves and no carrier has taken yet.
 //!
-//! Owns: them and their octets, the order in which they leave. Takes: messages that were written to the journal, what
-//! becomes of each. Gives: the next one of a pool, those whose time has come, one by the id that its ESME was given.
-//! Never: a message before an earlier one of its account to the same destination is over; more than `STORED_MAX` of
-//! them or `STORED_OCTETS_MAX` octets.
+//! Owns: them, the octets of those that leave next, the order in which they leave. Takes: messages that were written to the
+//! journal, what becomes of each. Gives: the next one of a pool, those whose time has come, one by the id that its ESME was
+//! given. Never: a message before an earlier one of its account to the same destination is over; more than `STORED_MAX` of
+//! them or `STORED_OCTETS_MAX` octets in memory.
+//!
+//! Over `STORED_OCTETS_HERE` the octets of those that leave last are dropped once the disk has them: they are read back
+//! from the journal before they are wanted.
 //!
 //! ```text
 //!  Promised ──safe──▶ Behind ──the one before it is over──▶ Ready ──▶ Told ──written──▶ Sent ──accepted──▶ (gone)
@@ -15,11 +18,11 @@
 use super::split::Split;
 use super::{End, Given};
 use crate::ids::{CarrierId, EsmeId, LinkId, PoolId};
-use crate::journal::Lsn;
-use crate::limits::{STORED_MAX, STORED_OCTETS_MAX};
+use crate::journal::{Lsn, Recall};
+use crate::limits::{STORED_AHEAD, STORED_MAX, STORED_NEAR, STORED_OCTETS_HERE, STORED_OCTETS_MAX};
 use crate::smpp::status::CommandStatus;
 use crate::time::{Instant, Wall};
-use slotmap::{SlotMap, new_key_type};
+use slotmap::{Key, KeyData, SlotMap, new_key_type};
 use smallvec::SmallVec;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -27,6 +30,20 @@ use std::collections::{BinaryHeap, VecDeque};
 new_key_type! {
     /// A message.
     pub struct StoredKey;
+}
+
+impl StoredKey {
+    /// As it is told to who reads messages back, and what that gives back.
+    #[must_use]
+    pub fn number(self) -> u64 {
+        self.data().as_ffi()
+    }
+
+    /// What `number` gave.
+    #[must_use]
+    pub fn of(number: u64) -> Self {
+        KeyData::from_ffi(number).into()
+    }
 }
 
 /// Stale entries of a list that are nothing to be done about.
@@ -54,6 +71,19 @@ pub enum Stand {
     Sent,
     /// It is over, and there was no room for the record that says so.
     Over,
+}
+
+/// Where the octets of a message are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Octets {
+    /// In memory, or with its carrier.
+    Here,
+    /// On the disk.
+    Away,
+    /// They are being read.
+    Coming,
+    /// They could not be read.
+    Lost,
 }
 
 /// A message.
@@ -103,7 +133,7 @@ pub struct StoredMessage {
     /// When somebody is to look at it.
     due: Instant,
     frame: Box<[u8]>,
-    octets: u32,
+    place: Octets,
     chain: u64,
     /// Its neighbours in its chain.
     former: Option<StoredKey>,
@@ -144,8 +174,8 @@ impl StoredMessage {
             end: None,
             stand: Stand::Promised,
             due: NEVER,
-            octets: u32::try_from(frame.len()).unwrap_or(u32::MAX),
             frame: frame.into_boxed_slice(),
+            place: Octets::Here,
             chain,
             former: None,
             next: None,
@@ -187,10 +217,16 @@ impl StoredMessage {
         (self.stand == Stand::Waits).then_some(self.due)
     }
 
-    /// Its octets; empty while a carrier has them.
+    /// Its octets; empty while a carrier has them, and when they are not `Octets::Here`.
     #[must_use]
     pub const fn frame(&self) -> &[u8] {
         &self.frame
+    }
+
+    /// Where they are.
+    #[must_use]
+    pub const fn place(&self) -> Octets {
+        self.place
     }
 
     /// Who has refused it since its last wait.
@@ -204,7 +240,13 @@ impl StoredMessage {
 #[derive(Debug)]
 pub struct Stored {
     messages: SlotMap<StoredKey, StoredMessage>,
+    /// Octets in memory.
     octets: u64,
+    /// So many of them stay there, and queues that are so short.
+    octets_here: u64,
+    near: usize,
+    /// Those that were taken when there were enough in memory.
+    leaving: VecDeque<StoredKey>,
     by_id: Split<StoredKey>,
     /// The last one of each chain.
     chains: Split<(u64, StoredKey)>,
@@ -228,6 +270,9 @@ impl Stored {
         Self {
             messages: SlotMap::with_key(),
             octets: 0,
+            octets_here: STORED_OCTETS_HERE,
+            near: STORED_NEAR,
+            leaving: VecDeque::new(),
             by_id: Split::default(),
             chains: Split::default(),
             lanes: vec![VecDeque::new(); pools * classes],
@@ -235,6 +280,12 @@ impl Stored {
             stale: 0,
             looks: BinaryHeap::new(),
         }
+    }
+
+    /// So many octets stay in memory, and queues of at most so many messages; in place of `STORED_OCTETS_HERE` and
+    /// `STORED_NEAR`.
+    pub fn keep_here(&mut self, octets: u64, near: usize) {
+        (self.octets_here, self.near) = (octets, near);
     }
 
     /// Messages held.
@@ -249,7 +300,7 @@ impl Stored {
         self.messages.is_empty()
     }
 
-    /// Octets held for them, those that carriers have among them.
+    /// Octets held for them in memory.
     #[must_use]
     pub const fn octets(&self) -> u64 {
         self.octets
@@ -263,7 +314,7 @@ impl Stored {
 
     /// Takes a message. One of the last run is let in over the limits, too.
     pub fn insert(&mut self, message: StoredMessage) -> StoredKey {
-        self.octets += u64::from(message.octets);
+        self.octets += message.frame.len() as u64;
         let hash = id_hash(message.esme, message.given);
         let key = self.messages.insert(message);
         let messages = &self.messages;
@@ -315,6 +366,81 @@ impl Stored {
                 self.stand_until(key, Stand::Scheduled, at);
             }
         }
+        self.may_leave_memory(key);
+    }
+
+    /// It does not leave soon: its octets may go, if there are enough in memory.
+    pub fn may_leave_memory(&mut self, key: StoredKey) {
+        if self.octets > self.octets_here {
+            self.leaving.push_back(key);
+        }
+    }
+
+    /// Drops octets that the disk has.
+    pub fn leave_memory(&mut self, durable: Lsn) {
+        while let Some(&key) = self.leaving.front() {
+            if let Some(message) = self.messages.get(key) {
+                if message.lsn > durable {
+                    return;
+                }
+                if self.octets > self.octets_here && self.waits_long(message) {
+                    self.set_octets(key, Vec::new(), Octets::Away);
+                }
+            }
+            self.leaving.pop_front();
+        }
+    }
+
+    /// Nobody wants its octets soon. What may be answered late is wanted then.
+    fn waits_long(&self, message: &StoredMessage) -> bool {
+        let lane = || self.lanes.get(self.lane(message.pool, usize::from(message.class)));
+        let long = match message.stand {
+            Stand::Scheduled | Stand::Behind | Stand::Held | Stand::Waits => true,
+            Stand::Ready => lane().is_some_and(|lane| lane.len() > self.near),
+            Stand::Promised | Stand::Told | Stand::Sent | Stand::Over => false,
+        };
+        long && !message.unknown && message.place == Octets::Here
+    }
+
+    fn set_octets(&mut self, key: StoredKey, frame: Vec<u8>, place: Octets) {
+        if let Some(message) = self.messages.get_mut(key) {
+            self.octets = self.octets + frame.len() as u64 - message.frame.len() as u64;
+            (message.frame, message.place) = (frame.into_boxed_slice(), place);
+        }
+    }
+
+    /// Its octets are to be read back by who is asked so; `None`: they are here, or on their way.
+    pub fn recall(&mut self, key: StoredKey) -> Option<Recall> {
+        let message = self.messages.get_mut(key).filter(|message| message.place == Octets::Away)?;
+        message.place = Octets::Coming;
+        Some(Recall { lsn: message.lsn, key: message.key, tag: key.number() })
+    }
+
+    /// Nobody could be asked for them.
+    pub fn not_asked(&mut self, key: StoredKey) {
+        self.set_octets(key, Vec::new(), Octets::Away);
+    }
+
+    /// They were read, or could not be. False: nobody waits for them any more.
+    pub fn came(&mut self, key: StoredKey, frame: Option<Vec<u8>>) -> bool {
+        if self.messages.get(key).is_none_or(|message| message.place != Octets::Coming) {
+            return false;
+        }
+        match frame {
+            Some(frame) => self.set_octets(key, frame, Octets::Here),
+            None => self.set_octets(key, Vec::new(), Octets::Lost),
+        }
+        true
+    }
+
+    /// Those of the first ones of a pool and class whose octets are on the disk.
+    pub fn away_in_front(&self, pool: PoolId, class: usize) -> impl Iterator<Item = StoredKey> + '_ {
+        let lane = self.lanes.get(self.lane(pool, class)).into_iter().flatten().take(STORED_AHEAD);
+        lane.copied().filter(|key| {
+            self.messages
+                .get(*key)
+                .is_some_and(|message| message.place == Octets::Away && message.stand == Stand::Ready)
+        })
     }
 
     /// One of the last run was under way when that ended: it does not leave before it is said what became of it.
@@ -447,6 +573,7 @@ impl Stored {
     /// It is tried again at `at`.
     pub fn wait(&mut self, key: StoredKey, at: Instant) {
         self.stand_until(key, Stand::Waits, at);
+        self.may_leave_memory(key);
     }
 
     /// It is over, and its end is written at `at`.
@@ -520,23 +647,16 @@ impl Stored {
     pub fn sent(&mut self, key: StoredKey, copy: bool) -> Option<Vec<u8>> {
         let message = self.messages.get_mut(key)?;
         message.stand = Stand::Sent;
-        Some(if copy { message.frame.to_vec() } else { core::mem::take(&mut message.frame).into_vec() })
+        if copy {
+            return Some(message.frame.to_vec());
+        }
+        self.octets -= message.frame.len() as u64;
+        Some(core::mem::take(&mut message.frame).into_vec())
     }
 
-    /// Its octets are back.
-    pub fn came_back(&mut self, key: StoredKey, frame: Vec<u8>) {
-        if let Some(message) = self.messages.get_mut(key) {
-            message.frame = frame.into_boxed_slice();
-        }
-    }
-
-    /// It has other octets from now on.
-    pub fn replace(&mut self, key: StoredKey, frame: Vec<u8>) {
-        if let Some(message) = self.messages.get_mut(key) {
-            self.octets = self.octets - u64::from(message.octets) + frame.len() as u64;
-            message.octets = frame.len() as u32;
-            message.frame = frame.into_boxed_slice();
-        }
+    /// It has these octets: they are back, or others than before.
+    pub fn has(&mut self, key: StoredKey, frame: Vec<u8>) {
+        self.set_octets(key, frame, Octets::Here);
     }
 
     fn leaves_lane(&mut self, key: StoredKey) {
@@ -564,7 +684,7 @@ impl Stored {
     pub fn remove(&mut self, key: StoredKey) -> Option<StoredMessage> {
         self.leaves_lane(key);
         let message = self.messages.remove(key)?;
-        self.octets -= u64::from(message.octets);
+        self.octets -= message.frame.len() as u64;
         self.by_id.remove(id_hash(message.esme, message.given), |other| *other == key);
         self.unlink(key, &message);
         Some(message)

@@ -20,7 +20,9 @@ use crate::config::Config;
 use crate::counters::Reason;
 use crate::ids::{CarrierId, LinkId, PoolId};
 use crate::journal::{Lsn, Record};
-use crate::ledger::{AddressTail, Destinations, End, IdRoom, OpenKey, Stand, StoredKey, StoredMessage};
+use crate::ledger::{
+    AddressTail, Destinations, End, IdRoom, Octets, OpenKey, Stand, StoredKey, StoredMessage,
+};
 use crate::limits::{JOURNAL_OPEN_MAX, STORED_AGAIN, STORED_QUEUED_MAX};
 use crate::route::lanes::reserved;
 use crate::route::settings::OnUnknown;
@@ -42,6 +44,10 @@ enum Nobody {
     OnlyThis,
     /// Its other parts have failed.
     Failed,
+    /// Its octets are on the disk: those behind it wait as well, until they are here.
+    Away,
+    /// Its octets cannot be read now.
+    Lost,
 }
 
 /// The record of the last attempt of a message, to be written again with the time of that attempt.
@@ -72,8 +78,8 @@ impl Shard {
     }
 
     fn pump_lane(&mut self, now: Now, pool: PoolId, out: &mut Outbox) {
-        // A bit for each class whose first message nobody takes now.
-        let mut blocked = 0_u128;
+        // A bit for each class whose first message nobody takes now, or that is not here.
+        let (mut blocked, mut no_room) = (0_u128, false);
         while let Some((class, key)) = self.next_ready(pool, blocked) {
             match self.choose_for(now, key, out) {
                 Ok(carrier) => {
@@ -82,7 +88,17 @@ impl Shard {
                         return self.tick_later(now.mono.after(STORED_AGAIN), Timer::Stored);
                     }
                 }
-                Err(Nobody::Room) => blocked |= 1 << class,
+                Err(Nobody::Room) => {
+                    blocked |= 1 << class;
+                    no_room = true;
+                }
+                Err(Nobody::Away) => {
+                    blocked |= 1 << class;
+                    if let Some(records) = &mut self.records {
+                        records.fetch_lane(pool, class);
+                    }
+                }
+                Err(Nobody::Lost) => self.unreadable(now, key),
                 Err(Nobody::OnlyThis) => {
                     if let Some(records) = &mut self.records {
                         records.stored.told(key);
@@ -95,7 +111,7 @@ impl Shard {
                 }
             }
         }
-        if blocked != 0 {
+        if no_room {
             self.wait_for_room(now, pool, out);
         }
     }
@@ -118,6 +134,11 @@ impl Shard {
 
     /// The carrier that the first message of a lane goes to.
     fn choose_for(&mut self, now: Now, key: StoredKey, out: &Outbox) -> Result<CarrierId, Nobody> {
+        match self.records.as_mut().map(|records| records.octets_of(key)) {
+            Some(Octets::Away | Octets::Coming) => return Err(Nobody::Away),
+            Some(Octets::Lost) => return Err(Nobody::Lost),
+            Some(Octets::Here) | None => {}
+        }
         let stored = self.records.as_ref().and_then(|records| records.stored.get(key)).ok_or(Nobody::Room)?;
         let (frame, esme, pool) = (stored.frame().to_vec(), stored.esme, stored.pool);
         let tried = stored.tried().to_vec();
@@ -285,7 +306,7 @@ impl Shard {
         let frame = self.retained.hand_out(frame);
         self.forget_open(message.open);
         message.open = OpenKey::default();
-        self.records.as_mut()?.stored.came_back(key, frame);
+        self.records.as_mut()?.stored.has(key, frame);
         Some(key)
     }
 

@@ -35,6 +35,7 @@ pub mod port;
 mod post;
 mod queue;
 pub mod queues;
+mod recalls;
 mod receipts;
 mod records;
 mod restore;

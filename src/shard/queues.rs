@@ -7,8 +7,8 @@ use super::Shard;
 use super::mt::Body;
 use super::port::Outbox;
 use crate::ids::{CarrierId, EsmeId, PoolId};
-use crate::ledger::{End, Stand, StoredKey, StoredMessage};
-use crate::limits::QUEUE_SLICE;
+use crate::ledger::{End, Octets, Stand, StoredKey, StoredMessage};
+use crate::limits::{QUEUE_READ_SLICE, QUEUE_SLICE};
 use crate::route::settings::Pattern;
 use crate::route::table::carriers_of;
 use crate::smpp::frame::Pdu;
@@ -104,17 +104,27 @@ impl Shard {
         let mut answer = QueueAnswer::default();
         let Some(records) = &mut self.records else { return answer };
         let first = if ask.begins { 0 } else { records.asked_upto };
+        let looks_inside = ask.chosen.to.is_some() || ask.chosen.from.is_some();
+        let slice = if looks_inside { QUEUE_READ_SLICE } else { QUEUE_SLICE };
         let keys: Vec<StoredKey> =
-            records.stored.iter().skip(first).take(QUEUE_SLICE).map(|(key, _)| key).collect();
-        answer.more = keys.len() == QUEUE_SLICE;
+            records.stored.iter().skip(first).take(slice).map(|(key, _)| key).collect();
+        answer.more = keys.len() == slice;
+        let coming = |key: &&StoredKey| matches!(records.octets_of(**key), Octets::Away | Octets::Coming);
+        if looks_inside && keys.iter().filter(coming).count() > 0 {
+            records.asked_upto = first;
+            return QueueAnswer { more: true, ..answer };
+        }
         let before = records.stored.len();
         let looked = keys.len();
-        for key in keys {
+        for &key in &keys {
             if self.is_chosen(now, key, &ask.chosen) && self.act(now, key, ask.act, &mut answer, out) {
                 answer.done += 1;
             }
         }
         if let Some(records) = &mut self.records {
+            if looks_inside {
+                keys.iter().for_each(|key| records.stored.may_leave_memory(*key));
+            }
             // What is gone from this slice lets the next one move up.
             let gone = before.saturating_sub(records.stored.len());
             records.asked_upto = (first + looked).saturating_sub(gone);

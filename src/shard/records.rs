@@ -9,6 +9,7 @@ use super::Shard;
 use super::message::{DeliveryKey, Kind as MessageKind, Message, Retained};
 use super::mt::Body;
 use super::port::Outbox;
+use super::recalls::Recalling;
 use crate::config::Config;
 use crate::counters::{Counter, Reason};
 use crate::esme::settings::Durability;
@@ -18,8 +19,8 @@ use crate::journal::frame::frame_len;
 use crate::journal::record::Role;
 use crate::journal::{Book, Cursors, Facts, Kind, Lsn, Record, Recorder};
 use crate::ledger::{
-    AddressTail, Destinations, End, Given, IdRoom, IdText, OpenKey, OpenMessage, OpenMessages, Stored,
-    StoredKey,
+    AddressTail, Destinations, End, Given, IdRoom, IdText, Octets, OpenKey, OpenMessage, OpenMessages,
+    Stored, StoredKey,
 };
 use crate::limits::{
     JOURNAL_MOVE_AFTER, JOURNAL_MOVE_ALWAYS_AT, JOURNAL_MOVE_LOOK, JOURNAL_MOVES_PER_TURN,
@@ -149,7 +150,9 @@ pub(super) struct Records {
     /// What responses wait for, unless their account says otherwise.
     wait: Wait,
     front: Lsn,
-    moving: VecDeque<Moving>,
+    pub(super) moving: VecDeque<Moving>,
+    /// What is read back from the disk.
+    pub(super) recalling: Recalling,
     /// The last record at some instants, the oldest first, one a second at most: how old records are.
     ages: VecDeque<(Instant, Lsn)>,
     /// All up to here are so old that they are worth a copy.
@@ -179,6 +182,7 @@ impl Records {
             wait: durability.into(),
             front: Lsn::NONE,
             moving: VecDeque::new(),
+            recalling: Recalling::default(),
             ages: VecDeque::new(),
             old: Lsn::NONE,
             cursors: None,
@@ -204,14 +208,16 @@ impl Records {
             held.front().is_some_and(|(lsn, _)| *lsn <= self.reached(wait))
         };
         let untold = self.cursors.is_some() && self.told < self.pen.recorder.durable();
-        untold || self.held.iter().zip([Wait::Written, Wait::Durable]).any(may)
+        untold
+            || self.pen.recorder.has_recalled()
+            || self.held.iter().zip([Wait::Written, Wait::Durable]).any(may)
     }
 
     /// The shard goes to sleep: it wants to be woken while something waits. False: it must look once more.
     pub(super) fn sleeps(&self) -> bool {
         // Sinks want what was appended last, too.
         let untold = self.cursors.is_some() && self.told < self.pen.book.last();
-        let waits = untold || self.held.iter().any(|held| !held.is_empty());
+        let waits = untold || self.is_recalling() || self.held.iter().any(|held| !held.is_empty());
         let recorder = &self.pen.recorder;
         !waits || (recorder.sleeps(recorder.written(), recorder.durable()) && !self.has_news())
     }
@@ -480,6 +486,7 @@ impl Shard {
             let Some(open) = expired else { break };
             self.close_message(now, open, End::no_receipt());
         }
+        self.take_recalled(now, out);
         self.pump_stored(now, out);
         self.look_later();
         self.plan_moves(now);
@@ -491,6 +498,7 @@ impl Shard {
         records.end_unfinished(now, config);
         counters.journal_open.set(records.open.len() as u64);
         counters.stored.set(records.stored.len() as u64);
+        records.stored.leave_memory(records.pen.recorder.durable());
         counters.stored_octets.set(records.stored.octets());
         records.tell_sinks(shard);
         let front = records.pen.book.front();
@@ -526,6 +534,7 @@ impl Shard {
         // Where room is short age does not count, as long as each octet that is copied frees another one.
         let pays = |plan: &Plan| if pressed { 2 * plan.octets < plan.frees } else { plan.below <= old };
         let Some(plan) = records.pen.book.plan(used).filter(pays) else { return };
+        records.recalling.move_below = plan.below;
         let in_front = |lsn: Lsn| lsn != Lsn::NONE && lsn < plan.below;
         let messages = records.open.waiting().take_while(|(_, message)| message.origin < plan.below);
         let messages = messages.filter(|(_, message)| in_front(message.lsn));
@@ -552,6 +561,9 @@ impl Shard {
                     (open.key, Kind::Sent, open.lsn, open.origin, open.submitted)
                 }
                 Moving::Accept(key) => {
+                    if records.octets_of(key) != Octets::Here {
+                        continue; // It comes again when it was read.
+                    }
                     let Some(stored) = records.stored.get(key) else { continue };
                     if stored.frame().is_empty() {
                         continue; // A carrier has it: later.
@@ -583,6 +595,7 @@ impl Shard {
                     if let Some(stored) = records.stored.get_mut(key) {
                         stored.lsn = lsn;
                     }
+                    records.stored.may_leave_memory(key);
                 }
                 Moving::Attempt(key) => {
                     if let Some(stored) = records.stored.get_mut(key) {

@@ -19,8 +19,10 @@ use crate::counters::Reason;
 use crate::esme::settings::Mode;
 use crate::ids::{CarrierId, EsmeId, LinkId, PoolId};
 use crate::journal::{Lsn, Record};
-use crate::ledger::{End, Given, IdRoom, OpenMessage, Stand, StoredKey, StoredMessage};
-use crate::limits::{JOURNAL_OPEN_MAX, RECEIPT_KEEP, STORE_RING_FULL, STORE_RING_THROTTLED, STORED_PDU_MAX};
+use crate::ledger::{End, Given, IdRoom, Octets, OpenMessage, Stand, StoredKey, StoredMessage};
+use crate::limits::{
+    JOURNAL_OPEN_MAX, RECEIPT_KEEP, STORE_RING_FULL, STORE_RING_THROTTLED, STORED_AGAIN, STORED_PDU_MAX,
+};
 use crate::route::hash;
 use crate::route::table::carriers_of;
 use crate::smpp::command::CommandId;
@@ -362,6 +364,9 @@ impl Shard {
     pub(super) fn end_stored(&mut self, now: Now, key: StoredKey, end: End, out: &mut Outbox) {
         let Self { records, config, counters, .. } = self;
         let Some(records) = records else { return };
+        if matches!(records.octets_of(key), Octets::Away | Octets::Coming) {
+            return records.stored.end_at(key, end, now.mono.after(STORED_AGAIN));
+        }
         let Some(message) = records.stored.get(key) else { return };
         let mut open = open_of(message, message.frame());
         if !matches!(message.registered & 0x03, 1 | 2) {
@@ -451,6 +456,13 @@ impl Shard {
         let Some(key) = records.stored.find(esme, given) else { return Ok(false) };
         let Some(stand) = records.stored.get(key).map(|message| message.stand()) else { return Ok(false) };
         let leaves = matches!(stand, Stand::Told | Stand::Sent | Stand::Over);
+        let changes = matches!(operation, Operation::Cancel(_) | Operation::Replace(_)) && !leaves;
+        if changes
+            && let Some(records) = &mut self.records
+            && matches!(records.octets_of(key), Octets::Away | Octets::Coming)
+        {
+            return self.operation_waits(key, (id, esme), pdu).map(|()| true);
+        }
         let (command, sequence) = (pdu.command_id().response(), pdu.sequence_number());
         match operation {
             Operation::Query(query) => {
@@ -539,7 +551,7 @@ impl Shard {
         let lsn = records.pen.append(now, message.key, &record, None).ok_or(FULL)?;
         (message.lsn, message.origin, message.outcome) = (lsn, lsn, Lsn::NONE);
         message.registered = replace.registered_delivery;
-        records.stored.replace(key, frame);
+        records.stored.has(key, frame);
         records.stored.expires(key, instant_of(now, times.until));
         if let Some(at) = times.schedule {
             records.stored.reschedule(key, instant_of(now, at));

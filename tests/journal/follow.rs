@@ -4,7 +4,8 @@ use crate::disk::{Plan, SimDisk};
 use crate::world::{Known, World, known};
 use crate::{CUTS, durability, seeds};
 use bindery::journal::recover::Recovery;
-use bindery::journal::{Durability, Follower, Lsn};
+use bindery::journal::{Durability, Follower, Kind, Lsn, Recall, Recalled, Recaller, Record};
+use bindery::prng::Prng;
 use std::collections::BTreeMap;
 
 type Read = BTreeMap<u64, Known>;
@@ -79,4 +80,49 @@ fn one_that_goes_on_reads_each_record_once_and_says_what_was_given_back() {
             "seed {seed}: {seen} read, {missed} given back, of {next}"
         );
     }
+}
+
+#[test]
+fn a_message_is_read_back_wherever_it_stands_and_another_is_never_taken_for_it() {
+    let (mut found, mut refused) = (0, 0);
+    for seed in seeds(30) {
+        let mut world = World::new(seed, Durability::Strict, None);
+        let (mut recaller, mut prng) = (Recaller::new(0), Prng::new(seed));
+        for _ in 0..CUTS {
+            world.work().unwrap();
+            world.rest();
+            let mut disk = world.disk.copy();
+            let (restart, _, durable) = both(&world.disk, 10_000);
+            let mut asked: Vec<Recall> = (0..20)
+                .map(|tag| {
+                    let lsn = 1 + prng.below(durable.0);
+                    let known = &world.truth[lsn as usize - 1];
+                    // Some ask for what is not theirs.
+                    Recall { lsn: Lsn(lsn), key: known.key + u64::from(prng.chance(1, 8)), tag }
+                })
+                .collect();
+            let mut came = Vec::new();
+            recaller.read(&mut disk, &mut asked, &mut |recalled| came.push(recalled));
+            came.sort_by_key(|recalled| recalled.recall.tag);
+            asked.sort_by_key(|recall| recall.tag);
+            assert_eq!(came.iter().map(|recalled| recalled.recall).collect::<Vec<_>>(), asked);
+            for Recalled { recall, pdu } in came {
+                let truth = &world.truth[recall.lsn.0 as usize - 1];
+                let own = truth.key == recall.key && restart.contains_key(&recall.lsn.0);
+                let wanted = own.then(|| message_of(truth)).flatten();
+                assert_eq!(pdu, wanted, "seed {seed}: {recall:?}");
+                if wanted.is_some() { found += 1 } else { refused += 1 }
+            }
+        }
+    }
+    assert!(found > 10 && refused > 10, "{found} found, {refused} refused");
+}
+
+/// The PDU that an ACCEPT, or a copy of one, holds.
+fn message_of(known: &Known) -> Option<Vec<u8>> {
+    let record = match Record::read(Kind::of(known.kind)?, 1, &known.payload)? {
+        Record::Move { kind, version, payload, .. } => Record::read(Kind::of(kind)?, version, payload)?,
+        other => other,
+    };
+    if let Record::Accept { pdu, .. } = record { Some(pdu.to_vec()) } else { None }
 }

@@ -87,6 +87,9 @@ impl World {
         };
         for shard in &mut shards {
             shard.take_up(now);
+            if self.setup.away {
+                shard.keep_here(0, 0);
+            }
         }
         self.net.start(shards.into_iter().map(Node::new).collect());
     }

@@ -3,7 +3,7 @@
 
 use bindery::journal::frame::{Head, frame_len, write};
 use bindery::journal::recover::Place;
-use bindery::journal::{AppendRefused, Frame, Kind, Lsn, Record, Recorder};
+use bindery::journal::{AppendRefused, Frame, Kind, Lsn, Recall, Recalled, Record, Recorder};
 use bindery::ledger::Restored;
 use bindery::prng::Prng;
 use bindery::time::{Instant, Now, Wall};
@@ -41,6 +41,11 @@ struct State {
     refusing: bool,
     failed: bool,
     broken: Broken,
+    /// What was asked for, and what of it has come.
+    asked: Vec<Recall>,
+    came: Vec<Recall>,
+    /// Messages that were read back.
+    read_back: u64,
 }
 
 /// The journal of one shard; it survives the shard.
@@ -84,15 +89,22 @@ impl Paper {
         Box::new(self.clone())
     }
 
-    /// True when something is not in step with the disk.
+    /// True when something is not in step with the disk, or is to be read from it.
     pub(crate) fn lags(&self) -> bool {
         let state = self.state();
-        state.durable < state.records.len()
+        state.durable < state.records.len() || !state.asked.is_empty()
+    }
+
+    /// Messages that were read back.
+    pub(crate) fn read_back(&self) -> u64 {
+        self.state().read_back
     }
 
     /// The disk does some of its work.
     pub(crate) fn work(&self, prng: &mut Prng) {
         let mut state = self.state();
+        let asked = core::mem::take(&mut state.asked);
+        state.came.extend(asked);
         if state.failed {
             return;
         }
@@ -135,6 +147,8 @@ impl Paper {
         state.records.truncate(left);
         (state.written, state.durable) = (left, left);
         (state.full, state.refusing, state.failed) = (false, false, false);
+        state.asked.clear();
+        state.came.clear();
         lost
     }
 
@@ -203,6 +217,25 @@ impl Recorder for Paper {
     }
 
     fn needs_from(&self, _: Lsn) {}
+
+    fn recall(&mut self, recall: Recall) -> bool {
+        let mut state = self.state();
+        assert!(recall.lsn.0 <= state.records.len() as u64, "only what was appended");
+        state.asked.push(recall);
+        true
+    }
+
+    fn recalled(&mut self) -> Option<Recalled> {
+        let mut state = self.state();
+        let recall = state.came.pop()?;
+        state.read_back += 1;
+        let frame = Frame::unsealed(&state.records.get(recall.lsn.0 as usize - 1)?.octets)?.0;
+        Some(Recalled { recall, pdu: recall.pdu(&frame).map(<[u8]>::to_vec) })
+    }
+
+    fn has_recalled(&self) -> bool {
+        !self.state().came.is_empty()
+    }
 
     fn sleeps(&self, written: Lsn, durable: Lsn) -> bool {
         self.written() == written && self.durable() == durable

@@ -42,6 +42,8 @@ pub(crate) struct Totals {
     moved: u64,
     /// How often nodes crashed.
     pub(crate) crashes: u64,
+    /// Stored messages that were read back from their journals.
+    pub(crate) read_back: u64,
     steps: u64,
     virtual_time: Duration,
     violations: u64,
@@ -62,6 +64,7 @@ impl Totals {
         self.letters += report.letters;
         self.moved += report.moved;
         self.crashes += report.crashes;
+        self.read_back += report.read_back;
         self.steps += report.steps;
         self.virtual_time += report.time;
         self.violations += u64::from(report.violation.is_some());
@@ -87,7 +90,7 @@ impl Totals {
             .collect();
         format!(
             "sim: {} seeds (by shards: {:?}), {} violations, {} messages ({} accepted, {} second attempts), \
-             {} deliveries taken, {} letters between shards, {} links handed over, {} crashes, {} faults, {} steps, {:.1} virtual hours, {:.1} s; faults and seeds with them: {}",
+             {} deliveries taken, {} letters between shards, {} links handed over, {} crashes, {} messages read back, {} faults, {} steps, {:.1} virtual hours, {:.1} s; faults and seeds with them: {}",
             self.seeds,
             self.by_shards,
             self.violations,
@@ -98,6 +101,7 @@ impl Totals {
             self.letters,
             self.moved,
             self.crashes,
+            self.read_back,
             self.faults(),
             self.steps,
             self.virtual_time.as_secs_f64() / 3600.0,

@@ -86,6 +86,8 @@ pub(crate) struct Setup {
     pub(crate) carriers: Vec<Script>,
     pub(crate) traffic: Traffic,
     pub(crate) shards: Shards,
+    /// The octets of stored messages are on the disk only, as far as they can be.
+    pub(crate) away: bool,
 }
 
 fn pick<T: Copy>(prng: &mut Prng, among: &[T]) -> T {
@@ -208,6 +210,7 @@ impl Setup {
         let mut setup = Self::plain(seed);
         if seed >= JOURNAL_FROM {
             keep(&mut Prng::new(seed ^ 0x1ED6), &mut setup);
+            setup.away = seed % 4 == 3;
         }
         setup
     }
@@ -263,7 +266,7 @@ impl Setup {
             CARRIERS[abroad]
         )
         .unwrap();
-        Self { config: read(&text), accounts, carriers, traffic, shards }
+        Self { config: read(&text), accounts, carriers, traffic, shards, away: false }
     }
 
     /// True when the node answers this account's messages itself.

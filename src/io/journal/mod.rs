@@ -1,8 +1,10 @@
 //! The journal's threads and files. Owns: the directory and its lock, a ring and a committer thread for each shard, one
-//! preparer thread for all. Takes: settings; records from the shards' `Appender`s. Gives: what the last run left, and how
-//! far everything is written and durable. Never: decides what is written when (that is `journal`); makes a shard wait.
+//! preparer thread for all, and one that reads messages back. Takes: settings; records from the shards' `Appender`s. Gives:
+//! what the last run left, and how far everything is written and durable. Never: decides what is written when (that is
+//! `journal`); makes a shard wait.
 
 mod ahead;
+mod recall;
 mod ring;
 mod store;
 mod watch;
@@ -20,7 +22,7 @@ use crate::journal::space::SpaceLimits;
 use crate::journal::{DiskError, Durability, Frame, Geometry, Lsn};
 use crate::limits::{JOURNAL_BATCH_MAX, JOURNAL_SPARES};
 use crate::time::Duration;
-use ring::Shared;
+use ring::{Asked, Recalls, Shared};
 use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
 use std::path::PathBuf;
@@ -124,6 +126,9 @@ pub struct Journal {
     shared: Vec<Arc<Shared>>,
     committers: Vec<JoinHandle<()>>,
     preparer: Option<JoinHandle<()>>,
+    /// Who reads messages back, and how it is told to end.
+    recaller: Option<JoinHandle<()>>,
+    ask: Sender<Asked>,
     _lock: Lock,
 }
 
@@ -144,16 +149,27 @@ impl Journal {
             return Err(OpenError::NoShard(*shard));
         }
         let woken = Arc::new(std::sync::OnceLock::new());
-        let mut journal =
-            Self { shared: Vec::new(), committers: Vec::new(), preparer: None, _lock: taken.lock };
-        let (mut starts, mut prepared) = (Vec::new(), Vec::new());
+        let (ask, asked) = channel();
+        let mut journal = Self {
+            shared: Vec::new(),
+            committers: Vec::new(),
+            preparer: None,
+            recaller: None,
+            ask,
+            _lock: taken.lock,
+        };
+        let (mut starts, mut prepared, mut askers) = (Vec::new(), Vec::new(), Vec::new());
         for (shard, wake) in (0..settings.shards).zip(wakes) {
             let disk = taken.directory.clone();
             let recovery = Recovery { shard, journal: Some(taken.journal) };
             let recovered =
                 ahead::read(recovery, disk.clone(), &mut |frame, place| visit(shard, frame, place))?;
             let shared = Shared::new(settings.ring, wake)?;
-            let parts = begin(settings, shard, taken.journal, &recovered, &shared, disk, clock, &woken)?;
+            let (give, come) = channel();
+            let recalls = Recalls { shard: shard as usize, ask: journal.ask.clone(), come };
+            askers.push(recall::Asker::new(shard, Arc::clone(&shared), give));
+            let parts =
+                begin(settings, shard, taken.journal, &recovered, (&shared, recalls), disk, clock, &woken)?;
             let (committing, preparing, appender) = parts;
             let thread = std::thread::Builder::new().name(format!("commit{shard}"));
             journal.shared.push(shared);
@@ -164,6 +180,9 @@ impl Journal {
         let disk = taken.directory;
         let thread = std::thread::Builder::new().name("prepare".into());
         journal.preparer = Some(thread.spawn(move || prepare(prepared, disk, clock, &woken))?);
+        let disk = ReadOnly::new(&settings.directory);
+        let thread = std::thread::Builder::new().name("recall".into());
+        journal.recaller = Some(thread.spawn(move || recall::run(askers, disk, &asked))?);
         Ok((journal, starts))
     }
 
@@ -180,6 +199,8 @@ impl Drop for Journal {
             shared.stop.store(true, Ordering::Release);
             shared.wake_committer();
         }
+        // One that has ended needs not be told.
+        let _ = self.ask.send(Asked::End);
         // A thread that panicked said so; there is nothing to be done for it.
         for committer in self.committers.drain(..) {
             let _ = committer.join();
@@ -187,6 +208,9 @@ impl Drop for Journal {
         if let Some(preparer) = self.preparer.take() {
             preparer.thread().unpark();
             let _ = preparer.join();
+        }
+        if let Some(recaller) = self.recaller.take() {
+            let _ = recaller.join();
         }
     }
 }
@@ -208,7 +232,7 @@ fn begin(
     shard: u32,
     journal: u128,
     recovered: &Recovered,
-    shared: &Arc<Shared>,
+    (shared, recalls): (&Arc<Shared>, Recalls),
     mut disk: Directory,
     clock: Clock,
     woken: &Arc<std::sync::OnceLock<std::thread::Thread>>,
@@ -232,7 +256,8 @@ fn begin(
             Done::Nothing => return Err(OpenError::NoSpace(DiskError::Full)),
         }
     }
-    let mut appender = Appender::new(Arc::clone(shared), first, settings.durability, geometry.frame_max());
+    let frame_max = geometry.frame_max();
+    let mut appender = Appender::new(Arc::clone(shared), first, settings.durability, frame_max, recalls);
     let restored = appender.restore(now, &recovered.tail);
     restored.map_err(|_| {
         OpenError::System(std::io::Error::other("ring: smaller than the one of the last run"))

@@ -10,12 +10,14 @@ use crate::journal::frame::{frame_len, write};
 use crate::journal::header::time_ms;
 use crate::journal::recover::Tail;
 use crate::journal::ring::{Producer, Unfreed, pieces};
-use crate::journal::{AppendRefused, Durability, Lsn, Record, Recorder};
+use crate::journal::{AppendRefused, Durability, Lsn, Recall, Recalled, Record, Recorder};
+use crate::limits::JOURNAL_RECALLS_MAX;
 use crate::time::{Duration, Now};
 use crossbeam_utils::CachePadded;
 use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
 use std::ffi::c_void;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
+use std::sync::mpsc::{Receiver, Sender};
 use std::sync::{Arc, OnceLock};
 use std::thread::Thread;
 
@@ -55,6 +57,8 @@ pub(super) struct Shared {
     committer_asleep: CachePadded<AtomicBool>,
     committer: OnceLock<Thread>,
     shard_asleep: CachePadded<AtomicBool>,
+    /// Messages that were read back for the shard so far.
+    recalled: AtomicU64,
     wake: Wake,
 }
 
@@ -106,6 +110,7 @@ impl Shared {
             committer_asleep: CachePadded::new(AtomicBool::new(false)),
             committer: OnceLock::new(),
             shard_asleep: CachePadded::new(AtomicBool::new(false)),
+            recalled: zero(),
             wake,
         }))
     }
@@ -158,11 +163,21 @@ impl Shared {
         self.failed.store(step.failed, Ordering::Release);
         self.stuck.store(stuck, Ordering::Release);
         self.given_back.store(step.front.0, Ordering::Release);
+        if news {
+            self.wake_shard();
+        }
+    }
+
+    /// So many messages that the shard asked for are there.
+    pub(super) fn has_recalled(&self, messages: u64) {
+        self.recalled.fetch_add(messages, Ordering::Release);
+        self.wake_shard();
+    }
+
+    /// Wakes the shard if it sleeps. What it must see was written before.
+    fn wake_shard(&self) {
         fence(Ordering::SeqCst);
-        if news
-            && self.shard_asleep.load(Ordering::Relaxed)
-            && self.shard_asleep.swap(false, Ordering::SeqCst)
-        {
+        if self.shard_asleep.load(Ordering::Relaxed) && self.shard_asleep.swap(false, Ordering::SeqCst) {
             (self.wake)();
         }
     }
@@ -196,14 +211,41 @@ pub struct Appender {
     producer: Producer,
     durability: Durability,
     frame_max: usize,
+    /// Who reads messages back, by whom it knows this shard, and what has come.
+    recalls: Recalls,
+    /// Messages that were asked for, and that came, so far.
+    asked: u64,
+    came: u64,
+}
+
+/// A shard's way to who reads messages back, and from there.
+pub(super) struct Recalls {
+    pub(super) shard: usize,
+    pub(super) ask: Sender<Asked>,
+    pub(super) come: Receiver<Recalled>,
+}
+
+/// What who reads messages back is told.
+pub(super) enum Asked {
+    /// A shard wants this one.
+    For(usize, Recall),
+    /// Nobody asks any more.
+    End,
 }
 
 impl Appender {
-    pub(super) fn new(shared: Arc<Shared>, first: Lsn, durability: Durability, frame_max: usize) -> Self {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        first: Lsn,
+        durability: Durability,
+        frame_max: usize,
+        recalls: Recalls,
+    ) -> Self {
         shared.durable.store(first.previous().0, Ordering::Relaxed);
         shared.written.store(first.previous().0, Ordering::Relaxed);
         let frame_max = frame_max.min(shared.capacity / 2);
-        Self { producer: Producer::new(shared.capacity, first), shared, durability, frame_max }
+        let producer = Producer::new(shared.capacity, first);
+        Self { producer, shared, durability, frame_max, recalls, asked: 0, came: 0 }
     }
 
     /// Appends again what may not be durable of the last run.
@@ -345,10 +387,27 @@ impl Recorder for Appender {
         Self::needs_from(self, front);
     }
 
+    fn recall(&mut self, recall: Recall) -> bool {
+        let asks = self.asked - self.came < JOURNAL_RECALLS_MAX
+            && self.recalls.ask.send(Asked::For(self.recalls.shard, recall)).is_ok();
+        self.asked += u64::from(asks);
+        asks
+    }
+
+    fn recalled(&mut self) -> Option<Recalled> {
+        let recalled = self.recalls.come.try_recv().ok()?;
+        self.came += 1;
+        Some(recalled)
+    }
+
+    fn has_recalled(&self) -> bool {
+        self.shared.recalled.load(Ordering::Acquire) > self.came
+    }
+
     fn sleeps(&self, written: Lsn, durable: Lsn) -> bool {
         self.shared.shard_asleep.store(true, Ordering::Relaxed);
         fence(Ordering::SeqCst);
-        let news = self.written() > written || self.durable() > durable;
+        let news = self.written() > written || self.durable() > durable || Recorder::has_recalled(self);
         if news {
             self.shared.shard_asleep.store(false, Ordering::Relaxed);
         }

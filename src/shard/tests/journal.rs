@@ -7,9 +7,9 @@ use crate::esme::settings::{Durability, MessageIdSource, Waiting};
 use crate::ids::{CarrierId, EsmeId, LinkId, ShardId};
 use crate::journal::frame::{Head, frame_len, write};
 use crate::journal::recover::Place;
-use crate::journal::{AppendRefused, Fault, Frame, Kind, Lsn, Record, Recorder};
+use crate::journal::{AppendRefused, Fault, Frame, Kind, Lsn, Recall, Recalled, Record, Recorder};
 use crate::ledger::Restored;
-use crate::limits::{JOURNAL_BLOCK, JOURNAL_MOVE_AFTER, JOURNAL_MOVE_ALWAYS_AT, RECEIPT_AGAIN, RECEIPT_KEEP};
+use crate::limits::{RECEIPT_AGAIN, RECEIPT_KEEP};
 use crate::route::settings::{MoRouteSettings, Nobody};
 use crate::session::BindKind;
 use crate::shard::Strays;
@@ -20,8 +20,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
-const NUMBER: &str = "38267000001";
-const OTHER: &str = "38267000002";
+pub(super) const NUMBER: &str = "38267000001";
+pub(super) const OTHER: &str = "38267000002";
 
 /// What a journal in memory and whoever plays its disk tell each other.
 #[derive(Debug, Default)]
@@ -35,6 +35,8 @@ struct Said {
     used_percent: AtomicU64,
     /// From this record on all is durable as soon as it is appended; zero: nothing is.
     quick_from: AtomicU64,
+    /// What was appended cannot be read back.
+    unreadable: AtomicBool,
 }
 
 /// A shard's end of a journal in memory.
@@ -42,6 +44,9 @@ struct Said {
 struct Pen {
     to: Sender<Vec<u8>>,
     said: Arc<Said>,
+    /// All that was appended, and what is to be read back of it.
+    frames: Vec<Vec<u8>>,
+    recalls: Vec<Recall>,
 }
 
 /// A journal in memory, which survives its shard; nothing is written or durable before it is told so.
@@ -55,7 +60,11 @@ pub(super) struct Paper {
 impl Default for Paper {
     fn default() -> Self {
         let (to, from) = channel();
-        Self { pen: Pen { to, said: Arc::default() }, from, frames: Vec::new() }
+        Self {
+            pen: Pen { to, said: Arc::default(), frames: Vec::new(), recalls: Vec::new() },
+            from,
+            frames: Vec::new(),
+        }
     }
 }
 
@@ -92,6 +101,7 @@ impl Recorder for Pen {
         let lsn = Lsn(self.said.appended.fetch_add(1, Ordering::SeqCst) + 1);
         let mut octets = vec![0; frame_len(record.len())];
         write(&mut octets, &Head { lsn, key, time_ms: 0 }, record, record.len());
+        self.frames.push(octets.clone());
         self.to.send(octets).unwrap();
         if (1..=lsn.0).contains(&get(&self.said.quick_from)) {
             self.said.written.store(lsn.0, Ordering::SeqCst);
@@ -130,6 +140,23 @@ impl Recorder for Pen {
         self.said.front.store(front.0, Ordering::SeqCst);
     }
 
+    fn recall(&mut self, recall: Recall) -> bool {
+        assert!(recall.lsn <= self.durable(), "only what is durable is on the disk");
+        self.recalls.push(recall);
+        true
+    }
+
+    fn recalled(&mut self) -> Option<Recalled> {
+        let recall = self.recalls.pop()?;
+        let frame = Frame::unsealed(&self.frames[recall.lsn.0 as usize - 1]).unwrap().0;
+        let readable = !self.said.unreadable.load(Ordering::SeqCst);
+        Some(Recalled { recall, pdu: recall.pdu(&frame).filter(|_| readable).map(<[u8]>::to_vec) })
+    }
+
+    fn has_recalled(&self) -> bool {
+        !self.recalls.is_empty()
+    }
+
     fn sleeps(&self, written: Lsn, durable: Lsn) -> bool {
         self.written() == written && self.durable() == durable
     }
@@ -162,7 +189,9 @@ impl Kept {
         papers.resize_with(rig.shards.len(), Paper::default);
         let mut strays = Vec::new();
         for (shard, paper) in rig.shards.iter_mut().zip(&mut papers) {
-            strays.push(shard.attach(Box::new(paper.pen.clone()), paper.restored()));
+            let restored = paper.restored();
+            let pen = Pen { frames: paper.frames.clone(), ..paper.pen.clone() };
+            strays.push(shard.attach(Box::new(pen), restored));
         }
         first(&mut rig, &mut strays);
         let now = rig.now;
@@ -190,6 +219,20 @@ impl Kept {
             pen.said.durable.store(get(&pen.said.appended), Ordering::SeqCst);
         }
         self.turn();
+    }
+
+    /// The oldest record that some shard needs.
+    pub(super) fn front(&self) -> u64 {
+        self.papers.iter().map(|paper| get(&paper.pen.said.front)).max().unwrap_or_default()
+    }
+
+    pub(super) fn used(&mut self, percent: u64) {
+        self.papers.iter().for_each(|paper| paper.pen.said.used_percent.store(percent, Ordering::SeqCst));
+    }
+
+    /// What is on the disk cannot be read.
+    pub(super) fn unreadable(&mut self, unreadable: bool) {
+        self.papers.iter().for_each(|paper| paper.pen.said.unreadable.store(unreadable, Ordering::SeqCst));
     }
 
     pub(super) fn full(&mut self, full: bool) {
@@ -248,7 +291,7 @@ impl Kept {
     }
 
     /// A message with a receipt asked for that the carrier took; nothing is answered yet.
-    fn accepted(&mut self, link: LinkId, number: &str, sequence: u32, id: &str) {
+    pub(super) fn accepted(&mut self, link: LinkId, number: &str, sequence: u32, id: &str) {
         let alpha = self.rig.carrier(0);
         self.rig.send(link, &submit(number, sequence));
         let request = self.rig.one(alpha);
@@ -256,7 +299,7 @@ impl Kept {
     }
 }
 
-fn acme() -> Config {
+pub(super) fn acme() -> Config {
     config(&["acme"], &["alpha"])
 }
 
@@ -711,69 +754,6 @@ fn an_mo_that_nobody_takes_waits_in_the_journal_when_its_route_says_so() {
     kept.turn();
     assert_eq!(kept.kinds(), [Kind::MoIn, Kind::Tombstone]);
     assert!(kept.nothing_is_needed());
-}
-
-#[test]
-fn a_message_that_waits_for_long_is_copied_so_that_the_front_is_free() {
-    let mut kept = Kept::up(acme());
-    let (link, alpha) = (kept.rig.trx("acme"), kept.rig.carrier(0));
-    kept.accepted(link, NUMBER, 1, "A1");
-    kept.durable();
-    kept.rig.one(link);
-    kept.accepted(link, OTHER, 2, "A2");
-    kept.durable();
-    kept.rig.one(link);
-    kept.rig.reset(link);
-    kept.rig.send(alpha, &receipt("A2", OTHER, 3));
-    kept.durable();
-    kept.rig.one(alpha);
-    let link = kept.rig.bind("acme", BindKind::Transmitter);
-    for sequence in 0..2 * JOURNAL_BLOCK as u32 {
-        kept.rig.send(link, &submit_text(NUMBER, 10 + sequence, "no receipt", 0));
-        let request = kept.rig.one(alpha);
-        kept.rig.send(alpha, &answer(&request, "X"));
-        kept.rig.one(link);
-    }
-    kept.turn();
-    assert!(!kept.kinds().contains(&Kind::Move), "they are young");
-    kept.rig.advance(JOURNAL_MOVE_AFTER + Duration::from_secs(90));
-    kept.turn();
-    let moves = kept.kinds().iter().filter(|kind| **kind == Kind::Move).count();
-    assert!(moves >= 3, "{moves}");
-    assert!(kept.papers.iter().any(|paper| get(&paper.pen.said.front) > JOURNAL_BLOCK as u64));
-    let mut kept = Kept::again(acme(), kept.papers);
-    let ((link, waited), alpha) = (kept.takes("acme"), kept.rig.carrier(0));
-    assert_eq!(waited.receipt_ids().1.as_deref(), Some("A2"));
-    kept.rig.send(link, &answer(&waited, ""));
-    kept.rig.send(alpha, &receipt("A1", NUMBER, 3));
-    kept.durable();
-    let given = kept.rig.one(link);
-    assert_eq!(given.receipt_ids().1.as_deref(), Some("A1"));
-    kept.rig.send(link, &answer(&given, ""));
-    kept.turn();
-    assert!(kept.nothing_is_needed());
-}
-
-#[test]
-fn where_room_is_short_a_message_is_copied_however_young_it_is() {
-    let mut kept = Kept::up(acme());
-    let (link, alpha) = (kept.rig.trx("acme"), kept.rig.carrier(0));
-    kept.accepted(link, NUMBER, 1, "A1");
-    kept.durable();
-    kept.rig.one(link);
-    for sequence in 0..2 * JOURNAL_BLOCK as u32 {
-        kept.rig.send(link, &submit_text(NUMBER, 10 + sequence, "no receipt", 0));
-        let request = kept.rig.one(alpha);
-        kept.rig.send(alpha, &answer(&request, "X"));
-        kept.rig.one(link);
-    }
-    for (used, moves) in [(JOURNAL_MOVE_ALWAYS_AT - 1, false), (JOURNAL_MOVE_ALWAYS_AT, true)] {
-        kept.papers.iter().for_each(|paper| paper.pen.said.used_percent.store(used, Ordering::SeqCst));
-        kept.rig.advance(Duration::from_secs(2));
-        kept.turn();
-        assert_eq!(kept.kinds().contains(&Kind::Move), moves, "{used} %");
-    }
-    assert!(kept.papers.iter().any(|paper| get(&paper.pen.said.front) > JOURNAL_BLOCK as u64));
 }
 
 #[test]

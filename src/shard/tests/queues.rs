@@ -33,7 +33,7 @@ impl Kept {
         }
     }
 
-    fn messages(&mut self, chosen: &Chosen) -> u64 {
+    pub(super) fn messages(&mut self, chosen: &Chosen) -> u64 {
         self.ask(chosen, QueueAct::Count).rows.values().map(|(count, _)| count).sum()
     }
 }
