@@ -116,12 +116,15 @@ impl Node {
         sinks: Option<Sinks>,
         clock: Clock,
     ) -> std::io::Result<()> {
-        if let Some(Opened { journal, shards, .. }) = opened {
+        if let Some(Opened { journal, shards, ciphers, .. }) = opened {
             debug_assert_eq!(shards.len(), starts.len());
             let mut moved = Vec::new();
-            for (start, (appender, restored)) in starts.iter_mut().zip(shards) {
+            for ((start, (appender, restored)), cipher) in starts.iter_mut().zip(shards).zip(ciphers) {
                 let strays = start.shard.attach(Box::new(appender), restored);
                 moved.push(strays.moved);
+                if let Some(cipher) = cipher {
+                    start.shard.seal_with(cipher);
+                }
                 if let Some(sinks) = &sinks {
                     start.shard.feed(Arc::clone(&sinks.cursors));
                 }

@@ -451,3 +451,41 @@ fn a_message_that_was_answered_is_known_after_kill_9() {
     stop.drain();
     thread.join().unwrap();
 }
+
+#[test]
+fn what_messages_say_is_sealed_and_without_its_key_nothing_starts() {
+    let folder = Folder::new("sealed");
+    let with_keys = |name: &str, keys: &[u8]| {
+        let path = folder.configuration(name, SHARDS);
+        let keys: Vec<String> =
+            keys.iter().map(|key| format!("\"{}\"", format!("{key:02x}").repeat(32))).collect();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let text = text.replace("[esme.acme]\n", "[esme.acme]\nmode = \"store\"\n");
+        std::fs::write(&path, format!("{text}[privacy]\nencrypt = [{}]\n", keys.join(", "))).unwrap();
+        path
+    };
+    let node = Node::start(&with_keys("a.toml", &[1]));
+    let load = run_here(Load::new(load::Settings {
+        address: node.listens.clone(),
+        system_id: "acme".to_owned(),
+        password: "p".to_owned(),
+        messages: Some(50),
+        text: "your code is 471133".to_owned(),
+        closed: true,
+        ..load::Settings::default()
+    }));
+    assert_eq!(load.counts().answered.get(), 50);
+    let (code, _) = node.end(Some(Signal::KILL));
+    assert_eq!((code, verified(&folder)), (None, Some(0)));
+    let files = folder.files("seg").into_iter().chain(folder.files("spare"));
+    let says = |path: PathBuf| std::fs::read(path).unwrap().windows(6).any(|part| part == b"471133");
+    assert_eq!(files.filter(|path| says(path.clone())).count(), 0);
+    let (code, said) = Node::start(&with_keys("b.toml", &[2])).end(None);
+    assert_eq!(code, Some(6), "{said}");
+    assert!(said.contains("50 messages that are not over were sealed with another key"), "{said}");
+    let next = Node::start(&with_keys("c.toml", &[2, 1]));
+    let page = client::fetch(&Address::Http(next.http.clone()), "/metrics").unwrap();
+    assert_eq!(sample(&page, "bindery_table_used{table=\"stored\"}"), Some(50.0));
+    let (code, said) = next.end(Some(Signal::TERM));
+    assert_eq!((code, verified(&folder)), (Some(0), Some(0)), "{said}");
+}

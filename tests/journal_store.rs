@@ -4,7 +4,8 @@
 use bindery::io::Clock;
 use bindery::io::journal::{AppendRefused, Journal, OpenError, ReadOnly, Settings, Start};
 use bindery::journal::recover::{Refusal, Verdict};
-use bindery::journal::{DiskError, Durability, Lsn, Record};
+use bindery::journal::{DiskError, Durability, Lsn, Recall, Record, Recorder};
+use bindery::limits::JOURNAL_RECALLS_MAX;
 use bindery::time::Duration;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -272,4 +273,35 @@ fn a_panic_of_who_takes_the_records_leaves_no_reader_behind() {
     });
     assert!(opened.is_err());
     assert_eq!(open(&settings).2.len(), 30_000);
+}
+
+#[test]
+fn a_message_is_read_back_for_its_shard_which_is_woken() {
+    let folder = Folder::new("recall");
+    let settings = settings(&folder.0, Durability::Strict);
+    let (woken, wakes) = std::sync::mpsc::channel();
+    let wake = vec![Box::new(move || woken.send(()).unwrap()) as _];
+    let opened = Journal::open(&settings, wake, Clock::start(), &mut |_, _, _| ());
+    let (_journal, mut starts) = opened.unwrap_or_else(|error| panic!("{error}"));
+    let mut start = starts.remove(0);
+    let last = (0..3000).map(|key| append(&mut start, Clock::start(), key)).last().unwrap();
+    wait_for(&start, last);
+    let recorder: &mut dyn Recorder = &mut start.appender;
+    // Key 7 is not in the record after it.
+    let asked = [(2999, 2999), (0, 0), (1500, 1500), (8, 7)];
+    for (tag, (record, key)) in (0..).zip(asked) {
+        assert!(recorder.recall(Recall { lsn: Lsn(record + 1), key, tag }));
+    }
+    let mut came = Vec::new();
+    while came.len() < asked.len() {
+        if recorder.sleeps(last, last) {
+            wakes.recv().unwrap();
+        }
+        came.extend(std::iter::from_fn(|| recorder.recalled()));
+    }
+    came.sort_by_key(|recalled| recalled.recall.tag);
+    let found: Vec<Option<Vec<u8>>> = came.into_iter().map(|recalled| recalled.pdu).collect();
+    assert_eq!(found, [Some(pdu_of(2999)), Some(pdu_of(0)), Some(pdu_of(1500)), None]);
+    let more = (0..).take_while(|tag| recorder.recall(Recall { lsn: Lsn(1), key: 0, tag: *tag })).count();
+    assert_eq!(more as u64, JOURNAL_RECALLS_MAX, "and no more at a time");
 }

@@ -36,6 +36,7 @@ pub(super) struct Document<'a> {
     pub(super) mo_routes: Vec<Table<'a>>,
     pub(super) http: Option<Table<'a>>,
     pub(super) journal: Option<Table<'a>>,
+    pub(super) privacy: Option<Table<'a>>,
     pub(super) cdrs: Vec<Table<'a>>,
     seen: HashMap<String, Place>,
 }
@@ -152,7 +153,7 @@ pub(super) fn hide_secrets(parsed: &[Parsed<'_>], notes: &mut Notes) {
 }
 
 fn is_secret(key: &str) -> bool {
-    ["pass", "secret", "token"].iter().any(|part| key.contains(part))
+    ["pass", "secret", "token", "encrypt"].iter().any(|part| key.contains(part))
         || keys::nearest(key, ["password"]).is_some()
 }
 
@@ -226,6 +227,9 @@ impl<'a> Document<'a> {
         }
         if let Some(journal) = self.single(root, "journal", notes) {
             self.journal = Some(journal);
+        }
+        if let Some(privacy) = self.single(root, "privacy", notes) {
+            self.privacy = Some(privacy);
         }
         let (defaults_esme, defaults_carrier) = (self.defaults_esme, self.defaults_carrier);
         let esmes = self.named(root, "esme", defaults_esme, notes);

@@ -13,9 +13,9 @@ pub(super) struct Keys {
 pub(super) const ROOT: Keys = Keys {
     now: &[
         "include", "defaults", "node", "listener", "esme", "carrier", "pool", "policy", "class", "route",
-        "mo_route", "http", "journal", "cdr",
+        "mo_route", "http", "journal", "privacy", "cdr",
     ],
-    later: &["customer", "server_group", "receipt_rule", "privacy", "smtp"],
+    later: &["customer", "server_group", "receipt_rule", "smtp"],
 };
 
 pub(super) const DEFAULTS: Keys = Keys { now: &["esme", "carrier"], later: &[] };
@@ -160,6 +160,9 @@ pub(super) const JOURNAL: Keys = Keys {
     later: &[],
 };
 
+pub(super) const PRIVACY: Keys =
+    Keys { now: &["encrypt"], later: &["keep_text", "keep_numbers", "erase_within"] };
+
 pub(super) const RETRY: Keys =
     Keys { now: &["first", "factor", "max", "jitter", "intervals", "give_up_after"], later: &[] };
 
@@ -197,7 +200,8 @@ mod tests {
 
     #[test]
     fn no_key_both_acts_and_is_refused() {
-        for keys in [ROOT, NODE, LISTENER, ESME, CARRIER, POOL, ROUTE, WHEN, MO_WHEN, DELIVER, HTTP, JOURNAL]
+        for keys in
+            [ROOT, NODE, LISTENER, ESME, CARRIER, POOL, ROUTE, WHEN, MO_WHEN, DELIVER, HTTP, JOURNAL, PRIVACY]
         {
             assert!(keys.now.iter().all(|key| !keys.later.contains(key)), "{keys:?}");
         }

@@ -17,6 +17,7 @@ mod names;
 mod node;
 mod patterns;
 mod policies;
+mod privacy;
 mod refusals;
 mod relations;
 mod report;
@@ -141,6 +142,23 @@ pub struct Journal {
     pub retry: Retry,
 }
 
+/// `[privacy]`: who may read what messages say.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Privacy {
+    /// Keys of the journal: the first seals new messages, all of them open. Empty: messages are written as they are.
+    pub encrypt: Vec<Secret>,
+}
+
+/// A key of 32 octets. It is never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(pub [u8; 32]);
+
+impl core::fmt::Debug for Secret {
+    fn fmt(&self, out: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        out.write_str("Secret(…)")
+    }
+}
+
 /// `[journal] retry`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Retry {
@@ -190,6 +208,8 @@ pub struct Config {
     pub http: Option<Http>,
     /// `None`: nothing is kept over a restart.
     pub journal: Option<Journal>,
+    /// What the journal seals messages with.
+    pub privacy: Privacy,
     /// Each has every record, once.
     pub cdrs: Vec<Cdr>,
 }
@@ -289,6 +309,7 @@ fn read(
         mo_routes: routes::read_mo_routes(&document, &directory, &mut patterns, notes),
         http: http::read(&document, &texts.sources, notes),
         journal: journal::read(&document, notes),
+        privacy: privacy::read(&document, &texts.sources, files, notes),
         cdrs: journal::read_cdrs(&document, &texts.sources, notes),
     };
     relations::check(&config, &document, notes);

@@ -32,6 +32,7 @@
 
 pub mod book;
 pub mod cdr;
+pub mod cipher;
 pub mod commit;
 pub mod cursors;
 pub mod disk;
@@ -49,6 +50,7 @@ pub mod scan;
 pub mod space;
 
 pub use book::Book;
+pub use cipher::{Cipher, Opener, Sealer};
 pub use commit::{Committer, Durability, Step};
 pub use cursors::Cursors;
 pub use disk::{Disk, DiskError, Space};

@@ -2,11 +2,13 @@
 //! order. Gives: them once the last one was taken, with the book of what is still needed. Never: what was closed.
 
 use super::{Over, mix};
+use crate::journal::cipher::is_sealed;
 use crate::journal::recover::Place;
-use crate::journal::{Book, Facts, Frame, Kind, Lsn, Record};
+use crate::journal::{Book, Facts, Frame, Kind, Lsn, Opener, Record};
 use crate::smpp::message_state::MessageState;
 use crate::time::Wall;
 use hashbrown::HashTable;
+use std::collections::HashSet;
 
 /// A record that is still needed, as it was first written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -152,6 +154,10 @@ pub struct Restored {
     left_out: u64,
     /// The highest key of a message, over or not.
     highest: u64,
+    /// Opens what messages say.
+    opener: Opener,
+    /// Keys of what it could not open and is not over.
+    unopened: HashSet<u64>,
 }
 
 fn key_at(kept: &[Option<(u64, Kept)>], at: u32) -> Option<u64> {
@@ -163,7 +169,20 @@ impl Restored {
     #[must_use]
     pub fn new(needed_max: usize) -> Self {
         let (places, kept, free) = (HashTable::new(), Vec::new(), Vec::new());
-        Self { book: Book::new(needed_max), places, kept, free, left_out: 0, highest: 0 }
+        let (opener, book) = (Opener::default(), Book::new(needed_max));
+        Self { book, places, kept, free, left_out: 0, highest: 0, opener, unopened: HashSet::new() }
+    }
+
+    /// The same for a journal in which messages may be sealed.
+    #[must_use]
+    pub fn with_keys(self, opener: Opener) -> Self {
+        Self { opener, ..self }
+    }
+
+    /// Messages and deliveries that are not over, and were sealed with a key that is not here.
+    #[must_use]
+    pub fn unopened(&self) -> usize {
+        self.unopened.len()
     }
 
     /// Takes the next record of the shard.
@@ -204,12 +223,18 @@ impl Restored {
     }
 
     fn add(&mut self, key: u64, record: Written, content: &Record<'_>, payload: &[u8]) {
+        if let Record::Accept { pdu, .. } | Record::DlrIn { pdu, .. } | Record::MoIn { pdu, .. } = *content
+            && is_sealed(pdu)
+        {
+            return self.add_sealed(key, record, content, pdu.to_vec());
+        }
         let taken = |carrier: &[u8], esme: Option<&[u8]>, pdu: &[u8]| {
             let (carrier, esme, pdu) = (carrier.to_vec(), esme.map(<[u8]>::to_vec), pdu.to_vec());
             Taken { record, carrier, esme, pdu }
         };
         match *content {
             Record::Sent { awaited, over, .. } => {
+                self.unopened.remove(&key);
                 let accepted = Accepted { record, awaited, over: Over::of(over), payload: payload.to_vec() };
                 // A copy says what was still to come when it was made.
                 self.change(key, |kept| {
@@ -247,6 +272,26 @@ impl Restored {
         }
     }
 
+    /// Adds a record whose PDU was sealed. One that cannot be opened stays as it is.
+    fn add_sealed(&mut self, key: u64, record: Written, content: &Record<'_>, pdu: Vec<u8>) {
+        let Some(pdu) = self.opener.open(key, pdu).filter(|pdu| !is_sealed(pdu)) else {
+            self.unopened.insert(key);
+            return;
+        };
+        let pdu = pdu.as_slice();
+        let opened = match *content {
+            Record::Accept { accepted, validity, due, esme, id, .. } => {
+                Record::Accept { accepted, validity, due, esme, id, pdu }
+            }
+            Record::DlrIn { carrier, .. } => Record::DlrIn { carrier, pdu },
+            Record::MoIn { carrier, esme, .. } => Record::MoIn { carrier, esme, pdu },
+            other => other,
+        };
+        let mut payload = Vec::new();
+        opened.payload(&mut payload);
+        self.add(key, record, &opened, &payload);
+    }
+
     fn tried(&mut self, key: u64, attempt: Attempt, carrier: &[u8]) {
         // A copy of an attempt may stand behind that of its message, and before it.
         let found = self.find(key).and_then(|at| self.kept.get_mut(at as usize)?.as_mut());
@@ -282,6 +327,7 @@ impl Restored {
 
     /// Nothing of a key is kept any more.
     fn close(&mut self, key: u64) {
+        self.unopened.remove(&key);
         let Self { places, kept, free, .. } = self;
         let found = places.find_entry(mix(key), |at| key_at(kept, *at) == Some(key));
         let Ok(found) = found else { return };

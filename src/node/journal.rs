@@ -3,13 +3,13 @@
 //! cannot read.
 
 use super::tell;
-use crate::config::{Config, Journal as Wished};
+use crate::config::{Config, Journal as Wished, Secret};
 use crate::esme::settings::Durability as Wanted;
 use crate::ids::ShardId;
 use crate::io::journal::{Appender, Journal, OpenError, Settings, Start, Wake};
 use crate::io::{Clock, StopHandle};
 use crate::journal::recover::{Refusal, Report, Verdict};
-use crate::journal::{Cursors, DiskError, Durability, Lsn};
+use crate::journal::{Cipher, Cursors, DiskError, Durability, Lsn, Opener, Sealer};
 use crate::ledger::Restored;
 use crate::ledger::restored::Kept;
 use crate::limits::{JOURNAL_NEEDED_MAX, JOURNAL_RING};
@@ -45,6 +45,8 @@ pub(super) struct Opened {
     pub(super) shards: Vec<(Appender, Restored)>,
     /// For each shard the last record of the last run.
     pub(super) ends: Vec<Lsn>,
+    /// For each shard what it seals messages with, if the configuration wants it.
+    pub(super) ciphers: Vec<Option<Cipher>>,
 }
 
 /// Opens the journal of a node whose loops are these, if its configuration has one.
@@ -61,7 +63,9 @@ pub(super) fn open(
     let settings = settings_of(config, kept, handles.len())?;
     let begun = clock.mono();
     let mut progress = Progress { told, clock, records: 0, said: begun };
-    let mut restored: Vec<Restored> = handles.iter().map(|_| Restored::new(JOURNAL_NEEDED_MAX)).collect();
+    let keys = &config.privacy.encrypt;
+    let empty = |_| Restored::new(JOURNAL_NEEDED_MAX).with_keys(opener(keys));
+    let mut restored: Vec<Restored> = handles.iter().map(empty).collect();
     let opened = Journal::open(&settings, wakes(handles), clock, &mut |shard, frame, place| {
         progress.one_more(shard);
         if let Some(restored) = restored.get_mut(shard as usize) {
@@ -69,6 +73,14 @@ pub(super) fn open(
         }
     });
     let (journal, starts) = opened.map_err(|error| explained(&error, &settings.directory))?;
+    let unopened: usize = restored.iter().map(Restored::unopened).sum();
+    if unopened > 0 {
+        return Err(Error::other(format!(
+            "journal in {}: {unopened} messages that are not over were sealed with another key than [privacy] encrypt has; name that key \
+             there, behind the one for new messages, until they are over",
+            settings.directory.display()
+        )));
+    }
     for (shard, start) in starts.iter().enumerate() {
         if let Some(event) = alarm(shard, &start.report, &settings.directory) {
             tell(told.lines, event);
@@ -77,7 +89,18 @@ pub(super) fn open(
     tell(told.lines, has_read(&starts, clock.mono().since(begun)));
     let ends = starts.iter().map(|start| start.end).collect();
     let shards = starts.into_iter().map(|start| start.appender).zip(restored).collect();
-    Ok(Some(Opened { journal, shards, ends }))
+    let ciphers = handles.iter().map(|_| cipher(keys)).collect::<Result<_, _>>()?;
+    Ok(Some(Opened { journal, shards, ends, ciphers }))
+}
+
+fn cipher(keys: &[Secret]) -> std::io::Result<Option<Cipher>> {
+    let Some(first) = keys.first() else { return Ok(None) };
+    let sealer = Sealer::new(&first.0, crate::io::journal::salt()?);
+    Ok(sealer.map(|sealer| Cipher { sealer, opener: opener(keys) }))
+}
+
+fn opener(keys: &[Secret]) -> Opener {
+    Opener::new(keys.iter().map(|key| &key.0))
 }
 
 /// The sinks of call detail records: they run, and read what the shards tell `Cursors`.

@@ -81,8 +81,9 @@ impl Shard {
         let Some(records) = &mut self.records else { return };
         records.recalling.asked = records.recalling.asked.saturating_sub(1);
         let key = StoredKey::of(recalled.recall.tag);
-        let lost = recalled.pdu.is_none();
-        if !records.stored.came(key, recalled.pdu) {
+        let pdu = recalled.pdu.and_then(|pdu| records.pen.open(recalled.recall.key, pdu));
+        let lost = pdu.is_none();
+        if !records.stored.came(key, pdu) {
             return;
         }
         if recalled.recall.lsn < records.recalling.move_below && !lost {

@@ -15,9 +15,10 @@ use crate::counters::{Counter, Reason};
 use crate::esme::settings::Durability;
 use crate::ids::{CarrierId, EsmeId, LinkId};
 use crate::journal::book::Plan;
+use crate::journal::cipher::is_sealed;
 use crate::journal::frame::frame_len;
 use crate::journal::record::Role;
-use crate::journal::{Book, Cursors, Facts, Kind, Lsn, Record, Recorder};
+use crate::journal::{Book, Cipher, Cursors, Facts, Kind, Lsn, Record, Recorder};
 use crate::ledger::{
     AddressTail, Destinations, End, Given, IdRoom, IdText, Octets, OpenKey, OpenMessage, OpenMessages,
     Stored, StoredKey,
@@ -88,6 +89,8 @@ impl From<Durability> for Wait {
 pub(super) struct Pen {
     pub(super) recorder: Box<dyn Recorder>,
     pub(super) book: Book,
+    /// Seals what messages say; `None`: it is written as it is.
+    pub(super) cipher: Option<Cipher>,
     /// Something was appended since the committer was last told.
     appended: bool,
 }
@@ -95,22 +98,44 @@ pub(super) struct Pen {
 impl Pen {
     /// Appends a record; `of`: the one that it is a copy of, or answers. `None`: there is no room for it.
     pub(super) fn append(&mut self, now: Now, key: u64, record: &Record<'_>, of: Option<Lsn>) -> Option<Lsn> {
+        let Self { recorder, book, cipher, appended } = self;
         let kind = record.kind();
         let adds = match kind.role() {
             Role::Adds | Role::Latest => true,
             // It takes the place of what is there of its key.
-            Role::Replaces => !self.book.holds(key),
+            Role::Replaces => !book.holds(key),
             Role::Moves | Role::Answers | Role::Closes => false,
         };
-        if adds && !self.book.has_room() {
+        if adds && !book.has_room() {
             return None;
         }
-        let lsn = self.recorder.append(now, key, record).ok()?;
-        let octets = frame_len(record.len()) as u32;
-        let noted = self.book.appended(lsn, key, Some(kind), of, octets);
+        let mut write = |record: &Record<'_>| {
+            Some((recorder.append(now, key, record).ok()?, frame_len(record.len()) as u32))
+        };
+        let (lsn, octets) = match cipher {
+            Some(cipher) => write(&cipher.sealer.seal(key, record)),
+            None => write(record),
+        }?;
+        let noted = book.appended(lsn, key, Some(kind), of, octets);
         debug_assert!(noted.is_ok(), "asked before");
-        self.appended = true;
+        *appended = true;
         Some(lsn)
+    }
+
+    /// What a record is in a copy of it.
+    fn payload(&mut self, key: u64, record: &Record<'_>, to: &mut Vec<u8>) {
+        match &mut self.cipher {
+            Some(cipher) => cipher.sealer.seal(key, record).payload(to),
+            None => record.payload(to),
+        }
+    }
+
+    /// The PDU of a record as it was; `None`: it is sealed with a key that is not here.
+    pub(super) fn open(&mut self, key: u64, pdu: Vec<u8>) -> Option<Vec<u8>> {
+        match &mut self.cipher {
+            Some(cipher) => cipher.opener.open(key, pdu),
+            None => Some(pdu).filter(|pdu| !is_sealed(pdu)),
+        }
     }
 }
 
@@ -167,7 +192,7 @@ impl Records {
     pub(super) fn new(recorder: Box<dyn Recorder>, book: Book, config: &Config) -> Self {
         let durability = config.journal.as_ref().map_or(Durability::Group, |journal| journal.durability);
         Self {
-            pen: Pen { recorder, book, appended: false },
+            pen: Pen { recorder, book, cipher: None, appended: false },
             open: OpenMessages::new(),
             stored: Stored::new(config.pools.len(), config.classes.len() + 1),
             turns: vec![Turns::default(); config.pools.len()],
@@ -569,7 +594,8 @@ impl Shard {
                         continue; // A carrier has it: later.
                     }
                     let mut room = IdRoom::default();
-                    super::store::accept_of(stored, now, config, &mut room).payload(&mut payload);
+                    let record = super::store::accept_of(stored, now, config, &mut room);
+                    records.pen.payload(stored.key, &record, &mut payload);
                     (stored.key, Kind::Accept, stored.lsn, stored.origin, stored.accepted)
                 }
                 Moving::Attempt(key) => {
@@ -581,7 +607,7 @@ impl Shard {
                 Moving::Delivery(key) => {
                     let Some(delivery) = deliveries.get(key) else { continue };
                     let record = super::kept::record_of(delivery, config);
-                    record.payload(&mut payload);
+                    records.pen.payload(delivery.key, &record, &mut payload);
                     (delivery.key, record.kind(), delivery.lsn, delivery.origin_lsn, delivery.came)
                 }
             };

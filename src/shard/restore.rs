@@ -15,7 +15,7 @@ use super::timers::Timer;
 use crate::config::Config;
 use crate::ids::{CarrierId, EsmeId, LinkId, ShardId};
 use crate::journal::record::NO_REASON;
-use crate::journal::{Cursors, Record, Recorder};
+use crate::journal::{Cipher, Cursors, Record, Recorder};
 use crate::ledger::restored::{Kept, Promised, Taken, Written};
 use crate::ledger::{
     AddressTail, Destinations, End, Given, IdText, NewEntry, OpenKey, OpenMessage, Over, Restored,
@@ -206,6 +206,13 @@ impl Shard {
         let over = Record::Tombstone { reason: NO_REASON };
         let mut gone = keys.iter().take_while(|key| records.pen.append(now, **key, &over, None).is_some());
         gone.by_ref().count()
+    }
+
+    /// What messages say is sealed from now on. After `attach`.
+    pub fn seal_with(&mut self, cipher: Cipher) {
+        if let Some(records) = &mut self.records {
+            records.pen.cipher = Some(cipher);
+        }
     }
 
     /// Lets sinks read what is durable, and keeps what they have not got. After `attach`.

@@ -7,6 +7,7 @@ pub mod life;
 mod more;
 
 use crate::io::journal::ReadOnly;
+use crate::journal::cipher::is_sealed;
 use crate::journal::record::NO_REASON;
 use crate::journal::recover::{Place, Recovered, Recovery, Refusal, Report, Verdict};
 use crate::journal::{Book, DiskError, Facts, Frame, Kind, Lsn, Record};
@@ -331,6 +332,9 @@ fn line_of(shard: u32, frame: &Frame<'_>, place: &Place, full: bool) -> Object {
 
 fn body(object: &mut Object, pdu: &[u8], full: bool) {
     object.number("pdu_octets", pdu.len() as u64);
+    if is_sealed(pdu) {
+        object.flag("sealed", true);
+    }
     if full {
         object.text("pdu", &hex(pdu));
     }

@@ -126,6 +126,7 @@ const CHANGES: &[(&str, &str)] = &[
     ("durability = \"group\"               # what a response", "durability = \"process\" #"),
     ("group_commit = \"0ms\"", "group_commit = \"20ms\""),
     ("segment_size = \"64MiB\"", "segment_size = \"17MiB\""),
+    ("encrypt = \"0001", "encrypt = \"ff01"),
     ("size_max = \"20GiB\"", "size_max = \"256MiB\""),
     ("min_free = \"10%\"", "min_free = \"0%\""),
     ("path = \"data/cdr/{date}.jsonl\"", "path = \"/var/log/cdr.jsonl\""),
@@ -195,6 +196,7 @@ const TABLES: &[(&str, &Keys)] = &[
     ("[http]", &keys::HTTP),
     ("[esme.x.waiting]", &keys::WAITING),
     ("[journal]", &keys::JOURNAL),
+    ("[privacy]", &keys::PRIVACY),
     ("[journal.retry]", &keys::RETRY),
     ("[[cdr]]", &keys::CDR),
 ];
@@ -236,7 +238,7 @@ fn collect(path: &str, value: &DeValue<'_>, values: &mut BTreeMap<String, Vec<St
 
 /// Every key that acts, as `values` names it.
 fn acting() -> BTreeSet<String> {
-    let kinds: [(&str, &Keys); 23] = [
+    let kinds: [(&str, &Keys); 24] = [
         ("node", &keys::NODE),
         ("listener", &keys::LISTENER),
         ("listener.refusal_delay", &keys::REFUSAL_DELAY),
@@ -259,6 +261,7 @@ fn acting() -> BTreeSet<String> {
         ("esme.waiting", &keys::WAITING),
         ("journal", &keys::JOURNAL),
         ("journal.retry", &keys::RETRY),
+        ("privacy", &keys::PRIVACY),
         ("cdr", &keys::CDR),
     ];
     let all = kinds.iter().flat_map(|(kind, keys)| keys.now.iter().map(move |key| format!("{kind}.{key}")));
@@ -309,7 +312,7 @@ fn no_key_that_acts_takes_a_date() {
             let report = load_text(&format!("{table}\n{key} = 1979-05-27\n")).unwrap_err();
             let found = report.problems().iter().any(|problem| {
                 problem.key.contains(key) && problem.message.contains("1979-05-27")
-                    || key.contains("password")
+                    || ["password", "encrypt"].iter().any(|secret| key.contains(secret))
             });
             assert!(found, "{table} {key}\n{}", report.render(false));
         }

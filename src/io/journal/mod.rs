@@ -220,6 +220,17 @@ fn random() -> u64 {
     RandomState::new().hash_one(std::process::id())
 }
 
+/// Random octets that nobody can guess.
+///
+/// # Errors
+/// The system has none.
+pub fn salt() -> std::io::Result<[u8; 16]> {
+    let mut octets = [0; 16];
+    let filled = ::ring::rand::SecureRandom::fill(&::ring::rand::SystemRandom::new(), &mut octets);
+    filled.map_err(|_| std::io::Error::other("the system gives no random octets"))?;
+    Ok(octets)
+}
+
 type Parts = (Committing, Prepared, Appender);
 
 /// One shard's parts, with the first spare made.

@@ -7,7 +7,9 @@ use crate::esme::settings::{Durability, MessageIdSource, Waiting};
 use crate::ids::{CarrierId, EsmeId, LinkId, ShardId};
 use crate::journal::frame::{Head, frame_len, write};
 use crate::journal::recover::Place;
-use crate::journal::{AppendRefused, Fault, Frame, Kind, Lsn, Recall, Recalled, Record, Recorder};
+use crate::journal::{
+    AppendRefused, Cipher, Fault, Frame, Kind, Lsn, Opener, Recall, Recalled, Record, Recorder, Sealer,
+};
 use crate::ledger::Restored;
 use crate::limits::{RECEIPT_AGAIN, RECEIPT_KEEP};
 use crate::route::settings::{MoRouteSettings, Nobody};
@@ -55,6 +57,8 @@ pub(super) struct Paper {
     pen: Pen,
     from: Receiver<Vec<u8>>,
     frames: Vec<Vec<u8>>,
+    /// What messages are sealed with.
+    pub(super) keys: Vec<[u8; 32]>,
 }
 
 impl Default for Paper {
@@ -64,6 +68,7 @@ impl Default for Paper {
             pen: Pen { to, said: Arc::default(), frames: Vec::new(), recalls: Vec::new() },
             from,
             frames: Vec::new(),
+            keys: Vec::new(),
         }
     }
 }
@@ -74,8 +79,8 @@ impl Paper {
         self.frames.iter().for_each(|octets| visit(&Frame::unsealed(octets).unwrap().0));
     }
 
-    fn restored(&mut self) -> Restored {
-        let mut restored = Restored::new(10_000);
+    pub(super) fn restored(&mut self) -> Restored {
+        let mut restored = Restored::new(10_000).with_keys(Opener::new(&self.keys));
         self.read(&mut |frame| {
             let octets = frame_len(frame.payload.len()) as u32;
             restored.take(frame, &Place { segment: 1, at: 0, wall: Wall(1_790_000_000_000_000), octets });
@@ -186,12 +191,18 @@ impl Kept {
         mut papers: Vec<Paper>,
         first: impl FnOnce(&mut Rig, &mut [Strays]),
     ) -> Self {
-        papers.resize_with(rig.shards.len(), Paper::default);
+        let keys = papers.first().map(|paper| paper.keys.clone()).unwrap_or_default();
+        papers.resize_with(rig.shards.len(), || Paper { keys: keys.clone(), ..Paper::default() });
         let mut strays = Vec::new();
         for (shard, paper) in rig.shards.iter_mut().zip(&mut papers) {
             let restored = paper.restored();
             let pen = Pen { frames: paper.frames.clone(), ..paper.pen.clone() };
             strays.push(shard.attach(Box::new(pen), restored));
+            if let Some(first) = paper.keys.first() {
+                let salt = [paper.frames.len() as u8; 16];
+                let sealer = Sealer::new(first, salt).unwrap();
+                shard.seal_with(Cipher { sealer, opener: Opener::new(&paper.keys) });
+            }
         }
         first(&mut rig, &mut strays);
         let now = rig.now;
@@ -228,6 +239,15 @@ impl Kept {
 
     pub(super) fn used(&mut self, percent: u64) {
         self.papers.iter().for_each(|paper| paper.pen.said.used_percent.store(percent, Ordering::SeqCst));
+    }
+
+    /// True when these octets stand in some record.
+    pub(super) fn says(&mut self, octets: &[u8]) -> bool {
+        let mut found = false;
+        for paper in &mut self.papers {
+            paper.read(&mut |frame| found |= frame.payload.windows(octets.len()).any(|part| part == octets));
+        }
+        found
     }
 
     /// What is on the disk cannot be read.

@@ -18,6 +18,7 @@ mod rates;
 mod recalls;
 mod receipts;
 mod rig;
+mod sealed;
 mod shares;
 mod soak;
 mod status;

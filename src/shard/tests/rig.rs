@@ -11,7 +11,7 @@ use super::super::port::{Action, Answer, CloseHow, Connect, Core, Event, Input, 
 use super::super::{Position, Shard};
 use super::pdus::{Heard, bind, header};
 use crate::carrier::tests::settings as carrier_settings;
-use crate::config::{Config, Homes, Io, Listener, Node, Shards};
+use crate::config::{Config, Homes, Io, Listener, Node, Privacy, Shards};
 use crate::counters::{Hints, Ignored, Match, Reason, ShardCounters};
 use crate::esme::tests::settings as esme_settings;
 use crate::ids::{CarrierId, LinkId, ListenerId, PoolId, ShardId};
@@ -68,6 +68,7 @@ pub(super) fn config(esmes: &[&str], carriers: &[&str]) -> Config {
         mo_routes: Vec::new(),
         http: None,
         journal: None,
+        privacy: Privacy::default(),
         cdrs: Vec::new(),
     }
 }
