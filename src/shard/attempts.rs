@@ -494,7 +494,8 @@ impl Shard {
         if let Some(record) = self.stored_late(now, key, indexed.carrier, &indexed.id) {
             indexed.record = record;
         }
-        self.keep_at_home(now, &indexed.entry(0), out);
+        let new = indexed.entry(self.mark_of(indexed.esme, indexed.link, out));
+        self.keep_at_home(now, &new, out);
     }
 
     fn stored_late(&mut self, now: Now, key: StoredKey, carrier: CarrierId, id: &[u8]) -> Option<u64> {

@@ -12,6 +12,7 @@ use crate::ids::{ClassId, LinkId, ShardId};
 use crate::journal::{Fault, Kind};
 use crate::route::lanes::ClassSettings;
 use crate::route::settings::OnUnknown;
+use crate::session::BindKind;
 use crate::smpp::command::CommandId;
 use crate::smpp::message_state::MessageState;
 use crate::smpp::operations::QuerySmResp;
@@ -338,6 +339,31 @@ fn what_was_written_and_never_answered_fails_is_sent_again_or_waits_as_its_pool_
         kept.turn();
         assert!(kept.nothing_is_needed(), "{policy:?}");
     }
+}
+
+#[test]
+fn the_receipt_of_an_acceptance_that_came_late_waits_for_the_response_that_is_not_written_yet() {
+    let mut config = stored(&["alpha"]);
+    config.pools[0].on_unknown = OnUnknown::Resend;
+    let mut kept = Kept::up(config);
+    let (link, alpha) = (kept.rig.bind("acme", BindKind::Transmitter), kept.rig.carrier(0));
+    let other = kept.rig.bind("acme", BindKind::Receiver);
+    kept.rig.takes(link, 0);
+    kept.rig.send(link, &submit(NUMBER, 1));
+    kept.durable();
+    let request = kept.given(0).remove(0);
+    kept.pass(9 * SECOND);
+    assert!(kept.given(0).is_empty());
+    kept.pass(6 * SECOND);
+    assert_eq!(kept.given(0).len(), 1, "it is sent again");
+    kept.rig.send(alpha, &answer(&request, "A1"));
+    kept.rig.send(alpha, &receipt("A1", NUMBER, 9));
+    kept.durable();
+    kept.rig.silent(other);
+    kept.rig.takes(link, usize::MAX);
+    kept.pass(SECOND);
+    let response = kept.rig.one(link);
+    assert_eq!(kept.rig.one(other).receipt_ids().1, Some(response.id()));
 }
 
 #[test]
