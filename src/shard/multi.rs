@@ -225,7 +225,9 @@ impl Shard {
             multi.accepted = true;
             multi.lsn = multi.lsn.max(lsn);
             if let Some(id) = response.message_id.filter(|id| !id.is_empty()) {
-                multi.left_out |= lsn.is_none() && message.awaited > 0;
+                // One that reached nobody has no record either, and no receipts.
+                let to_come = message.awaited > u16::from(response.unsuccess.count());
+                multi.left_out |= lsn.is_none() && to_come;
                 let (id, destination) = (IdText::from_slice(id), message.destination.clone());
                 let record = lsn.map_or(0, |_| message.open.number());
                 let (carrier, awaited) = (message.carrier, message.awaited);

@@ -1,5 +1,6 @@
 //! submit_multi, query_sm, cancel_sm, replace_sm.
 
+use super::journal::Kept;
 use super::pdus::{Heard, answer, cancel, multi, query, receipt, refusal, replace, submit};
 use super::rig::{Rig, config, member};
 use crate::config::Config;
@@ -112,6 +113,20 @@ fn a_submit_multi_of_two_pools_is_split_and_its_answers_are_put_together() {
     }
     assert_eq!(rig.counters.esmes[0].accepted.get(), 1, "it is one answer");
     rig.assert_settled();
+}
+
+#[test]
+fn a_split_submit_multi_is_answered_when_the_record_of_a_part_is_safe_though_another_part_reached_nobody() {
+    let mut kept = Kept::up(two_pools());
+    let (acme, alpha, beta) = (kept.rig.trx("acme"), kept.rig.carrier(0), kept.rig.carrier(1));
+    kept.rig.send(acme, &multi(&["3811", "3821"], 5));
+    let (to_alpha, to_beta) = (kept.rig.one(alpha), kept.rig.one(beta));
+    kept.rig.send(alpha, &multi_answer(&to_alpha, "A1", &[]));
+    kept.rig.send(beta, &multi_answer(&to_beta, "B1", &["3821"]));
+    kept.written();
+    kept.rig.silent(acme);
+    kept.durable();
+    assert_eq!(outcome(&kept.rig.one(acme)).1, [("3821".to_owned(), 0x0B)]);
 }
 
 #[test]
