@@ -110,10 +110,12 @@ impl Oracle {
             *other < index && self.messages[*other].ok_at.is_some_and(|answered| answered < came)
         });
         if let Some(&(other, part)) = former {
-            // It was about to be sent when the node was gone: it ends as unknown.
-            let gone = |(at, ..): &(Instant, Instant, Crash)| *at > self.messages[other].at;
-            let begun = fails && self.messages[other].parts[part].copies.is_empty();
-            if begun && self.crashes.iter().any(gone) {
+            // It was about to be sent, perhaps once more, when the node was gone: it ends as unknown.
+            let (sent, copies) = (&self.messages[other], &self.messages[other].parts[part].copies);
+            let last = copies.last().map_or(sent.at, |copy| copy.at);
+            let refused = copies.iter().all(|copy| copy.outcome == Outcome::Refused);
+            let gone = |(at, ..): &(Instant, Instant, Crash)| *at > last;
+            if fails && refused && self.crashes.iter().any(gone) {
                 self.messages[other].parts[part].passed = true;
                 self.lines.insert(key, line);
                 return;
@@ -307,7 +309,7 @@ impl Oracle {
 
     fn is_final_over(&self, index: usize, number: &[u8]) -> (bool, bool) {
         let end = self.finals.get(&(index, number.to_vec()));
-        end.map_or((false, false), |end| (end.over_at.is_some(), end.unsure))
+        end.map_or((false, false), |end| (end.over_at.is_some() && !end.confused, end.unsure))
     }
 
     /// The final records of all journals.

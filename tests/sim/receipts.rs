@@ -42,6 +42,8 @@ pub(crate) struct Final {
     pub(crate) kept_at: Option<Instant>,
     /// A crash may have taken the record that the account has taken it.
     pub(crate) unsure: bool,
+    /// A receipt with the id of another message has said so: which of them it ends is not known.
+    pub(crate) confused: bool,
     /// When the carrier last heard that nobody takes it.
     refused_at: Option<Instant>,
 }
@@ -148,8 +150,10 @@ impl Oracle {
             && is_final
             && let Some(about) = self.about(delivery)
         {
+            let confused = self.is_confused(delivery);
             let end = self.finals.entry(about).or_default();
             (end.done, end.over_at) = (true, Some(now));
+            end.confused |= confused;
             self.finals_taken[carrier] += 1;
         }
     }
@@ -160,7 +164,10 @@ impl Oracle {
             && self.deliveries[delivery].is_final
             && let Some(about) = self.about(delivery)
         {
-            self.finals.entry(about).or_default().over_at = Some(now);
+            let confused = self.is_confused(delivery);
+            let end = self.finals.entry(about).or_default();
+            end.over_at = Some(now);
+            end.confused |= confused;
         }
     }
 
