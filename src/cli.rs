@@ -259,27 +259,26 @@ fn makeable(folder: &Path) -> std::io::Result<()> {
 }
 
 fn check(args: &Check) -> u8 {
-    let (report, config) = match load_config(&args.config, &mut makeable) {
-        Ok(loaded) => (loaded.warnings, Some(loaded.config)),
-        Err(report) => (report, None),
+    let (report, is_good) = match load_config(&args.config, &mut makeable) {
+        Ok(loaded) => (loaded.warnings, true),
+        Err(report) => (report, false),
     };
     if args.json {
         let _ = write!(std::io::stdout(), "{}", report.to_json());
     } else {
         let _ = write!(std::io::stderr(), "{}", report.render(std::io::stderr().is_terminal()));
     }
-    let Some(config) = config else { return CONFIGURATION };
+    if !is_good {
+        return CONFIGURATION;
+    }
     if !args.json {
         say("the configuration is good");
     }
-    args.against.as_deref().map_or(0, |data_dir| check_against(data_dir, &config, args.json))
+    args.against.as_deref().map_or(0, |data_dir| check_against(data_dir, args.json))
 }
 
-fn check_against(data_dir: &Path, config: &config::Config, json: bool) -> u8 {
-    let read = Node::shards_here(config)
-        .map_err(|error| error.to_string())
-        .and_then(|shards| against::read(data_dir, shards).map_err(|error| error.to_string()));
-    match read {
+fn check_against(data_dir: &Path, json: bool) -> u8 {
+    match against::read(data_dir) {
         Ok(readable) => {
             say(&if json { readable.json().to_string() } else { readable.to_string() });
             0

@@ -94,7 +94,8 @@ impl Node {
             .map(|(index, (options, shard))| Start { shard, options, cpu: cpus.get(index).copied() })
             .collect();
         let ready = opened.and_then(|opened| Ok((opened, fed?)));
-        match ready.and_then(|(opened, fed)| node.start_shards(starts, opened, fed, clock)) {
+        let beside = (&*config, &*homes);
+        match ready.and_then(|(opened, fed)| node.start_shards(starts, opened, fed, beside, clock)) {
             Ok(()) => {
                 if let Some(journal) = &node.journal {
                     journaling.runs(journal.watch());
@@ -114,9 +115,11 @@ impl Node {
         mut starts: Vec<Start>,
         opened: Option<Opened>,
         sinks: Option<Sinks>,
+        beside: (&Config, &Homes),
         clock: Clock,
     ) -> std::io::Result<()> {
-        if let Some(Opened { journal, shards, ciphers, .. }) = opened {
+        if let Some(Opened { mut journal, shards, formers, ciphers, .. }) = opened {
+            let cursors = sinks.as_ref().map(|sinks| Arc::clone(&sinks.cursors));
             debug_assert_eq!(shards.len(), starts.len());
             let mut moved = Vec::new();
             for ((start, (appender, restored)), cipher) in starts.iter_mut().zip(shards).zip(ciphers) {
@@ -125,15 +128,19 @@ impl Node {
                 if let Some(cipher) = cipher {
                     start.shard.seal_with(cipher);
                 }
-                if let Some(sinks) = &sinks {
-                    start.shard.feed(Arc::clone(&sinks.cursors));
+                if let Some(cursors) = &cursors {
+                    start.shard.feed(Arc::clone(cursors));
                 }
             }
+            let leftovers = journal::sort_out(&mut journal, formers, beside, cursors.as_deref())?;
+            let (mut surplus, mut events) = (leftovers.surplus, leftovers.events);
+            moved.extend(leftovers.moved);
             let mut shards: Vec<&mut Shard> = starts.iter_mut().map(|start| &mut start.shard).collect();
-            let event = journal::bring_home(&mut shards, moved, clock)?;
-            if let (Some(event), Some(start)) = (event, starts.first_mut()) {
-                (start.options.log)(&event);
+            events.extend(journal::bring_home(&mut shards, &mut surplus, moved, clock)?);
+            if let Some(start) = starts.first_mut() {
+                events.iter().for_each(&mut start.options.log);
             }
+            surplus.into_iter().for_each(|surplus| journal.look_after(surplus, cursors.clone()));
             for (index, start) in starts.iter_mut().enumerate() {
                 let strangers = start.shard.take_up(clock.now());
                 if let Some(event) = journal::left_where_it_is(index, strangers) {
@@ -144,14 +151,6 @@ impl Node {
             self.sinks = sinks.map(|sinks| sinks.running).unwrap_or_default();
         }
         starts.into_iter().enumerate().try_for_each(|(index, start)| self.start_shard(index, start))
-    }
-
-    /// How many shards a node with this configuration has here.
-    ///
-    /// # Errors
-    /// The system does not tell which CPUs this process may use.
-    pub fn shards_here(config: &Config) -> std::io::Result<usize> {
-        Ok(config.node.shards.count(usable_cpus()?.len()))
     }
 
     fn start_shard(&mut self, index: usize, start: Start) -> std::io::Result<()> {

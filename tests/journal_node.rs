@@ -4,15 +4,18 @@
 use bindery::ids::ListenerId;
 use bindery::io::journal::{Journal, Settings};
 use bindery::io::{self, Clock, Driver, Options, Stop, StopHandle};
+use bindery::journal::cdr::origin_of;
 use bindery::journal::{Durability, Record};
 use bindery::shard::port::{Core, Event};
 use bindery::sidecar::client::{self, Address};
+use bindery::smpp::status::CommandStatus;
 use bindery::time::Duration;
 use bindery::tools::load::{self, Load};
 use bindery::tools::smsc::{self, Smsc};
 use bindery::tools::units::Share;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -39,13 +42,18 @@ impl Folder {
     }
 
     fn with_carrier(&self, name: &str, shards: u32, carrier: &str) -> PathBuf {
+        self.with_more(name, shards, carrier, "")
+    }
+
+    fn with_more(&self, name: &str, shards: u32, carrier: &str, more: &str) -> PathBuf {
         let path = self.0.join(name);
         let text = format!(
             "[node]\nshards = {shards}\ndata_dir = \"kept\"\n[[listener]]\naddress = \"127.0.0.1:0\"\n\
              [carrier.a]\naddresses = [\"{carrier}\"]\nsystem_id = \"b\"\npassword = \"p\"\n\
              [pool.main]\nmembers = [{{ carrier = \"a\" }}]\n[esme.acme]\npassword = \"p\"\npool = \"main\"\n\
              [http]\naddress = \"127.0.0.1:0\"\n\
-             [journal]\nsegment_size = \"16MiB\"\nsize_max = \"1GiB\"\nmin_free = \"0%\"\n"
+             [journal]\nsegment_size = \"16MiB\"\nsize_max = \"1GiB\"\nmin_free = \"0%\"\n\
+             {more}"
         );
         std::fs::write(&path, text).unwrap();
         path
@@ -249,7 +257,7 @@ fn a_node_that_is_killed_leaves_a_journal_that_the_next_one_reads() {
 }
 
 #[test]
-fn a_journal_of_more_shards_or_of_a_later_program_is_not_opened_and_check_says_so_before() {
+fn a_journal_of_more_shards_is_read_and_check_says_so_before_and_a_foreign_one_is_not() {
     let folder = Folder::new("foreign");
     earlier_run(&folder);
     let (one, two) = (folder.configuration("one.toml", 1), folder.configuration("two.toml", SHARDS));
@@ -259,18 +267,17 @@ fn a_journal_of_more_shards_or_of_a_later_program_is_not_opened_and_check_says_s
         bindery(&["check", "-c"], config, &more)
     };
     let text = |octets: &[u8]| String::from_utf8_lossy(octets).into_owned();
-    let good = against(&two, &[]);
-    assert_eq!(good.status.code(), Some(0), "{}", text(&good.stderr));
-    assert!(text(&good.stdout).contains("can be read: 300 records in 1 segments of 2 shards"));
+    for config in [&one, &two] {
+        let good = against(config, &[]);
+        assert_eq!(good.status.code(), Some(0), "{}", text(&good.stderr));
+        assert!(text(&good.stdout).contains("can be read: 300 records in 1 segments of 2 shards"));
+    }
     let json: Value = serde_json::from_slice(&against(&two, &["--json"]).stdout).unwrap();
     assert_eq!((&json["records"], &json["state"]), (&300.into(), &"sound".into()));
-    let fewer = against(&one, &[]);
-    let fix = "set shards = 2 or more in [node]";
-    assert_eq!(fewer.status.code(), Some(6));
-    assert!(text(&fewer.stderr).contains(fix), "{}", text(&fewer.stderr));
-    let (code, said) = Node::start(&one).end(None);
-    assert_eq!(code, Some(6), "{said}");
-    assert!(said.contains("records of shard 1") && said.contains(fix), "{said}");
+    let mut fewer = Node::start(&one);
+    assert_eq!(fewer.event("journal_read")["records"], "300");
+    let (code, said) = fewer.end(Some(Signal::TERM));
+    assert_eq!((code, verified(&folder)), (Some(0), Some(0)), "{said}");
     // The file is given the id of another journal: the first octet of the directory's own is another one.
     let id = folder.journal().join("id");
     let own = std::fs::read_to_string(&id).unwrap();
@@ -381,12 +388,17 @@ fn load(node: &Node, messages: u64, receipt_wait: Duration) -> Load {
     while client::fetch(&address, "/readyz").is_err() {
         std::thread::yield_now();
     }
+    load_of(node, "acme", messages, Share::ALL, receipt_wait)
+}
+
+/// Sends messages of an account.
+fn load_of(node: &Node, esme: &str, messages: u64, receipts: Share, receipt_wait: Duration) -> Load {
     run_here(Load::new(load::Settings {
         address: node.listens.clone(),
-        system_id: "acme".to_owned(),
+        system_id: esme.to_owned(),
         password: "p".to_owned(),
         messages: Some(messages),
-        receipts: Share::ALL,
+        receipts,
         receipt_wait,
         closed: true,
         ..load::Settings::default()
@@ -412,7 +424,7 @@ fn every_message_that_is_over_is_in_a_sound_journal_once() {
     assert_eq!(verified(&folder), Some(0));
     let finals = bindery(&["journal", "cat"], &folder.journal(), &["--type", "FINISH"]).stdout;
     let finals = String::from_utf8(finals).unwrap();
-    let keys: std::collections::BTreeSet<u64> = finals
+    let keys: BTreeSet<u64> = finals
         .lines()
         .map(|line| serde_json::from_str::<Value>(line).unwrap()["key"].as_u64().unwrap())
         .collect();
@@ -488,4 +500,109 @@ fn what_messages_say_is_sealed_and_without_its_key_nothing_starts() {
     assert_eq!(sample(&page, "bindery_table_used{table=\"stored\"}"), Some(50.0));
     let (code, said) = next.end(Some(Signal::TERM));
     assert_eq!((code, verified(&folder)), (Some(0), Some(0)), "{said}");
+}
+
+/// Accounts that store, by the pool that they use: those of the last two are at home on the second shard, if there is one.
+const STORES: [(&str, [&str; 2]); 3] =
+    [("main", ["bank", "cafe"]), ("second", ["dent", "echo"]), ("late", ["fish", "golf"])];
+
+/// A node of so many shards whose accounts store, with a sink of call detail records. `late`: the carrier of the last pool.
+fn storing(folder: &Folder, shards: u32, carrier: &str, late: &str) -> PathBuf {
+    let home = shards.min(2) - 1;
+    let mut more = String::from("[[cdr]]\npath = \"cdr/all.jsonl\"\nrotate = \"0\"\n");
+    for (name, address) in [("second", carrier), ("late", late)] {
+        more += &format!(
+            "[carrier.{name}]\naddresses = [\"{address}\"]\nsystem_id = \"b\"\npassword = \"p\"\nhome = {home}\n\
+             [pool.{name}]\nmembers = [{{ carrier = \"{name}\" }}]\n"
+        );
+    }
+    for (pool, names) in STORES {
+        let account =
+            |name: &str| format!("[esme.{name}]\npassword = \"p\"\npool = \"{pool}\"\nmode = \"store\"\n");
+        more.extend(names.map(account));
+    }
+    folder.with_more("a.toml", shards, carrier, &more)
+}
+
+/// The lines of the sink: the record of each, and the id that its ESME was given.
+fn details(folder: &Folder) -> Vec<(u32, u64, String)> {
+    let text = std::fs::read(folder.0.join("cdr/all.jsonl")).unwrap_or_default();
+    let whole = text.split_inclusive(|octet| *octet == b'\n').filter(|line| line.ends_with(b"\n"));
+    let read = |line: &[u8]| {
+        let value: Value = serde_json::from_slice(line).unwrap();
+        let origin = origin_of(line.strip_suffix(b"\n").unwrap()).unwrap();
+        (origin.shard, origin.lsn.0, value["id"].to_string())
+    };
+    whole.map(read).collect()
+}
+
+/// Waits until the sink has so many lines; none of them is there twice.
+fn wait_for_details(folder: &Folder, lines: usize) {
+    while details(folder).len() < lines {
+        std::thread::yield_now();
+    }
+    let found = details(folder);
+    let records: BTreeSet<(u32, u64)> = found.iter().map(|(shard, lsn, _)| (*shard, *lsn)).collect();
+    let ids: BTreeSet<&String> = found.iter().map(|(_, _, id)| id).collect();
+    assert_eq!((found.len(), records.len(), ids.len()), (lines, lines, lines), "{found:?}");
+}
+
+#[test]
+fn what_waits_and_what_is_over_survives_a_change_of_the_shards() {
+    const EACH: u64 = 60;
+    let folder = Folder::new("reshaped");
+    let each = 2 * EACH as usize;
+    let files_of_second = || {
+        let files = std::fs::read_dir(folder.journal()).unwrap();
+        let names = files.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| name.starts_with("001-")).count()
+    };
+    let send = |node: &Node, (_, names): (&str, [&str; 2])| {
+        // While a shard has no spare, it takes nothing.
+        let address = Address::Http(node.http.clone());
+        while client::status(&address).unwrap()["journal"]["accepting"] != true
+            || !folder.files("new").is_empty()
+        {
+            std::thread::yield_now();
+        }
+        for esme in names {
+            let load = load_of(node, esme, EACH, Share::NONE, Duration::ZERO);
+            let counts = load.counts();
+            assert_eq!(counts.responses.of(CommandStatus::OK), EACH, "{counts:?}");
+        }
+    };
+    let (thread, address, stop) = carrier(smsc::Settings::default());
+    // Two shards: some wait for a carrier that is not there, some are over and the sink has not got them.
+    let node = Node::start(&storing(&folder, 2, &address, "127.0.0.1:1"));
+    STORES.iter().rev().for_each(|stores| send(&node, *stores));
+    let (code, _) = node.end(Some(Signal::KILL));
+    assert_eq!((code, verified(&folder)), (None, Some(0)));
+    assert!(files_of_second() > 1);
+    // One: all of it goes on, and the second journal is given back but for its last segment.
+    let mut node = Node::start(&storing(&folder, 1, &address, &address));
+    assert!(
+        node.event("journal_messages_moved")["messages"].as_str().unwrap().parse::<u64>().unwrap() >= EACH
+    );
+    wait_for_details(&folder, 3 * each);
+    while files_of_second() != 1 {
+        std::thread::yield_now();
+    }
+    let (code, said) = node.end(Some(Signal::TERM));
+    assert_eq!((code, verified(&folder)), (Some(0), Some(0)), "{said}");
+    let second = |found: &[(u32, u64, String)]| {
+        found.iter().filter(|(shard, ..)| *shard == 1).map(|(_, lsn, _)| *lsn).max().unwrap()
+    };
+    let before = second(&details(&folder));
+    // Three: the second journal goes on where it ended.
+    let node = Node::start(&storing(&folder, 3, &address, &address));
+    STORES.iter().for_each(|stores| send(&node, *stores));
+    wait_for_details(&folder, 6 * each);
+    assert!(second(&details(&folder)) > before);
+    let (code, said) = node.end(Some(Signal::TERM));
+    assert_eq!((code, verified(&folder)), (Some(0), Some(0)), "{said}");
+    stop.drain();
+    let smsc = thread.join().unwrap();
+    // What was about to leave when the node was killed is over without it.
+    let submits = smsc.stats().submits.get();
+    assert!((5 * each as u64..=6 * each as u64).contains(&submits), "{submits}: none of them twice");
 }

@@ -1,15 +1,20 @@
 //! The journal in a real directory: what was promised is there after the end of the process, however it ends.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on must fail")]
 
+use bindery::config::{self, Config, Files, Homes};
 use bindery::io::Clock;
 use bindery::io::journal::{AppendRefused, Journal, OpenError, ReadOnly, Settings, Start};
+use bindery::journal::record::NO_REASON;
 use bindery::journal::recover::{Refusal, Verdict};
-use bindery::journal::{DiskError, Durability, Lsn, Recall, Record, Recorder};
+use bindery::journal::{Cursors, DiskError, Durability, Lsn, Recall, Record, Recorder, Recovery};
+use bindery::ledger::Restored;
 use bindery::limits::JOURNAL_RECALLS_MAX;
+use bindery::shard::Left;
 use bindery::time::Duration;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
 const CHILD: &str = "JOURNAL_STORE_CHILD";
 
@@ -126,16 +131,120 @@ fn a_directory_has_one_writer_and_any_number_of_readers() {
     drop(open(&settings));
 }
 
+fn wakes(shards: u32) -> Vec<bindery::io::journal::Wake> {
+    (0..shards).map(|_| Box::new(|| ()) as _).collect()
+}
+
 #[test]
-fn a_node_with_fewer_shards_than_the_journal_is_refused() {
+fn files_of_a_shard_that_no_node_can_have_are_refused_and_left_as_they_are() {
     let folder = Folder::new("shards");
-    let mut settings = settings(&folder.0, Durability::Strict);
-    settings.shards = 2;
-    let wakes: Vec<bindery::io::journal::Wake> = vec![Box::new(|| ()), Box::new(|| ())];
-    drop(Journal::open(&settings, wakes, Clock::start(), &mut |_, _, _| ()).unwrap());
-    settings.shards = 1;
-    let refused = Journal::open(&settings, vec![Box::new(|| ())], Clock::start(), &mut |_, _, _| ());
-    assert!(matches!(refused, Err(OpenError::NoShard(1))));
+    let settings = settings(&folder.0, Durability::Strict);
+    drop(open(&settings));
+    let file = folder.0.join("064-0000000001.spare");
+    std::fs::write(&file, [1; 100]).unwrap();
+    let refused = Journal::open(&settings, wakes(1), Clock::start(), &mut |_, _, _| ());
+    assert!(matches!(refused, Err(OpenError::NoShard(64))));
+    assert_eq!(std::fs::read(&file).unwrap(), [1; 100]);
+}
+
+/// One account and its carrier.
+fn configuration() -> Config {
+    let text = "[[listener]]\naddress = \"127.0.0.1:0\"\n[carrier.a]\naddresses = [\"127.0.0.1:1\"]\n\
+                system_id = \"b\"\npassword = \"p\"\n[pool.main]\nmembers = [{ carrier = \"a\" }]\n\
+                [esme.acme]\npassword = \"p\"\npool = \"main\"\n";
+    let mut files = Files {
+        read: &mut |_: &Path| Ok(text.to_owned()),
+        list: &mut |_: &Path| Ok(Vec::new()),
+        env: &mut |_: &str| None,
+    };
+    config::load(Path::new("a.toml"), &mut files).unwrap().config
+}
+
+/// A journal of two shards, the second of which has so many messages that are over, and its last record.
+fn of_two(folder: &Folder, messages: u64) -> Lsn {
+    let settings = Settings { shards: 2, ..settings(&folder.0, Durability::Group(Duration::ZERO)) };
+    let clock = Clock::start();
+    let (journal, mut starts) = Journal::open(&settings, wakes(2), clock, &mut |_, _, _| ()).unwrap();
+    let start = &mut starts[1];
+    let mut last = Lsn::NONE;
+    for key in 0..messages {
+        append(start, clock, key);
+        let over = Record::Tombstone { reason: NO_REASON };
+        last = loop {
+            match start.appender.append(clock.now(), key, &over) {
+                Ok(lsn) => break lsn,
+                Err(_) => wait_for(start, last),
+            }
+        };
+    }
+    wait_for(start, last);
+    drop(journal);
+    last
+}
+
+/// The names of the files of the second shard.
+fn files_of_second(folder: &Folder) -> Vec<String> {
+    let entries = std::fs::read_dir(&folder.0).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<String> = names.filter(|name| name.starts_with("001-")).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn the_journal_of_a_shard_that_is_no_more_shrinks_to_one_segment_when_its_sinks_have_all_and_goes_on_later() {
+    let folder = Folder::new("former");
+    let last = of_two(&folder, 30_000);
+    let before = files_of_second(&folder);
+    assert!(before.len() > 5, "{before:?}");
+    let one = settings(&folder.0, Durability::Group(Duration::ZERO));
+    let clock = Clock::start();
+    let mut restored = Restored::new(100);
+    let (mut journal, starts) = Journal::open(&one, wakes(1), clock, &mut |shard, frame, place| {
+        assert_eq!(shard, 1);
+        restored.take(frame, place);
+    })
+    .unwrap();
+    assert_eq!(starts.len(), 1);
+    let former = journal.formers().remove(0);
+    assert_eq!((former.shard(), former.end()), (1, last));
+    assert!(!former.rests(false, false), "it has segments to give back");
+    let cursors = Arc::new(Cursors::new(2, 1));
+    let recorder = Box::new(journal.reopen(former).unwrap());
+    let config = configuration();
+    let surplus = Left::of(restored, &config, &Homes::one(&config)).kept_by(1, recorder);
+    assert!(clock.wait_until(Duration::from_secs(30), || surplus.is_all_safe()));
+    journal.look_after(surplus, Some(Arc::clone(&cursors)));
+    // A sink that has read half of it: what it has not got is there.
+    assert!(clock.wait_until(Duration::from_secs(30), || cursors.durable(1) >= last));
+    let half = Lsn(last.0 / 2);
+    cursors.advance(0, 1, half);
+    let recovered =
+        |disk: &mut ReadOnly| Recovery { shard: 1, journal: None }.run(disk, &mut |_, _| ()).unwrap();
+    let mut disk = ReadOnly::new(&folder.0);
+    let gave_back = || files_of_second(&folder).len() < before.len() - 1;
+    assert!(clock.wait_until(Duration::from_secs(30), gave_back));
+    let oldest = recovered(&mut disk).segments[0].base;
+    assert!(oldest > Lsn::FIRST && oldest <= half, "{oldest:?}");
+    // Now it has all, also what was written since.
+    let all = || {
+        cursors.advance(0, 1, cursors.durable(1).next());
+        files_of_second(&folder).len() == 1
+    };
+    assert!(clock.wait_until(Duration::from_secs(30), all), "{:?}", files_of_second(&folder));
+    drop(journal);
+    // The next start finds nothing to do there, and a node with more shards goes on with it.
+    let (mut journal, _) = Journal::open(&one, wakes(1), clock, &mut |_, _, _| ()).unwrap();
+    let former = journal.formers().remove(0);
+    let end = former.end();
+    assert!(end > last && former.rests(false, true));
+    assert_eq!(former.report().verdict(), Verdict::Sound);
+    drop((journal, former));
+    assert_eq!(files_of_second(&folder).len(), 1);
+    let two = Settings { shards: 2, ..one };
+    let (journal, mut starts) = Journal::open(&two, wakes(2), clock, &mut |_, _, _| ()).unwrap();
+    assert_eq!(append(&mut starts[1], clock, 7), end.next());
+    drop(journal);
 }
 
 #[test]

@@ -56,8 +56,10 @@ pub struct Preparer<F> {
     unfinished: Vec<String>,
     jobs: VecDeque<Job>,
     making: Option<Making<F>>,
-    /// Spares that the committer has or is given.
-    spares: usize,
+    /// Names of the spares that the committer has or is given.
+    spares: Vec<String>,
+    /// So many it is to have.
+    spares_wanted: usize,
     number: u64,
     gate: Gate,
     space_at: Option<Instant>,
@@ -81,7 +83,8 @@ impl<F> Preparer<F> {
             unfinished: recovered.unfinished.clone(),
             jobs: VecDeque::new(),
             making: None,
-            spares: 0,
+            spares: Vec::new(),
+            spares_wanted: JOURNAL_SPARES,
             number: recovered.number,
             gate: Gate::new(limits),
             space_at: None,
@@ -107,6 +110,22 @@ impl<F> Preparer<F> {
         preparer
     }
 
+    /// The same for a journal that is to become as small as it can.
+    #[must_use]
+    pub fn sparing(self) -> Self {
+        Self { spares_wanted: 1, ..self }
+    }
+
+    /// No spare is wanted any more.
+    pub const fn ends(&mut self) {
+        self.spares_wanted = 0;
+    }
+
+    /// From now on this is its `size_max`.
+    pub const fn limit(&mut self, size_max: u64) {
+        self.gate.limit(size_max);
+    }
+
     /// What the committer did to its files.
     pub fn changed(&mut self, change: Change) {
         let (spare, number, base, kind) = match change {
@@ -121,7 +140,7 @@ impl<F> Preparer<F> {
             return;
         }
         let name = name_of(kind, self.shard, number);
-        self.spares = self.spares.saturating_sub(1);
+        self.spares.retain(|known| *known != spare);
         self.jobs.push_back(Job::Rename(spare, name.clone()));
         self.segments.push_back(Segment {
             number,
@@ -149,7 +168,7 @@ impl<F> Preparer<F> {
     /// Octets of all its files, those in `quarantine/` of this run among them.
     #[must_use]
     pub fn octets(&self) -> u64 {
-        let files = self.segments.len() + self.recycle.len() + self.spares;
+        let files = self.segments.len() + self.recycle.len() + self.spares.len();
         (files as u64 + self.quarantined) * self.geometry.segment
             + self.making.as_ref().map_or(0, |making| making.at)
     }
@@ -190,7 +209,7 @@ impl<F> Preparer<F> {
         let done = self.work(now, front, disk);
         match &done {
             Ok(Done::Spare(_)) => self.starved = false,
-            Ok(Done::Nothing) | Err(_) => self.starved |= self.spares == 0,
+            Ok(Done::Nothing) | Err(_) => self.starved |= self.spares.is_empty(),
             Ok(Done::Some) => {}
         }
         done
@@ -226,12 +245,12 @@ impl<F> Preparer<F> {
         if self.give_back(front) {
             return Ok(Done::Some);
         }
-        if self.spares < JOURNAL_SPARES
+        if self.spares.len() < self.spares_wanted
             && let Some(spare) = self.recycled(disk)?
         {
             return Ok(self.ready(spare));
         }
-        if self.gate.wants_space(self.space)
+        if (self.gate.wants_space(self.space) || self.spares_wanted < JOURNAL_SPARES)
             && let Some(name) = self.recycle.back()
         {
             disk.remove(name)?;
@@ -252,7 +271,7 @@ impl<F> Preparer<F> {
     }
 
     fn ready(&mut self, spare: Spare<F>) -> Done<F> {
-        self.spares += 1;
+        self.spares.push(spare.name.clone());
         self.space_at = None;
         Done::Spare(spare)
     }
@@ -260,13 +279,34 @@ impl<F> Preparer<F> {
     fn look<D: Disk<File = F>>(&mut self, disk: &mut D) -> Result<(), DiskError> {
         let space = disk.space()?;
         self.space = space;
-        self.gate.decide(Usage { used: self.used(), spares: self.spares, space });
+        self.gate.decide(Usage { used: self.used(), spares: self.spares.len(), space });
         Ok(())
     }
 
-    /// The oldest segment, when the one behind it begins at or below the front.
+    /// True when a segment stands in front of this record that can be given back once the disk knows that it is the oldest
+    /// needed: the one behind it begins at or below it.
+    #[must_use]
+    pub fn gives_back(&self, front: Lsn) -> bool {
+        self.segments.get(1).is_some_and(|next| next.base <= front)
+    }
+
+    /// Removes the files that hold nothing. For a journal whose committer has ended with everything in step.
+    ///
+    /// # Errors
+    /// One cannot be removed: to be tried again.
+    pub fn clear<D: Disk<File = F>>(&mut self, disk: &mut D) -> Result<(), DiskError> {
+        self.unfinished.extend(self.making.take().map(|making| making.name));
+        for names in [&mut self.spares, &mut self.unfinished] {
+            while let Some(name) = names.last() {
+                disk.remove(name)?;
+                names.pop();
+            }
+        }
+        Ok(())
+    }
+
     fn give_back(&mut self, front: Lsn) -> bool {
-        if self.segments.get(1).is_none_or(|next| next.base > front) {
+        if !self.gives_back(front) {
             return false;
         }
         let Some(oldest) = self.segments.pop_front() else { return false };
@@ -299,10 +339,11 @@ impl<F> Preparer<F> {
 
     fn make<D: Disk<File = F>>(&mut self, disk: &mut D) -> Result<Done<F>, DiskError> {
         let Some(making) = &mut self.making else {
-            let files = self.segments.len() + self.recycle.len() + self.spares;
+            let files = self.segments.len() + self.recycle.len() + self.spares.len();
             let files = files as u64 + self.quarantined;
-            let wanted = self.spares < JOURNAL_SPARES && self.recycle.is_empty();
-            if !wanted || !self.gate.allows(self.geometry.segment, files, disk.space()?, self.spares == 0) {
+            let wanted = self.spares.len() < self.spares_wanted && self.recycle.is_empty();
+            let reserve = self.spares.is_empty();
+            if !wanted || !self.gate.allows(self.geometry.segment, files, disk.space()?, reserve) {
                 return Ok(Done::Nothing);
             }
             self.number += 1;

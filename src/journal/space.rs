@@ -38,6 +38,11 @@ impl Gate {
         Self { limits, open: true }
     }
 
+    /// From now on this is `size_max`.
+    pub const fn limit(&mut self, size_max: u64) {
+        self.limits.size_max = size_max;
+    }
+
     /// The answer, now that so much is used.
     pub fn decide(&mut self, usage: Usage) -> bool {
         let percent = self.percent(usage.used);

@@ -3,20 +3,20 @@
 //! cannot read.
 
 use super::tell;
-use crate::config::{Config, Journal as Wished, Secret};
+use crate::config::{Config, Homes, Journal as Wished, Secret};
 use crate::esme::settings::Durability as Wanted;
-use crate::ids::ShardId;
-use crate::io::journal::{Appender, Journal, OpenError, Settings, Start, Wake};
+use crate::io::journal::{Appender, Former, Journal, OpenError, Settings, Wake};
 use crate::io::{Clock, StopHandle};
 use crate::journal::recover::{Refusal, Report, Verdict};
 use crate::journal::{Cipher, Cursors, DiskError, Durability, Lsn, Opener, Sealer};
 use crate::ledger::Restored;
 use crate::ledger::restored::Kept;
 use crate::limits::{JOURNAL_NEEDED_MAX, JOURNAL_RING};
-use crate::shard::Shard;
 use crate::shard::port::{Event, Level};
+use crate::shard::{Left, Moved, Shard, Surplus};
 use crate::sidecar::{Journaling, cdr};
-use crate::time::{Duration, Instant};
+use crate::time::{Duration, Instant, Now};
+use std::collections::BTreeMap;
 use std::io::{Error, ErrorKind};
 use std::path::Path;
 use std::sync::Arc;
@@ -43,7 +43,9 @@ pub(super) struct Opened {
     pub(super) journal: Journal,
     /// What each shard begins with: its end of the journal, and what is not over.
     pub(super) shards: Vec<(Appender, Restored)>,
-    /// For each shard the last record of the last run.
+    /// Of shards that are no more: what is there, and what is not over.
+    pub(super) formers: Vec<(Former, Restored)>,
+    /// For each shard, also those that are no more, the last record of the last run.
     pub(super) ends: Vec<Lsn>,
     /// For each shard what it seals messages with, if the configuration wants it.
     pub(super) ciphers: Vec<Option<Cipher>>,
@@ -64,16 +66,14 @@ pub(super) fn open(
     let begun = clock.mono();
     let mut progress = Progress { told, clock, records: 0, said: begun };
     let keys = &config.privacy.encrypt;
-    let empty = |_| Restored::new(JOURNAL_NEEDED_MAX).with_keys(opener(keys));
-    let mut restored: Vec<Restored> = handles.iter().map(empty).collect();
+    let new = || Restored::new(JOURNAL_NEEDED_MAX).with_keys(opener(keys));
+    let mut restored: BTreeMap<u32, Restored> = (0..settings.shards).map(|shard| (shard, new())).collect();
     let opened = Journal::open(&settings, wakes(handles), clock, &mut |shard, frame, place| {
         progress.one_more(shard);
-        if let Some(restored) = restored.get_mut(shard as usize) {
-            restored.take(frame, place);
-        }
+        restored.entry(shard).or_insert_with(new).take(frame, place);
     });
-    let (journal, starts) = opened.map_err(|error| explained(&error, &settings.directory))?;
-    let unopened: usize = restored.iter().map(Restored::unopened).sum();
+    let (mut journal, starts) = opened.map_err(|error| explained(&error, &settings.directory))?;
+    let unopened: usize = restored.values().map(Restored::unopened).sum();
     if unopened > 0 {
         return Err(Error::other(format!(
             "journal in {}: {unopened} messages that are not over were sealed with another key than [privacy] encrypt has; name that key \
@@ -81,16 +81,25 @@ pub(super) fn open(
             settings.directory.display()
         )));
     }
-    for (shard, start) in starts.iter().enumerate() {
-        if let Some(event) = alarm(shard, &start.report, &settings.directory) {
+    let formers = journal.formers();
+    let own = starts.iter().zip(0..).map(|(start, shard)| (shard, start.end, &start.report));
+    let gone = formers.iter().map(|former| (former.shard(), former.end(), former.report()));
+    let (mut reports, mut ends) = (Vec::new(), Vec::new());
+    for (shard, end, report) in own.chain(gone) {
+        if let Some(event) = alarm(shard as usize, report, &settings.directory) {
             tell(told.lines, event);
         }
+        reports.push(report);
+        ends.resize(shard as usize, Lsn::NONE);
+        ends.push(end);
     }
-    tell(told.lines, has_read(&starts, clock.mono().since(begun)));
-    let ends = starts.iter().map(|start| start.end).collect();
-    let shards = starts.into_iter().map(|start| start.appender).zip(restored).collect();
+    tell(told.lines, has_read(&reports, clock.mono().since(begun)));
+    let mut left = |shard: u32| restored.remove(&shard).unwrap_or_else(new);
+    let formers = formers.into_iter().map(|former| (left(former.shard()), former));
+    let formers = formers.map(|(restored, former)| (former, restored)).collect();
+    let shards = starts.into_iter().map(|start| start.appender).zip((0..).map(left)).collect();
     let ciphers = handles.iter().map(|_| cipher(keys)).collect::<Result<_, _>>()?;
-    Ok(Some(Opened { journal, shards, ends, ciphers }))
+    Ok(Some(Opened { journal, shards, formers, ends, ciphers }))
 }
 
 fn cipher(keys: &[Secret]) -> std::io::Result<Option<Cipher>> {
@@ -101,6 +110,46 @@ fn cipher(keys: &[Secret]) -> std::io::Result<Option<Cipher>> {
 
 fn opener(keys: &[Secret]) -> Opener {
     Opener::new(keys.iter().map(|key| &key.0))
+}
+
+/// Journals of shards that are no more, and what belongs to whom in them.
+#[derive(Default)]
+pub(super) struct Leftovers {
+    pub(super) surplus: Vec<Surplus>,
+    /// By journal, as in `surplus`.
+    pub(super) moved: Vec<Vec<Moved>>,
+    /// Lines for the log.
+    pub(super) events: Vec<Event>,
+}
+
+/// What is not over in the journals of shards that are no more goes to where their accounts are at home now. Those in which
+/// nothing is left to be done stay as they are, until there are so many shards again.
+///
+/// # Errors
+/// One cannot be written.
+pub(super) fn sort_out(
+    journal: &mut Journal,
+    formers: Vec<(Former, Restored)>,
+    (config, homes): (&Config, &Homes),
+    cursors: Option<&Cursors>,
+) -> Result<Leftovers, Error> {
+    let mut leftovers = Leftovers::default();
+    for (former, restored) in formers {
+        let shard = former.shard() as usize;
+        let mut left = Left::of(restored, config, homes);
+        leftovers.events.extend(left_where_it_is(shard, left.strangers));
+        if left.moved.is_empty() && former.rests(left.strangers > 0, cursors.is_some()) {
+            if let Some(cursors) = cursors {
+                cursors.tell_durable(shard, former.report().durable);
+            }
+            continue;
+        }
+        leftovers.moved.push(core::mem::take(&mut left.moved));
+        let directory = config.node.data_dir.join("journal");
+        let appender = journal.reopen(former).map_err(|error| explained(&error, &directory))?;
+        leftovers.surplus.push(left.kept_by(shard, Box::new(appender)));
+    }
+    Ok(leftovers)
 }
 
 /// The sinks of call detail records: they run, and read what the shards tell `Cursors`.
@@ -210,11 +259,11 @@ impl Progress<'_> {
 }
 
 /// The line that says what was read.
-fn has_read(starts: &[Start], took: Duration) -> Event {
-    let sum = |of: fn(&Report) -> u64| starts.iter().map(|start| of(&start.report)).sum::<u64>().to_string();
-    let verdict = starts.iter().map(|start| start.report.verdict()).max().unwrap_or(Verdict::Sound);
+fn has_read(reports: &[&Report], took: Duration) -> Event {
+    let sum = |of: fn(&Report) -> u64| reports.iter().map(|report| of(report)).sum::<u64>().to_string();
+    let verdict = reports.iter().map(|report| report.verdict()).max().unwrap_or(Verdict::Sound);
     let fields = vec![
-        ("shards", starts.len().to_string()),
+        ("shards", reports.len().to_string()),
         ("records", sum(|report| report.records)),
         ("segments", sum(|report| report.segments)),
         ("octets", sum(|report| report.octets)),
@@ -260,12 +309,14 @@ pub(super) fn left_where_it_is(shard: usize, strangers: u64) -> Option<Event> {
 
 /// What belongs to accounts that have another home than in the last run goes into the journals of those; the former ones
 /// let go of it when it is safe there, before any of it moves on. What a crash leaves in both is told apart by its keys.
+/// `moved`: by journal, those of the shards first.
 ///
 /// # Errors
 /// It is not safe in time: a message that ends at its new home would begin again at the former one.
 pub(super) fn bring_home(
     shards: &mut [&mut Shard],
-    moved: Vec<Vec<(ShardId, u64, Kept)>>,
+    surplus: &mut [Surplus],
+    moved: Vec<Vec<Moved>>,
     clock: Clock,
 ) -> Result<Option<Event>, Error> {
     let mut keys: Vec<Vec<u64>> = Vec::new();
@@ -298,18 +349,32 @@ pub(super) fn bring_home(
             }
         }
     }
-    for (shard, keys) in shards.iter_mut().zip(&keys) {
-        let mut left = keys.as_slice();
-        while !left.is_empty() {
-            let gone = shard.disown(clock.now(), left);
-            left = left.get(gone..).unwrap_or_default();
-            if gone == 0 || !clock.wait_until(BRING_HOME, || shard.is_all_safe()) {
-                return Err(late());
-            }
-        }
+    let mut keys = keys.into_iter();
+    let let_go = (shards.iter_mut().zip(&mut keys))
+        .all(|(shard, keys)| let_go(*shard, &keys, clock, (Shard::disown, Shard::is_all_safe)))
+        && (surplus.iter_mut().zip(&mut keys))
+            .all(|(surplus, keys)| let_go(surplus, &keys, clock, (Surplus::disown, Surplus::is_all_safe)));
+    if !let_go {
+        return Err(late());
     }
     let fields = vec![("messages", messages.to_string())];
     Ok(Some(Event { level: Level::Info, name: "journal_messages_moved", fields }))
+}
+
+/// How a journal lets go of keys, and when that is safe.
+type LettingGo<J> = (fn(&mut J, Now, &[u64]) -> usize, fn(&J) -> bool);
+
+/// A journal lets go of these keys; false: it was not safe in time.
+fn let_go<J>(journal: &mut J, keys: &[u64], clock: Clock, (disown, is_safe): LettingGo<J>) -> bool {
+    let mut left = keys;
+    while !left.is_empty() {
+        let gone = disown(journal, clock.now(), left);
+        left = left.get(gone..).unwrap_or_default();
+        if gone == 0 || !clock.wait_until(BRING_HOME, || is_safe(journal)) {
+            return false;
+        }
+    }
+    true
 }
 
 /// Why it is not opened, and what to do.
@@ -324,7 +389,7 @@ fn explained(error: &OpenError, directory: &Path) -> Error {
         OpenError::Refused(Refusal::Disk(_)) => DISK.to_owned(),
         OpenError::Refused(Refusal::Newer { .. } | Refusal::UnknownKind { .. }) => LATER.to_owned(),
         OpenError::Refused(Refusal::Foreign { .. }) => "put that file back where it came from".to_owned(),
-        OpenError::NoShard(shard) => format!("set shards = {} or more in [node]", shard + 1),
+        OpenError::NoShard(_) => "put those files back where they came from".to_owned(),
         OpenError::NoSpace(DiskError::Full) => {
             "free space on the disk, lower min_free or raise size_max".to_owned()
         }
@@ -392,7 +457,7 @@ mod tests {
             (OpenError::Refused(Refusal::Newer { file: file(), reader: 9 }), "a later one"),
             (OpenError::Refused(Refusal::UnknownKind { lsn: Lsn(3), kind: 200 }), "a later one"),
             (OpenError::Refused(Refusal::Foreign { file: file() }), "back where it came from"),
-            (OpenError::NoShard(3), "set shards = 4 or more in [node]"),
+            (OpenError::NoShard(3000), "back where they came from"),
             (OpenError::NoSpace(DiskError::Full), "lower min_free or raise size_max"),
             (OpenError::NoSpace(DiskError::Failed(5)), "of the disk"),
         ] {

@@ -41,6 +41,7 @@ mod records;
 mod restore;
 pub mod status;
 mod store;
+mod surplus;
 mod tally;
 #[cfg(test)]
 mod tests;
@@ -74,10 +75,11 @@ pub use plan::Plan;
 use port::{Action, Core, Input, Outbox};
 use post::Post;
 use records::Records;
-pub use restore::Strays;
+pub use restore::{Moved, Strays};
 use smallvec::SmallVec;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+pub use surplus::{Left, Surplus};
 use throttle::allowances;
 use timers::{Timer, TimerQueue};
 

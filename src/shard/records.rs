@@ -17,7 +17,7 @@ use crate::ids::{CarrierId, EsmeId, LinkId};
 use crate::journal::book::Plan;
 use crate::journal::cipher::is_sealed;
 use crate::journal::frame::frame_len;
-use crate::journal::record::Role;
+use crate::journal::record::{NO_REASON, Role};
 use crate::journal::{Book, Cipher, Cursors, Facts, Kind, Lsn, Record, Recorder};
 use crate::ledger::{
     AddressTail, Destinations, End, Given, IdRoom, IdText, Octets, OpenKey, OpenMessage, OpenMessages,
@@ -96,6 +96,10 @@ pub(super) struct Pen {
 }
 
 impl Pen {
+    pub(super) fn new(recorder: Box<dyn Recorder>, book: Book) -> Self {
+        Self { recorder, book, cipher: None, appended: false }
+    }
+
     /// Appends a record; `of`: the one that it is a copy of, or answers. `None`: there is no room for it.
     pub(super) fn append(&mut self, now: Now, key: u64, record: &Record<'_>, of: Option<Lsn>) -> Option<Lsn> {
         let Self { recorder, book, cipher, appended } = self;
@@ -136,6 +140,19 @@ impl Pen {
             Some(cipher) => cipher.opener.open(key, pdu),
             None => Some(pdu).filter(|pdu| !is_sealed(pdu)),
         }
+    }
+
+    /// Others have these keys now. Gives how many it has let go of.
+    pub(super) fn disown(&mut self, now: Now, keys: &[u64]) -> usize {
+        let over = Record::Tombstone { reason: NO_REASON };
+        keys.iter().take_while(|key| self.append(now, **key, &over, None).is_some()).count()
+    }
+
+    /// True when everything that was appended is in step with the disk. Also where a response waits for less: what is let go
+    /// of elsewhere was in step before.
+    pub(super) fn is_all_safe(&self) -> bool {
+        self.recorder.kick();
+        self.recorder.durable() >= self.book.last()
     }
 }
 
@@ -192,7 +209,7 @@ impl Records {
     pub(super) fn new(recorder: Box<dyn Recorder>, book: Book, config: &Config) -> Self {
         let durability = config.journal.as_ref().map_or(Durability::Group, |journal| journal.durability);
         Self {
-            pen: Pen { recorder, book, cipher: None, appended: false },
+            pen: Pen::new(recorder, book),
             open: OpenMessages::new(),
             stored: Stored::new(config.pools.len(), config.classes.len() + 1),
             turns: vec![Turns::default(); config.pools.len()],
@@ -644,17 +661,6 @@ impl Shard {
 }
 
 impl Records {
-    /// True when everything that was appended is safe, as far as this journal ever makes it so.
-    pub(super) fn is_all_safe(&self) -> bool {
-        self.pen.recorder.kick();
-        let safe = if self.wait == Wait::Durable {
-            self.pen.recorder.durable()
-        } else {
-            self.pen.recorder.written()
-        };
-        safe >= self.pen.book.last()
-    }
-
     /// There are sinks: what they have not got is kept.
     pub(super) fn feed(&mut self, cursors: Arc<Cursors>) {
         self.cursors = Some(cursors);

@@ -32,8 +32,11 @@ use std::sync::Arc;
 /// Messages whose carriers' homes are told of them in one turn.
 const INDEXED_PER_TURN: usize = 256;
 
+/// Something of an account that is at home on this shard now, by its key.
+pub type Moved = (ShardId, u64, Kept);
+
 /// Names of the last run and what they are in this one.
-struct Known<'a> {
+pub(super) struct Known<'a> {
     esmes: HashMap<&'a [u8], EsmeId>,
     carriers: HashMap<&'a [u8], CarrierId>,
 }
@@ -57,11 +60,11 @@ fn over_of<'a>(over: &Over, text: &[u8], pdus: impl Iterator<Item = &'a [u8]>) -
 #[derive(Debug, Default)]
 pub struct Strays {
     /// By key, what belongs to accounts that are at home on another shard now.
-    pub moved: Vec<(ShardId, u64, Kept)>,
+    pub moved: Vec<Moved>,
 }
 
 impl<'a> Known<'a> {
-    fn of(config: &'a Config) -> Self {
+    pub(super) fn of(config: &'a Config) -> Self {
         let (esmes, carriers) = (config.esmes.iter().enumerate(), config.carriers.iter().enumerate());
         Self {
             esmes: esmes.map(|(index, esme)| (esme.name.as_bytes(), EsmeId::new(index))).collect(),
@@ -69,7 +72,7 @@ impl<'a> Known<'a> {
         }
     }
 
-    fn owner(&self, kept: &Kept) -> Option<EsmeId> {
+    pub(super) fn owner(&self, kept: &Kept) -> Option<EsmeId> {
         let taken = kept.taken.iter().find_map(|taken| taken.esme.as_deref());
         let promised = kept.promised.as_ref().map(|promised| promised.esme());
         let name = kept.accepted.as_ref().map(|accepted| accepted.facts().esme).or(promised).or(taken)?;
@@ -193,19 +196,16 @@ impl Shard {
         true
     }
 
-    /// True when everything that was appended is safe, as far as the journal ever makes it so.
+    /// True when everything that was appended survives what the journal makes it survive.
     #[must_use]
     pub fn is_all_safe(&self) -> bool {
-        self.records.as_ref().is_none_or(|records| records.is_all_safe())
+        self.records.as_ref().is_none_or(|records| records.pen.is_all_safe())
     }
 
     /// Other shards have these keys now. Gives how many it has let go of; for the others there was no room yet, and they
     /// must not be over elsewhere before: a later start would begin them again.
     pub fn disown(&mut self, now: Now, keys: &[u64]) -> usize {
-        let Some(records) = &mut self.records else { return 0 };
-        let over = Record::Tombstone { reason: NO_REASON };
-        let mut gone = keys.iter().take_while(|key| records.pen.append(now, **key, &over, None).is_some());
-        gone.by_ref().count()
+        self.records.as_mut().map_or(0, |records| records.pen.disown(now, keys))
     }
 
     /// What messages say is sealed from now on. After `attach`.

@@ -1,9 +1,10 @@
-//! `bindery check --against`: can this program read what a node has written? Owns: nothing. Takes: the folder and how many
-//! shards a node would have. Gives: what is there, or why it cannot be read. Never: writes, waits for a node.
+//! `bindery check --against`: can this program read what a node has written? Owns: nothing. Takes: the folder. Gives: what is
+//! there, or why it cannot be read. Never: writes, waits for a node.
 
 use crate::io::journal::ReadOnly;
 use crate::journal::DiskError;
 use crate::journal::recover::{Recovery, Refusal, Report, Verdict};
+use crate::limits::SHARDS_MAX;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
@@ -25,15 +26,15 @@ pub struct Readable {
     pub verdict: Verdict,
 }
 
-/// Why it cannot be read, or not by this node.
+/// Why it cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unreadable {
     /// There are no files of a journal.
     Nothing(PathBuf),
     /// It cannot be read by this program.
     Refused(PathBuf, Refusal),
-    /// It has records of this shard, and the node has only so many.
-    NoShard(u32, usize),
+    /// It has files of this shard, and no node has so many.
+    NoShard(PathBuf, u32),
 }
 
 impl core::fmt::Display for Unreadable {
@@ -41,12 +42,9 @@ impl core::fmt::Display for Unreadable {
         match self {
             Self::Nothing(path) => write!(out, "{}: no journal is there", path.display()),
             Self::Refused(path, refusal) => write!(out, "journal in {}: {refusal}", path.display()),
-            Self::NoShard(shard, shards) => write!(
-                out,
-                "the journal has records of shard {shard}, and the node has {shards} shards; set shards = {} or more \
-                 in [node]",
-                shard + 1
-            ),
+            Self::NoShard(path, shard) => {
+                write!(out, "journal in {}: files of shard {shard}, and no node has so many", path.display())
+            }
         }
     }
 }
@@ -90,11 +88,11 @@ impl Readable {
     }
 }
 
-/// Reads the journal in a data_dir, or in this folder itself, as a node with so many shards would.
+/// Reads the journal in a data_dir, or in this folder itself, as a node would.
 ///
 /// # Errors
 /// There is none, or it cannot be read.
-pub fn read(data_dir: &Path, shards: usize) -> Result<Readable, Unreadable> {
+pub fn read(data_dir: &Path) -> Result<Readable, Unreadable> {
     let inside = data_dir.join("journal");
     let path = if inside.is_dir() { inside } else { data_dir.to_owned() };
     let found = match ReadOnly::new(&path).shards() {
@@ -102,8 +100,8 @@ pub fn read(data_dir: &Path, shards: usize) -> Result<Readable, Unreadable> {
         Ok(_) | Err(DiskError::Gone) => return Err(Unreadable::Nothing(path)),
         Err(error) => return Err(Unreadable::Refused(path, Refusal::Disk(error))),
     };
-    if let Some(over) = found.iter().find(|shard| **shard as usize >= shards) {
-        return Err(Unreadable::NoShard(*over, shards));
+    if let Some(over) = found.iter().find(|shard| **shard as usize >= SHARDS_MAX) {
+        return Err(Unreadable::NoShard(path, *over));
     }
     let mut whole = Readable { path, shards: found.len(), records: 0, segments: 0, verdict: Verdict::Sound };
     for shard in found {

@@ -4,12 +4,15 @@
 //! `journal`); makes a shard wait.
 
 mod ahead;
+mod former;
+mod preparing;
 mod recall;
 mod ring;
 mod store;
 mod watch;
 
 pub use crate::journal::AppendRefused;
+pub use former::Former;
 pub use ring::{Appender, Wake};
 pub use store::ReadOnly;
 pub use watch::{State, Watch};
@@ -19,23 +22,23 @@ use crate::journal::commit::{Change, Committer, Identity, Next, Spare};
 use crate::journal::prepare::{Done, Preparer};
 use crate::journal::recover::{Place, Recovered, Recovery, Refusal, Report};
 use crate::journal::space::SpaceLimits;
-use crate::journal::{DiskError, Durability, Frame, Geometry, Lsn};
-use crate::limits::{JOURNAL_BATCH_MAX, JOURNAL_SPARES};
+use crate::journal::{Cursors, DiskError, Durability, Frame, Geometry, Lsn};
+use crate::limits::{JOURNAL_BATCH_MAX, JOURNAL_SPARES, SHARDS_MAX};
+use crate::shard::Surplus;
 use crate::time::Duration;
+use preparing::{News, Prepared, Preparing};
 use ring::{Asked, Recalls, Shared};
 use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, Sender, SyncSender, TryRecvError, channel, sync_channel};
-use std::thread::JoinHandle;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::{Arc, OnceLock, Weak};
+use std::thread::{JoinHandle, Thread};
 use store::{Directory, Lock};
 
 /// A committer that has nothing to do looks so often whether it is to end.
 const IDLE: Duration = Duration::from_millis(500);
-/// While there is no room for another file, room is looked for this often.
-const STARVED: Duration = Duration::from_millis(100);
 /// At the end a disk that does nothing is waited for so long.
 const CLOSING: Duration = Duration::from_secs(5);
 
@@ -65,7 +68,7 @@ pub enum OpenError {
     System(std::io::Error),
     /// It cannot be read by this program.
     Refused(Refusal),
-    /// It has records of this shard, which the node does not have.
+    /// It has files of this shard, and no node has so many.
     NoShard(u32),
     /// No segment can be prepared.
     NoSpace(DiskError),
@@ -77,7 +80,7 @@ impl core::fmt::Display for OpenError {
             Self::System(error) => write!(out, "{error}"),
             Self::Refused(refusal) => write!(out, "{refusal}"),
             Self::NoShard(shard) => {
-                write!(out, "the journal has records of shard {shard}, which this node does not have")
+                write!(out, "it has files of shard {shard}, and no node has so many")
             }
             Self::NoSpace(error) => write!(out, "no segment can be prepared: {error}"),
         }
@@ -102,14 +105,6 @@ pub struct Start {
     pub report: Report,
 }
 
-/// What the preparer does for one shard.
-struct Prepared {
-    preparer: Preparer<File>,
-    shared: Arc<Shared>,
-    changes: Receiver<Change>,
-    spares: SyncSender<Spare<File>>,
-}
-
 /// What a committer thread has.
 struct Committing {
     committer: Committer<File>,
@@ -118,23 +113,39 @@ struct Committing {
     clock: Clock,
     changes: Sender<Change>,
     spares: Receiver<Spare<File>>,
-    preparer: Arc<std::sync::OnceLock<std::thread::Thread>>,
+    preparer: Arc<OnceLock<Thread>>,
+}
+
+/// What all of a journal's shards have in common.
+struct Ground {
+    settings: Settings,
+    /// The directory's id.
+    journal: u128,
+    directory: Directory,
+    clock: Clock,
+    preparer: Arc<OnceLock<Thread>>,
 }
 
 /// The threads of an open journal. Dropped: everything that was appended is written, as `durability` says, and they end.
 pub struct Journal {
+    ground: Ground,
     shared: Vec<Arc<Shared>>,
+    /// Of shards that are no more, while they are written.
+    others: Vec<Weak<Shared>>,
+    others_octets: Arc<AtomicU64>,
+    formers: Vec<Former>,
     committers: Vec<JoinHandle<()>>,
     preparer: Option<JoinHandle<()>>,
     /// Who reads messages back, and how it is told to end.
     recaller: Option<JoinHandle<()>>,
     ask: Sender<Asked>,
+    news: SyncSender<News>,
     _lock: Lock,
 }
 
 impl Journal {
     /// Takes the directory, reads what is there and starts the threads. `visit` gets each record of the last run, in the
-    /// order of its shard; `wakes` has one for each shard.
+    /// order of its shard, those of shards that are no more last; `wakes` has one for each shard.
     ///
     /// # Errors
     /// See `OpenError`.
@@ -145,59 +156,131 @@ impl Journal {
         visit: &mut dyn FnMut(u32, &Frame<'_>, &Place),
     ) -> Result<(Self, Vec<Start>), OpenError> {
         let taken = store::take(&settings.directory, u128::from(random()) << 64 | u128::from(random()))?;
-        if let Some(shard) = taken.shards.iter().find(|shard| **shard >= settings.shards) {
+        if let Some(shard) = taken.shards.iter().find(|shard| **shard as usize >= SHARDS_MAX) {
             return Err(OpenError::NoShard(*shard));
         }
-        let woken = Arc::new(std::sync::OnceLock::new());
         let (ask, asked) = channel();
+        let others: Vec<u32> =
+            taken.shards.iter().copied().filter(|shard| *shard >= settings.shards).collect();
+        let (news, told) = sync_channel(2 * others.len());
+        let ground = Ground {
+            settings: settings.clone(),
+            journal: taken.journal,
+            directory: taken.directory,
+            clock,
+            preparer: Arc::default(),
+        };
         let mut journal = Self {
+            ground,
             shared: Vec::new(),
+            others: Vec::new(),
+            others_octets: Arc::default(),
+            formers: Vec::new(),
             committers: Vec::new(),
             preparer: None,
+            news,
             recaller: None,
             ask,
             _lock: taken.lock,
         };
         let (mut starts, mut prepared, mut askers) = (Vec::new(), Vec::new(), Vec::new());
         for (shard, wake) in (0..settings.shards).zip(wakes) {
-            let disk = taken.directory.clone();
-            let recovery = Recovery { shard, journal: Some(taken.journal) };
-            let recovered =
-                ahead::read(recovery, disk.clone(), &mut |frame, place| visit(shard, frame, place))?;
+            let recovered = journal.ground.read(shard, visit)?;
             let shared = Shared::new(settings.ring, wake)?;
             let (give, come) = channel();
             let recalls = Recalls { shard: shard as usize, ask: journal.ask.clone(), come };
             askers.push(recall::Asker::new(shard, Arc::clone(&shared), give));
-            let parts =
-                begin(settings, shard, taken.journal, &recovered, (&shared, recalls), disk, clock, &woken)?;
-            let (committing, preparing, appender) = parts;
-            let thread = std::thread::Builder::new().name(format!("commit{shard}"));
+            let parts = journal.ground.begin(shard, &recovered, (&shared, recalls), false)?;
+            let (preparing, appender) = journal.committer(shard, parts)?;
             journal.shared.push(shared);
-            journal.committers.push(thread.spawn(move || committing.run())?);
             prepared.push(preparing);
             starts.push(Start { appender, end: recovered.end, report: recovered.report });
         }
-        let disk = taken.directory;
-        let thread = std::thread::Builder::new().name("prepare".into());
-        journal.preparer = Some(thread.spawn(move || prepare(prepared, disk, clock, &woken))?);
+        for shard in others {
+            journal.formers.push(Former { shard, recovered: journal.ground.read(shard, visit)? });
+        }
+        journal.prepare(prepared, told)?;
         let disk = ReadOnly::new(&settings.directory);
         let thread = std::thread::Builder::new().name("recall".into());
         journal.recaller = Some(thread.spawn(move || recall::run(askers, disk, &asked))?);
         Ok((journal, starts))
     }
 
+    fn prepare(&mut self, shards: Vec<Prepared>, news: Receiver<News>) -> std::io::Result<()> {
+        let ground = &self.ground;
+        let resting = self.formers.iter().map(Former::octets).sum();
+        self.others_octets.store(resting, Ordering::Relaxed);
+        let preparing = Preparing {
+            shards,
+            news,
+            disk: ground.directory.clone(),
+            clock: ground.clock,
+            settings: ground.settings.clone(),
+            resting,
+            others: Arc::clone(&self.others_octets),
+        };
+        let (thread, woken) =
+            (std::thread::Builder::new().name("prepare".into()), Arc::clone(&ground.preparer));
+        let run = move || {
+            let _ = woken.set(std::thread::current());
+            preparing.run();
+        };
+        self.preparer = Some(thread.spawn(run)?);
+        Ok(())
+    }
+
+    fn committer(&mut self, shard: u32, parts: Parts) -> std::io::Result<(Prepared, Appender)> {
+        let (committing, prepared, appender) = parts;
+        let thread = std::thread::Builder::new().name(format!("commit{shard}"));
+        self.committers.push(thread.spawn(move || committing.run())?);
+        Ok((prepared, appender))
+    }
+
+    /// What was read of shards that are no more, once.
+    pub fn formers(&mut self) -> Vec<Former> {
+        core::mem::take(&mut self.formers)
+    }
+
+    /// The journal of a shard that is no more is written again: what is not over in it goes elsewhere. Then it is given to
+    /// `look_after`.
+    ///
+    /// # Errors
+    /// As `open`.
+    pub fn reopen(&mut self, former: Former) -> Result<Appender, OpenError> {
+        let shared = Shared::new(self.ground.settings.ring, Box::new(|| ()))?;
+        // Nothing is read back for a shard that is no more.
+        let recalls = Recalls { shard: usize::MAX, ask: self.ask.clone(), come: channel().1 };
+        let parts = self.ground.begin(former.shard, &former.recovered, (&shared, recalls), true)?;
+        let (prepared, appender) = self.committer(former.shard, parts)?;
+        self.others.push(Arc::downgrade(&shared));
+        self.tell(News::Reopened(Box::new(prepared), former.octets()));
+        Ok(appender)
+    }
+
+    /// Gives the files of such a journal back as soon as nobody needs what is in them, also not the sinks of call detail
+    /// records.
+    pub fn look_after(&self, surplus: Surplus, cursors: Option<Arc<Cursors>>) {
+        self.tell(News::Surplus(surplus, cursors));
+    }
+
+    fn tell(&self, news: News) {
+        // There is room for all of it; a thread that has panicked said so.
+        let _ = self.news.try_send(news);
+        self.preparer.iter().for_each(|preparer| preparer.thread().unpark());
+    }
+
     /// For whoever watches it.
     #[must_use]
     pub fn watch(&self) -> Watch {
-        Watch::new(&self.shared)
+        Watch::new(&self.shared, Arc::clone(&self.others_octets))
     }
 }
 
 impl Drop for Journal {
     fn drop(&mut self) {
-        for shared in &self.shared {
-            shared.stop.store(true, Ordering::Release);
-            shared.wake_committer();
+        let others = self.others.drain(..).filter_map(|shared| shared.upgrade());
+        for shared in self.shared.iter().cloned().chain(others) {
+            shared.ends();
         }
         // One that has ended needs not be told.
         let _ = self.ask.send(Asked::End);
@@ -233,52 +316,62 @@ pub fn salt() -> std::io::Result<[u8; 16]> {
 
 type Parts = (Committing, Prepared, Appender);
 
-/// One shard's parts, with the first spare made.
-#[expect(
-    clippy::too_many_arguments,
-    reason = "each is another thing of the node, the shard or the directory"
-)]
-fn begin(
-    settings: &Settings,
-    shard: u32,
-    journal: u128,
-    recovered: &Recovered,
-    (shared, recalls): (&Arc<Shared>, Recalls),
-    mut disk: Directory,
-    clock: Clock,
-    woken: &Arc<std::sync::OnceLock<std::thread::Thread>>,
-) -> Result<Parts, OpenError> {
-    let geometry =
-        Geometry { segment: settings.segment, batch: JOURNAL_BATCH_MAX.min(settings.segment as usize / 4) };
-    let fork = recovered.end.next();
-    let first = Lsn(fork.0 - recovered.tail.len() as u64);
-    let now = clock.now();
-    let run = recovered.next_run(now.wall);
-    let (forks, number, front) = (recovered.forks.clone(), recovered.number, recovered.report.front);
-    let identity = Identity { journal, shard, run, fork, forks, first, number, front };
-    let mut committer = Committer::new(identity, geometry, settings.durability, random());
-    let size_max = settings.size_max / u64::from(settings.shards.max(1));
-    let limits = SpaceLimits { size_max, min_free: settings.min_free };
-    let mut preparer = Preparer::new(shard, geometry, limits, recovered);
-    loop {
-        match preparer.step(now.mono, Lsn::NONE, &mut disk).map_err(OpenError::NoSpace)? {
-            Done::Some => {}
-            Done::Spare(spare) => break committer.give(spare),
-            Done::Nothing => return Err(OpenError::NoSpace(DiskError::Full)),
-        }
+impl Ground {
+    fn read(
+        &self,
+        shard: u32,
+        visit: &mut dyn FnMut(u32, &Frame<'_>, &Place),
+    ) -> Result<Recovered, OpenError> {
+        let recovery = Recovery { shard, journal: Some(self.journal) };
+        ahead::read(recovery, self.directory.clone(), &mut |frame, place| visit(shard, frame, place))
     }
-    let frame_max = geometry.frame_max();
-    let mut appender = Appender::new(Arc::clone(shared), first, settings.durability, frame_max, recalls);
-    let restored = appender.restore(now, &recovered.tail);
-    restored.map_err(|_| {
-        OpenError::System(std::io::Error::other("ring: smaller than the one of the last run"))
-    })?;
-    let (changes, changed) = channel();
-    let (give, spares) = sync_channel(JOURNAL_SPARES + 1);
-    let preparing = Prepared { preparer, shared: Arc::clone(shared), changes: changed, spares: give };
-    let disk = disk.timed(Arc::clone(&shared.syncs), clock);
-    let (shared, preparer) = (Arc::clone(shared), Arc::clone(woken));
-    Ok((Committing { committer, disk, shared, clock, changes, spares, preparer }, preparing, appender))
+
+    /// One shard's parts, with the first spare made. `is_former`: the shard is no more.
+    fn begin(
+        &self,
+        shard: u32,
+        recovered: &Recovered,
+        (shared, recalls): (&Arc<Shared>, Recalls),
+        is_former: bool,
+    ) -> Result<Parts, OpenError> {
+        let Self { settings, clock, .. } = self;
+        let mut disk = self.directory.clone();
+        let geometry = Geometry {
+            segment: settings.segment,
+            batch: JOURNAL_BATCH_MAX.min(settings.segment as usize / 4),
+        };
+        let fork = recovered.end.next();
+        let first = Lsn(fork.0 - recovered.tail.len() as u64);
+        let now = clock.now();
+        let (journal, run) = (self.journal, recovered.next_run(now.wall));
+        let (forks, number, front) = (recovered.forks.clone(), recovered.number, recovered.report.front);
+        let identity = Identity { journal, shard, run, fork, forks, first, number, front };
+        let mut committer = Committer::new(identity, geometry, settings.durability, random());
+        // What is let go of in a former one makes room in the others.
+        let size_max = if is_former { settings.size_max } else { preparing::share(settings, 0) };
+        let limits = SpaceLimits { size_max, min_free: settings.min_free };
+        let preparer = Preparer::new(shard, geometry, limits, recovered);
+        let mut preparer = if is_former { preparer.sparing() } else { preparer };
+        loop {
+            match preparer.step(now.mono, Lsn::NONE, &mut disk).map_err(OpenError::NoSpace)? {
+                Done::Some => {}
+                Done::Spare(spare) => break committer.give(spare),
+                Done::Nothing => return Err(OpenError::NoSpace(DiskError::Full)),
+            }
+        }
+        let mut appender =
+            Appender::new(Arc::clone(shared), first, settings.durability, geometry.frame_max(), recalls);
+        let restored = appender.restore(now, &recovered.tail);
+        restored.map_err(|_| {
+            OpenError::System(std::io::Error::other("ring: smaller than the one of the last run"))
+        })?;
+        let (changes, changed) = channel();
+        let (give, spares) = sync_channel(JOURNAL_SPARES + 1);
+        let prepared = Prepared::new(preparer, Arc::clone(shared), changed, give, is_former.then_some(shard));
+        let disk = disk.timed(Arc::clone(&shared.syncs), *clock);
+        let (shared, clock, preparer) = (Arc::clone(shared), *clock, Arc::clone(&self.preparer));
+        Ok((Committing { committer, disk, shared, clock, changes, spares, preparer }, prepared, appender))
+    }
 }
 
 impl Committing {
@@ -322,57 +415,6 @@ impl Committing {
             let waits_for_time = matches!(step.next, Next::At(_) | Next::Spare);
             let has_work = || self.shared.stop.load(Ordering::Acquire) && !waits_for_time;
             self.shared.wait(tail, at_most, has_work);
-        }
-    }
-}
-
-/// The preparer's thread: small pieces of work for each shard in turn, until all committers have ended.
-fn prepare(
-    mut shards: Vec<Prepared>,
-    mut disk: Directory,
-    clock: Clock,
-    woken: &std::sync::OnceLock<std::thread::Thread>,
-) {
-    let _ = woken.set(std::thread::current());
-    loop {
-        let (mut worked, mut over, mut starved) = (false, true, false);
-        for shard in &mut shards {
-            loop {
-                match shard.changes.try_recv() {
-                    Ok(change) => shard.preparer.changed(change),
-                    Err(TryRecvError::Empty) => break over = false,
-                    Err(TryRecvError::Disconnected) => break,
-                }
-            }
-            let front = Lsn(shard.shared.given_back.load(Ordering::Acquire));
-            match shard.preparer.step(clock.mono(), front, &mut disk) {
-                Ok(Done::Some) => worked = true,
-                Ok(Done::Spare(spare)) => {
-                    worked = true;
-                    // There is room for all spares; a committer that has ended needs none.
-                    let _ = shard.spares.try_send(spare);
-                    shard.shared.wake_committer();
-                }
-                Ok(Done::Nothing) => {}
-                // It is tried again after the wait.
-                Err(_) => {
-                    shard.shared.failed_preparations.fetch_add(1, Ordering::Relaxed);
-                }
-            }
-            shard.shared.accepting.store(shard.preparer.accepting(), Ordering::Release);
-            starved |= shard.preparer.is_starved();
-            shard.shared.starved.store(shard.preparer.is_starved(), Ordering::Release);
-            shard.shared.used_percent.store(shard.preparer.used_percent(), Ordering::Relaxed);
-            shard.shared.files.store(shard.preparer.octets(), Ordering::Relaxed);
-            let space = shard.preparer.space();
-            shard.shared.space_free.store(space.free, Ordering::Relaxed);
-            shard.shared.space_total.store(space.total, Ordering::Relaxed);
-        }
-        if over {
-            return;
-        }
-        if !worked {
-            std::thread::park_timeout(if starved { STARVED } else { IDLE });
         }
     }
 }

@@ -193,6 +193,12 @@ impl Shared {
         self.committer_asleep.store(false, Ordering::Relaxed);
     }
 
+    /// The committer ends as soon as everything that was appended is in step with the disk.
+    pub(super) fn ends(&self) {
+        self.stop.store(true, Ordering::Release);
+        self.wake_committer();
+    }
+
     /// Wakes the committer if it sleeps. What it must see was written before.
     pub(super) fn wake_committer(&self) {
         fence(Ordering::SeqCst);

@@ -4,11 +4,15 @@
 use super::ring::Shared;
 use crate::counters::Spans;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// For whoever watches a journal; may be kept after its end.
 #[derive(Clone)]
-pub struct Watch(Arc<[Arc<Shared>]>);
+pub struct Watch {
+    shards: Arc<[Arc<Shared>]>,
+    /// Octets of the files of shards that are no more.
+    others: Arc<AtomicU64>,
+}
 
 /// How a journal is, of all its shards together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -34,15 +38,16 @@ pub struct State {
 }
 
 impl Watch {
-    pub(super) fn new(shards: &[Arc<Shared>]) -> Self {
-        Self(shards.into())
+    pub(super) fn new(shards: &[Arc<Shared>], others: Arc<AtomicU64>) -> Self {
+        Self { shards: shards.into(), others }
     }
 
     /// How it is now.
     #[must_use]
     pub fn state(&self) -> State {
-        self.0.iter().fold(State::default(), |sum, shard| {
-            let get = |cell: &std::sync::atomic::AtomicU64| cell.load(Ordering::Relaxed);
+        let get = |cell: &AtomicU64| cell.load(Ordering::Relaxed);
+        let before = State { files: get(&self.others), ..State::default() };
+        self.shards.iter().fold(before, |sum, shard| {
             let (ring_used, ring_max) = shard.ring();
             State {
                 files: sum.files + get(&shard.files),
@@ -61,7 +66,7 @@ impl Watch {
 
     /// How long the syncs of each shard took.
     pub fn syncs(&self) -> impl Iterator<Item = &Spans> {
-        self.0.iter().map(|shard| &*shard.syncs)
+        self.shards.iter().map(|shard| &*shard.syncs)
     }
 }
 

@@ -43,7 +43,7 @@ struct Said {
 
 /// A shard's end of a journal in memory.
 #[derive(Debug, Clone)]
-struct Pen {
+pub(super) struct Pen {
     to: Sender<Vec<u8>>,
     said: Arc<Said>,
     /// All that was appended, and what is to be read back of it.
@@ -54,7 +54,7 @@ struct Pen {
 /// A journal in memory, which survives its shard; nothing is written or durable before it is told so.
 #[derive(Debug)]
 pub(super) struct Paper {
-    pen: Pen,
+    pub(super) pen: Pen,
     from: Receiver<Vec<u8>>,
     frames: Vec<Vec<u8>>,
     /// What messages are sealed with.
@@ -74,7 +74,7 @@ impl Default for Paper {
 }
 
 impl Paper {
-    fn read(&mut self, visit: &mut dyn FnMut(&Frame<'_>)) {
+    pub(super) fn read(&mut self, visit: &mut dyn FnMut(&Frame<'_>)) {
         self.frames.extend(self.from.try_iter());
         self.frames.iter().for_each(|octets| visit(&Frame::unsealed(octets).unwrap().0));
     }

@@ -23,5 +23,6 @@ mod shares;
 mod soak;
 mod status;
 mod store;
+mod surplus;
 mod windows;
 mod world;
