@@ -3,14 +3,15 @@
 use crate::faults::Kind;
 use crate::net::Node;
 use crate::paper::{Crash, Paper, Trouble};
+use crate::planted::Planted;
 use crate::world::{Turn, World};
-use bindery::config::Config;
+use bindery::config::{Config, Homes};
 use bindery::counters::{Hints, ShardCounters};
 use bindery::ids::ShardId;
 use bindery::journal::Record;
 use bindery::ledger::restored::Kept;
 use bindery::prng::Prng;
-use bindery::shard::{Position, Shard};
+use bindery::shard::{Left, Moved, Position, Shard, Surplus};
 use bindery::time::Now;
 use std::sync::Arc;
 
@@ -42,20 +43,36 @@ pub(crate) fn shards(
     shards.collect()
 }
 
-/// The shards take what their journals have, as a node does before they run. What belongs to another shard now is
-/// written there first; gives the keys that the former ones are to let go of. `None`: a journal has no room for it.
-fn attach(shards: &mut [Shard], papers: &[Paper], now: Now) -> Option<Vec<Vec<u64>>> {
+/// Journals whose shards are no more, and by journal, those of the shards first, the keys that they are to let go of.
+type Leaving = (Vec<Surplus>, Vec<Vec<u64>>);
+
+/// The shards take what their journals have, as a node does before they run, and what those of shards that are no more
+/// have. What belongs to another shard now is written there first. `None`: a journal has no room for it.
+fn attach(shards: &mut [Shard], papers: &[Paper], beside: (&Config, &Homes), now: Now) -> Option<Leaving> {
     let mut arriving: Vec<Vec<(u64, Kept)>> = shards.iter().map(|_| Vec::new()).collect();
-    let mut keys: Vec<Vec<u64>> = Vec::new();
-    for (shard, paper) in shards.iter_mut().zip(papers) {
-        let strays = shard.attach(paper.pen(), paper.restored());
-        keys.push(strays.moved.iter().map(|(_, key, _)| *key).collect());
-        for (home, key, kept) in strays.moved {
-            arriving[home.index()].push((key, kept));
+    let (mut surplus, mut moved): (Vec<Surplus>, Vec<Vec<Moved>>) = (Vec::new(), Vec::new());
+    for (index, paper) in papers.iter().enumerate() {
+        if let Some(shard) = shards.get_mut(index) {
+            moved.push(shard.attach(paper.pen(), paper.restored()).moved);
+            continue;
         }
+        let mut left = Left::of(paper.restored(), beside.0, beside.1);
+        moved.push(core::mem::take(&mut left.moved));
+        surplus.push(left.kept_by(index, paper.pen()));
+    }
+    let keys = moved.iter().map(|moved| moved.iter().map(|(_, key, _)| *key).collect()).collect();
+    for (home, key, kept) in moved.into_iter().flatten() {
+        arriving[home.index()].push((key, kept));
     }
     let mut both = shards.iter_mut().zip(arriving);
-    both.all(|(shard, arriving)| shard.adopt(now, arriving).is_empty()).then_some(keys)
+    both.all(|(shard, arriving)| shard.adopt(now, arriving).is_empty()).then_some((surplus, keys))
+}
+
+/// The former homes let go; false: a journal has no room for that.
+fn let_go(shards: &mut [Shard], (surplus, keys): &mut Leaving, now: Now) -> bool {
+    let mut keys = keys.iter();
+    shards.iter_mut().zip(&mut keys).all(|(shard, keys)| shard.disown(now, keys) == keys.len())
+        && surplus.iter_mut().zip(&mut keys).all(|(surplus, keys)| surplus.disown(now, keys) == keys.len())
 }
 
 impl World {
@@ -66,8 +83,11 @@ impl World {
         let (now, papers) = (self.net.now, &self.net.papers);
         let mut shards = loop {
             let mut shards = shards(&self.believed, &self.setup.shards, &self.counters, &mut self.prng);
-            let Some(keys) = attach(&mut shards, papers, now) else { return self.starts_later() };
-            if keys.iter().all(Vec::is_empty) {
+            let beside = (&*self.believed, &self.setup.shards.homes);
+            let Some(mut leaving) = attach(&mut shards, papers, beside, now) else {
+                return self.starts_later();
+            };
+            if leaving.1.iter().all(Vec::is_empty) {
                 break shards;
             }
             if self.prng.chance(1, 4) {
@@ -78,8 +98,14 @@ impl World {
                 continue;
             }
             papers.iter().for_each(Paper::sync);
-            let mut both = shards.iter_mut().zip(&keys);
-            if both.all(|(shard, keys)| shard.disown(now, keys) == keys.len()) {
+            if let_go(&mut shards, &mut leaving, now) {
+                if self.prng.chance(1, 4) {
+                    // Or while they do.
+                    for paper in papers {
+                        paper.crash(Crash::Kill, &mut self.prng);
+                    }
+                    continue;
+                }
                 papers.iter().for_each(Paper::sync);
                 break shards;
             }
@@ -116,6 +142,8 @@ impl World {
         self.submits += self.counters[0].carriers.iter().map(|carrier| carrier.submits.get()).sum::<u64>();
         if self.net.faults.strike(Kind::Moved) {
             self.setup.shards.move_home(&mut self.prng);
+            let broken = Planted::broken(self.net.planted.bug);
+            self.net.reshape(&self.setup.shards, broken);
         }
         let wait = self.net.millis(1, 3000);
         self.net.later(wait, Turn::Restart);

@@ -4,7 +4,7 @@
 use crate::faults::{Faults, Kind};
 use crate::lanes::{Lanes, Letter};
 use crate::oracle::Oracle;
-use crate::paper::{Crash, Paper};
+use crate::paper::{Broken, Crash, Paper};
 use crate::planted::Planted;
 use crate::setup::{CARRIERS, Shards};
 use crate::wire::{End, Seen, Trace, WireId};
@@ -566,6 +566,16 @@ impl<P> Net<P> {
         self.working.fill(false);
         let lost = self.papers.iter().filter_map(|paper| paper.crash(crash, &mut self.prng)).min();
         lost.unwrap_or(self.now.mono)
+    }
+
+    /// The next life has other shards, perhaps more or fewer of them. Journals of shards that are no more stay.
+    pub(crate) fn reshape(&mut self, shards: &Shards, broken: Broken) {
+        self.lanes = Lanes::new(shards.count, shards.lane, Duration::from_micros(shards.delay_us));
+        while self.papers.len() < shards.count {
+            self.papers.push(Paper::of(broken));
+        }
+        self.working.resize(self.papers.len(), false);
+        self.oracle.setup.shards = shards.clone();
     }
 
     /// The node is up again.

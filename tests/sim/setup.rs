@@ -69,8 +69,11 @@ pub(crate) struct Shards {
 }
 
 impl Shards {
-    /// Other homes for everybody.
+    /// Other homes for everybody, perhaps on more or fewer shards.
     pub(crate) fn move_home(&mut self, prng: &mut Prng) {
+        if prng.chance(1, 2) {
+            self.count = pick(prng, &SHARDS);
+        }
         let mut home = || ShardId::new(prng.below(self.count as u64) as usize);
         let esmes = ACCOUNTS.iter().map(|_| home()).collect();
         let carriers = CARRIERS.iter().map(|_| home()).collect();
