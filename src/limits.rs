@@ -212,8 +212,11 @@ pub const JOURNAL_RING: usize = 16 * 1024 * 1024;
 pub const JOURNAL_SEGMENT_MIN: u64 = 16 * 1024 * 1024;
 /// Largest `segment_size`, octets.
 pub const JOURNAL_SEGMENT_MAX: u64 = 256 * 1024 * 1024;
-/// Segments that a shard needs at least: one in use, two prepared, one between being given back and used again.
-pub const JOURNAL_SEGMENTS_LEAST: usize = JOURNAL_SPARES + 2;
+/// Segments that a shard needs at least: one in use, two prepared, one between being given back and used again, and the
+/// reserve.
+pub const JOURNAL_SEGMENTS_LEAST: usize = JOURNAL_SPARES + 2 + JOURNAL_RESERVE;
+/// Segments of a shard's `size_max` that are kept for what ends messages.
+pub const JOURNAL_RESERVE: usize = 2;
 /// Prepared segments of a shard. Without one new messages for the journal hear ESME_RMSGQFUL.
 pub const JOURNAL_SPARES: usize = 2;
 /// Octets that the preparation of a segment writes at a time.

@@ -8,8 +8,8 @@ use super::units::duration_text;
 use super::{Cdr, Config, Journal, Node, Retry, keys, units};
 use crate::esme::settings::{Durability, Waiting};
 use crate::limits::{
-    CDRS_MAX, JOURNAL_SEGMENT_MAX, JOURNAL_SEGMENT_MIN, JOURNAL_SEGMENTS_LEAST, RETRY_WAITS_MAX,
-    WAITING_COUNT_MAX,
+    CDRS_MAX, JOURNAL_RESERVE, JOURNAL_SEGMENT_MAX, JOURNAL_SEGMENT_MIN, JOURNAL_SEGMENTS_LEAST,
+    RETRY_WAITS_MAX, WAITING_COUNT_MAX,
 };
 use crate::time::Duration;
 use core::ops::RangeInclusive;
@@ -45,6 +45,12 @@ impl Journal {
     #[must_use]
     pub const fn size_least(&self, shards: usize) -> u64 {
         (shards * JOURNAL_SEGMENTS_LEAST) as u64 * self.segment_size
+    }
+
+    /// `size_max` of so many shards without what is kept for the ends of messages.
+    #[must_use]
+    pub const fn size_ordinary(&self, shards: usize) -> u64 {
+        self.size_max.saturating_sub((shards * JOURNAL_RESERVE) as u64 * self.segment_size)
     }
 }
 

@@ -86,7 +86,7 @@ impl<F> Preparer<F> {
             spares: Vec::new(),
             spares_wanted: JOURNAL_SPARES,
             number: recovered.number,
-            gate: Gate::new(limits),
+            gate: Gate::new(limits, geometry.segment),
             space_at: None,
             quarantined: 0,
             space: Space { free: 0, total: 0 },
@@ -343,7 +343,7 @@ impl<F> Preparer<F> {
             let files = files as u64 + self.quarantined;
             let wanted = self.spares.len() < self.spares_wanted && self.recycle.is_empty();
             let reserve = self.spares.is_empty();
-            if !wanted || !self.gate.allows(self.geometry.segment, files, disk.space()?, reserve) {
+            if !wanted || !self.gate.allows(files, disk.space()?, reserve) {
                 return Ok(Done::Nothing);
             }
             self.number += 1;

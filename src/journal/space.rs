@@ -2,7 +2,7 @@
 //! or no; at no an ESME hears ESME_RMSGQFUL (`journal_full`), and everything that frees space goes on.
 
 use super::disk::Space;
-use crate::limits::JOURNAL_SPARES;
+use crate::limits::JOURNAL_RESERVE;
 
 /// The bounds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,18 +24,21 @@ pub struct Usage {
     pub space: Space,
 }
 
-/// Closes at 90 % of `size_max`, without a spare, or below `min_free`; opens at 80 % with a spare and a tenth more free.
+/// Closes at 90 % of `size_max` without its reserve, without a spare, or below `min_free`; opens at 80 % with a spare and a
+/// tenth more free.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Gate {
     limits: SpaceLimits,
+    /// Octets of a file.
+    segment: u64,
     open: bool,
 }
 
 impl Gate {
-    /// An open one.
+    /// An open one, for files of so many octets.
     #[must_use]
-    pub const fn new(limits: SpaceLimits) -> Self {
-        Self { limits, open: true }
+    pub const fn new(limits: SpaceLimits, segment: u64) -> Self {
+        Self { limits, segment, open: true }
     }
 
     /// From now on this is `size_max`.
@@ -56,23 +59,27 @@ impl Gate {
         self.open
     }
 
-    /// True when a file of so many octets may be made beside so many others. `reserve`: the committer has none left; what
-    /// ends messages must be written even then, so that space comes back.
+    /// True when a file may be made beside so many others: the last ones within `size_max` are a reserve.
+    /// `reserve`: the committer has none left; what ends messages must be written even then, so that space comes back.
     #[must_use]
-    pub fn allows(&self, octets: u64, files: u64, space: Space, reserve: bool) -> bool {
+    pub fn allows(&self, files: u64, space: Space, reserve: bool) -> bool {
+        let octets = self.segment;
         let least = u128::from(space.total) * u128::from(self.limits.min_free) / 100;
         let after = u128::from(space.free.saturating_sub(octets));
-        let size = files.saturating_add(1).saturating_mul(octets);
-        let beyond = if reserve { octets.saturating_mul(JOURNAL_SPARES as u64) } else { 0 };
-        size <= self.limits.size_max.saturating_add(beyond)
-            && space.free >= octets
-            && (reserve || after >= least)
+        let size_max = if reserve { self.limits.size_max } else { self.ordinary() };
+        let fits = files.saturating_add(1).saturating_mul(octets) <= size_max;
+        fits && space.free >= octets && (reserve || after >= least)
     }
 
-    /// So many octets as a share of `size_max`, percent.
+    /// `size_max` without its reserve.
+    const fn ordinary(&self) -> u64 {
+        self.limits.size_max.saturating_sub(JOURNAL_RESERVE as u64 * self.segment)
+    }
+
+    /// So many octets as a share of `size_max` without its reserve, percent.
     #[must_use]
     pub fn percent(&self, octets: u64) -> u64 {
-        let percent = u128::from(octets) * 100 / u128::from(self.limits.size_max.max(1));
+        let percent = u128::from(octets) * 100 / u128::from(self.ordinary().max(1));
         u64::try_from(percent).unwrap_or(u64::MAX)
     }
 
@@ -94,7 +101,8 @@ impl Gate {
 mod tests {
     use super::*;
 
-    const LIMITS: SpaceLimits = SpaceLimits { size_max: 1000, min_free: 10 };
+    /// Ten files and the reserve.
+    const LIMITS: SpaceLimits = SpaceLimits { size_max: 1200, min_free: 10 };
 
     fn usage(used: u64, spares: usize, free: u64) -> Usage {
         Usage { used, spares, space: Space { free, total: 1000 } }
@@ -102,14 +110,14 @@ mod tests {
 
     #[test]
     fn it_closes_at_nine_tenths_and_opens_again_at_eight() {
-        let mut gate = Gate::new(LIMITS);
+        let mut gate = Gate::new(LIMITS, 100);
         let answers = [899, 900, 850, 800, 799, 850].map(|used| gate.decide(usage(used, 1, 500)));
         assert_eq!(answers, [true, false, false, false, true, true]);
     }
 
     #[test]
     fn it_closes_without_a_spare_or_without_free_space() {
-        let mut gate = Gate::new(LIMITS);
+        let mut gate = Gate::new(LIMITS, 100);
         assert!(!gate.decide(usage(0, 0, 500)) && gate.decide(usage(0, 1, 500)));
         let answers = [100, 99, 105, 109, 110].map(|free| gate.decide(usage(0, 2, free)));
         assert_eq!(answers, [true, false, false, false, true]);
@@ -117,11 +125,11 @@ mod tests {
 
     #[test]
     fn no_file_is_made_over_the_size_or_into_the_reserve() {
-        let gate = Gate::new(LIMITS);
-        assert!(gate.allows(100, 9, Space { free: 200, total: 1000 }, false));
-        assert!(!gate.allows(100, 10, Space { free: 900, total: 1000 }, false), "size_max");
-        assert!(!gate.allows(100, 1, Space { free: 199, total: 1000 }, false), "min_free");
-        assert!(gate.allows(100, 11, Space { free: 100, total: 1000 }, true), "what frees space goes on");
-        assert!(!gate.allows(100, 12, Space { free: 900, total: 1000 }, true), "and that has an end, too");
+        let gate = Gate::new(LIMITS, 100);
+        assert!(gate.allows(9, Space { free: 200, total: 1000 }, false));
+        assert!(!gate.allows(10, Space { free: 900, total: 1000 }, false), "two are kept");
+        assert!(!gate.allows(1, Space { free: 199, total: 1000 }, false), "min_free");
+        assert!(gate.allows(11, Space { free: 100, total: 1000 }, true), "what frees space goes on");
+        assert!(!gate.allows(12, Space { free: 900, total: 1000 }, true), "up to size_max");
     }
 }

@@ -439,11 +439,11 @@ mod tests {
 
     #[test]
     fn a_size_that_cannot_hold_the_shards_says_what_they_need() {
-        let config = config("[journal]\nsize_max = \"512MiB\"\n");
+        let config = config("[journal]\nsize_max = \"768MiB\"\n");
         let kept = config.journal.as_ref().unwrap();
         assert_eq!(settings_of(&config, kept, 2).unwrap().shards, 2);
         let reason = settings_of(&config, kept, 3).unwrap_err().to_string();
-        assert!(reason.contains("is 536870912 octets and 3 shards need 805306368"), "{reason}");
+        assert!(reason.contains("is 805306368 octets and 3 shards need 1207959552"), "{reason}");
     }
 
     #[test]

@@ -56,10 +56,10 @@ pub(super) fn failing(view: &View) -> Option<String> {
         let read = view.journal.read.load(Ordering::Relaxed);
         return Some(format!("journal: what the last run left is read, {read} records so far"));
     };
-    fault(&state, settings)
+    fault(&state, settings, view.counters.shards.len())
 }
 
-fn fault(state: &State, settings: &Settings) -> Option<String> {
+fn fault(state: &State, settings: &Settings, shards: usize) -> Option<String> {
     if state.failed > 0 {
         return Some("journal: the disk fails, nothing can be promised".to_owned());
     }
@@ -70,7 +70,7 @@ fn fault(state: &State, settings: &Settings) -> Option<String> {
     // A tenth more than where it closes, as where it opens.
     let why = if free * 1000 < total * u128::from(settings.min_free) * 11 {
         "the disk is nearly full (min_free)"
-    } else if u128::from(state.files) * 100 >= u128::from(settings.size_max) * 80 {
+    } else if u128::from(state.files) * 100 >= u128::from(settings.size_ordinary(shards)) * 80 {
         "it is nearly as large as it may be (size_max)"
     } else {
         "no segment is prepared"
@@ -137,7 +137,7 @@ mod tests {
             durability: Durability::Group,
             group_commit: Duration::ZERO,
             segment_size: 100,
-            size_max: 1000,
+            size_max: 1200,
             min_free: 10,
             retry: crate::config::Retry {
                 waits: vec![Duration::from_secs(5)],
@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn a_journal_that_takes_nothing_says_why() {
-        let said = |state: State| fault(&state, &settings());
+        let said = |state: State| fault(&state, &settings(), 1);
         let refusing = State { refusing: 1, ..WELL };
         assert_eq!(said(WELL), None);
         // What was given up and written again is history.

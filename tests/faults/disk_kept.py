@@ -93,7 +93,8 @@ def stuck(chosen, driver, folder, processes):
     return [seen]
 
 
-NARROW = 192 * MIB
+# Of each of two shards: six segments and its reserve.
+NARROW = 256 * MIB
 
 
 def narrow(chosen, driver, folder, processes):

@@ -149,8 +149,8 @@ fn files_that_are_not_needed_any_more_make_room_on_a_disk_that_is_nearly_full() 
 }
 
 #[test]
-fn the_journal_grows_to_its_limit_and_what_ends_messages_has_a_reserve_beyond() {
-    let mut rig = Rig::new(4);
+fn the_journal_grows_to_its_limit_and_the_last_of_it_is_for_what_ends_messages() {
+    let mut rig = Rig::new(6);
     rig.work(0, 0).unwrap();
     for number in 0..4 {
         rig.takes(1 + number * 100);

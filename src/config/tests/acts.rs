@@ -127,7 +127,7 @@ const CHANGES: &[(&str, &str)] = &[
     ("group_commit = \"0ms\"", "group_commit = \"20ms\""),
     ("segment_size = \"64MiB\"", "segment_size = \"17MiB\""),
     ("encrypt = \"0001", "encrypt = \"ff01"),
-    ("size_max = \"20GiB\"", "size_max = \"256MiB\""),
+    ("size_max = \"20GiB\"", "size_max = \"512MiB\""),
     ("min_free = \"10%\"", "min_free = \"0%\""),
     ("path = \"data/cdr/{date}.jsonl\"", "path = \"/var/log/cdr.jsonl\""),
     ("rotate = \"1d\"", "rotate = \"0\""),

@@ -82,7 +82,7 @@ fn a_value_out_of_its_range_is_told_where_it_stands() {
         ("segment_size = \"15MiB\"", "16 ", "segment_size: found \"15MiB\""),
         ("segment_size = \"257MiB\"", "16 ", "segment_size: found \"257MiB\""),
         ("segment_size = \"16777217B\"", "16 ", "segment_size: found \"16777217B\""),
-        ("size_max = \"63MiB\"", "12 ", "size_max: found \"63MiB\""),
+        ("size_max = \"95MiB\"", "12 ", "size_max: found \"95MiB\""),
         ("size_max = \"65537GiB\"", "12 ", "size_max: found \"65537GiB\""),
         ("min_free = \"91%\"", "12 ", "min_free: found \"91%\""),
         ("min_free = 0.1", "12 ", "min_free: found the number 0.1"),
@@ -148,23 +148,23 @@ fn what_needs_a_journal_says_so_when_there_is_none() {
 }
 
 #[test]
-fn a_journal_holds_four_segments_for_each_shard() {
+fn a_journal_holds_six_segments_for_each_shard() {
     let text = |shards: &str, size: &str| {
         format!("[node]\nshards = {shards}\n{}", with(&format!("segment_size = \"64MiB\"\n{size}\n")))
     };
-    assert!(load_text(&text("4", "size_max = \"1GiB\"")).is_ok());
+    assert!(load_text(&text("2", "size_max = \"1GiB\"")).is_ok());
     assert_eq!(
         found(&text("5", "size_max = \"1GiB\"")),
-        ["20:12 journal.size_max: found 1GiB; 5 shards with 4 segments of 64MiB each need 1280MiB"]
+        ["20:12 journal.size_max: found 1GiB; 5 shards with 6 segments of 64MiB each need 1920MiB"]
     );
     // How many shards "auto" makes is known at the start.
-    assert!(load_text(&text("\"auto\"", "size_max = \"256MiB\"")).is_ok());
-    let small = found(&text("\"auto\"", "size_max = \"255MiB\""));
-    assert!(small[0].contains("found 255MiB; 1 shards"), "{small:?}");
+    assert!(load_text(&text("\"auto\"", "size_max = \"384MiB\"")).is_ok());
+    let small = found(&text("\"auto\"", "size_max = \"383MiB\""));
+    assert!(small[0].contains("found 383MiB; 1 shards"), "{small:?}");
     let large = format!("[node]\nshards = 64\n{}", with("segment_size = \"256MiB\"\n"));
     assert_eq!(
         found(&large),
-        ["18:1 journal.size_max: found 20GiB; 64 shards with 4 segments of 256MiB each need 64GiB"]
+        ["18:1 journal.size_max: found 20GiB; 64 shards with 6 segments of 256MiB each need 96GiB"]
     );
 }
 
