@@ -260,7 +260,7 @@ impl Journal {
     /// Gives the files of such a journal back as soon as nobody needs what is in them, also not the sinks of call detail
     /// records.
     pub fn look_after(&self, surplus: Surplus, cursors: Option<Arc<Cursors>>) {
-        self.tell(News::Surplus(surplus, cursors));
+        self.tell(News::Surplus(Box::new(surplus), cursors));
     }
 
     fn tell(&self, news: News) {

@@ -27,7 +27,7 @@ pub(super) enum News {
     /// The journal of a shard that is no more is written again; its files had so many octets.
     Reopened(Box<Prepared>, u64),
     /// What is not over in it is elsewhere now.
-    Surplus(Surplus, Option<Arc<Cursors>>),
+    Surplus(Box<Surplus>, Option<Arc<Cursors>>),
 }
 
 /// What the preparer does for one shard.
@@ -46,7 +46,7 @@ pub(super) struct Prepared {
 /// How far the journal of a shard that is no more is.
 struct Ending {
     shard: u32,
-    surplus: Option<(Surplus, Option<Arc<Cursors>>)>,
+    surplus: Option<(Box<Surplus>, Option<Arc<Cursors>>)>,
     /// Nothing is left to be done, but to remove what holds nothing.
     over: bool,
 }
