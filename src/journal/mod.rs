@@ -41,6 +41,7 @@ pub mod frame;
 pub mod header;
 mod octets;
 pub mod prepare;
+mod quarantine;
 pub mod recall;
 pub mod record;
 pub mod recorder;

@@ -10,12 +10,16 @@ use super::commit::{Change, Spare};
 use super::disk::Space;
 use super::disk::{Disk, DiskError, FileKind, name_of, write_all};
 use super::header::SEGMENT_HEAD;
+use super::quarantine::{self, Wrong};
 use super::recover::{Recovered, Segment};
 use super::space::{Gate, SpaceLimits, Usage};
 use super::{Geometry, Lsn};
 use crate::limits::{JOURNAL_PREPARE_CHUNK, JOURNAL_SPACE_EVERY, JOURNAL_SPARES};
 use crate::time::Instant;
 use std::collections::VecDeque;
+
+/// Why a file is in `quarantine/`.
+pub(super) const WRITE_FAILED: &str = "write_failed";
 
 /// What a step did.
 #[derive(Debug)]
@@ -35,6 +39,8 @@ enum Job {
     Rename(String, String),
     /// The header goes: from then on nobody reads the file.
     Blank(String),
+    /// What is said of a file in `quarantine/`.
+    Report(String, String),
 }
 
 #[derive(Debug)]
@@ -65,6 +71,8 @@ pub struct Preparer<F> {
     space_at: Option<Instant>,
     /// Files in `quarantine/` of this run; their space stays used.
     quarantined: u64,
+    /// What is wrong with those that the last run left.
+    wrong: Wrong,
     /// The file system's, of late.
     space: Space,
     /// There is no spare, and none could be made.
@@ -89,6 +97,7 @@ impl<F> Preparer<F> {
             gate: Gate::new(limits, geometry.segment),
             space_at: None,
             quarantined: 0,
+            wrong: Wrong::of(recovered),
             space: Space { free: 0, total: 0 },
             starved: false,
         };
@@ -98,8 +107,10 @@ impl<F> Preparer<F> {
             preparer.jobs.push_back(Job::Blank(name.clone()));
             preparer.recycle.push_back(name.clone());
         }
-        let quarantined = |name: &String| Job::Rename(name.clone(), format!("quarantine/{name}"));
-        preparer.jobs.extend(recovered.spoilt.iter().map(quarantined));
+        let spoilt = recovered.spoilt.iter();
+        preparer
+            .jobs
+            .extend(spoilt.flat_map(|name| away(name, quarantine::empty(shard, name, WRITE_FAILED))));
         // One that nothing proves to be durable keeps its name: its header may be gone after the next power cut.
         let named = |segment: &&mut Segment| segment.kind == FileKind::Spare && segment.proven;
         for segment in preparer.segments.iter_mut().filter(named) {
@@ -228,8 +239,10 @@ impl<F> Preparer<F> {
                 let name = name.clone();
                 self.recycle.retain(|waiting| *waiting != name);
                 self.quarantine(name);
-            } else if done.is_ok() {
+            } else if done.is_ok() || matches!(job, Job::Report(..)) {
+                // A report that cannot be written holds nothing up.
                 self.jobs.pop_front();
+                return Ok(Done::Some);
             }
             return done.map(|()| Done::Some);
         }
@@ -263,11 +276,10 @@ impl<F> Preparer<F> {
 
     /// Puts a file away instead of the first job.
     fn quarantine(&mut self, name: String) {
-        let away = format!("quarantine/{name}");
-        if let Some(job) = self.jobs.front_mut() {
-            *job = Job::Rename(name, away);
-            self.quarantined += 1;
-        }
+        self.jobs.pop_front();
+        let report = quarantine::empty(self.shard, &name, "header_failed");
+        away(&name, report).into_iter().rev().for_each(|job| self.jobs.push_front(job));
+        self.quarantined += 1;
     }
 
     fn ready(&mut self, spare: Spare<F>) -> Done<F> {
@@ -311,8 +323,8 @@ impl<F> Preparer<F> {
         }
         let Some(oldest) = self.segments.pop_front() else { return false };
         if oldest.damaged || matches!(oldest.kind, FileKind::Failed | FileKind::Spoilt) {
-            let name = format!("quarantine/{}", oldest.name);
-            self.jobs.push_back(Job::Rename(oldest.name, name));
+            let next = self.segments.front().map_or(oldest.base, |next| next.base);
+            self.jobs.extend(away(&oldest.name, self.wrong.report(self.shard, &oldest, next)));
             self.quarantined += 1;
         } else {
             // From then on its name says that its octets are not needed.
@@ -376,9 +388,21 @@ impl<F> Preparer<F> {
     }
 }
 
+/// A file goes to `quarantine/`, and then what is said of it.
+fn away(name: &str, report: String) -> [Job; 2] {
+    let to = format!("quarantine/{name}");
+    let beside = format!("{to}.json");
+    [Job::Rename(name.to_owned(), to), Job::Report(beside, report)]
+}
+
 fn do_job<D: Disk>(job: &Job, disk: &mut D) -> Result<(), DiskError> {
     match job {
         Job::Rename(from, to) => disk.rename(from, to),
+        Job::Report(name, text) => {
+            let file = disk.create(name)?;
+            write_all(disk, &file, 0, text.as_bytes())?;
+            disk.sync(&file)
+        }
         Job::Blank(name) => {
             let file = disk.open(name)?;
             write_all(disk, &file, 0, &[0; SEGMENT_HEAD])?;

@@ -204,6 +204,6 @@ fn a_damaged_segment_is_put_away_as_it_is_and_never_used_again() {
     assert_eq!(preparer.segments(), 1, "all but the last are given back");
     let names = disk.list().unwrap();
     let away: Vec<&String> = names.iter().filter(|name| name.starts_with("quarantine/")).collect();
-    assert_eq!(away, [&format!("quarantine/{name}")]);
+    assert_eq!(away, [&format!("quarantine/{name}"), &format!("quarantine/{name}.json")]);
     assert!(*disk.octets(away[0]) == octets);
 }
