@@ -279,8 +279,11 @@ def started_on_flips(seen, chosen, written, journal, drawn):
         written.serve(seen.table, name, node, len(owned), set())
         said = node.event("journal_records_missing")
         seen.table.line(f"{name}: the node says so", f"{bool(said)}", "= True", said)
-        # They are put there by a thread of its own, when the final records of what was in them are safe.
-        rig.until("quarantine", lambda node=node: any(map(report_of, in_quarantine(node))), [node.proxy])
+        # They are put there by a thread of its own, when the disk knows that nothing in them is needed: with the next record.
+        load = disk_node.load(chosen, written.processes, written.setup, "--rate", "100/s", "--for", "10m")
+        rig.until("quarantine", lambda node=node: any(map(report_of, in_quarantine(node))), [node.proxy, load], 60)
+        load.stop()
+        written.processes.remove(load)
         seen.table.equal(f"{name}: exit code of run after SIGTERM", node.stop(), 0)
         quarantined(seen.table, name, node, damaged)
         shutil.rmtree(node.folder)
