@@ -229,7 +229,12 @@ def flips(seen, chosen, written, journal, drawn):
     before = disk_node.digests(journal.directory)
     for _ in range(count):
         name, at, bit = drawn.choice(names), drawn.randrange(SEGMENT), drawn.randrange(8)
-        if drawn.random() < 0.8:
+        chance = drawn.random()
+        if chance < 0.4:
+            # Most of what was written under little load is filling.
+            record = drawn.choice(journal.records[name])
+            at = drawn.randrange(record.at, record.end)
+        elif chance < 0.8:
             # Most of the last segments was never written.
             at = drawn.randrange(journal.records[name][-1].end)
         place, record = journal.place(name, at)
