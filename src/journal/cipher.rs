@@ -129,14 +129,7 @@ impl Sealer {
 
     /// The record with its PDU sealed, if it has one.
     pub fn seal<'a>(&'a mut self, key: u64, record: &Record<'a>) -> Record<'a> {
-        match *record {
-            Record::Accept { accepted, validity, due, esme, id, pdu } => {
-                Record::Accept { accepted, validity, due, esme, id, pdu: self.sealed(key, pdu) }
-            }
-            Record::DlrIn { carrier, pdu } => Record::DlrIn { carrier, pdu: self.sealed(key, pdu) },
-            Record::MoIn { carrier, esme, pdu } => Record::MoIn { carrier, esme, pdu: self.sealed(key, pdu) },
-            other => other,
-        }
+        record.pdu().map_or(*record, |pdu| record.with_pdu(self.sealed(key, pdu)))
     }
 
     fn sealed(&mut self, key: u64, pdu: &[u8]) -> &[u8] {

@@ -163,6 +163,15 @@ impl<'a> Frame<'a> {
     pub fn record(&self) -> Option<Record<'a>> {
         Record::read(self.kind()?, self.version, self.payload)
     }
+
+    /// The same; of a copy the record that it is one of.
+    #[must_use]
+    pub fn original(&self) -> Option<Record<'a>> {
+        match self.record()? {
+            Record::Move { kind, version, payload, .. } => Record::read(Kind::of(kind)?, version, payload),
+            record => Some(record),
+        }
+    }
 }
 
 #[cfg(test)]

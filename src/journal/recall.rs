@@ -7,7 +7,7 @@ use super::Lsn;
 use super::disk::Disk;
 use super::follow::Follower;
 use super::frame::Frame;
-use super::record::{Kind, Record};
+use super::record::Record;
 
 /// Records that are read over to get from one to the next; for what is farther away its segment is looked for.
 const NEAR: u64 = 4096;
@@ -39,11 +39,7 @@ impl Recall {
         if frame.lsn != self.lsn || frame.key != self.key {
             return None;
         }
-        let record = match frame.record()? {
-            Record::Move { kind, version, payload, .. } => Record::read(Kind::of(kind)?, version, payload)?,
-            other => other,
-        };
-        if let Record::Accept { pdu, .. } = record { Some(pdu) } else { None }
+        if let Record::Accept { pdu, .. } = frame.original()? { Some(pdu) } else { None }
     }
 }
 

@@ -383,6 +383,28 @@ impl<'a> Record<'a> {
         }
     }
 
+    /// What somebody has said in it: a message, receipt or MO as it came.
+    #[must_use]
+    pub const fn pdu(&self) -> Option<&'a [u8]> {
+        match *self {
+            Self::Accept { pdu, .. } | Self::DlrIn { pdu, .. } | Self::MoIn { pdu, .. } => Some(pdu),
+            _ => None,
+        }
+    }
+
+    /// The same record, if it has such a PDU with this one.
+    #[must_use]
+    pub const fn with_pdu(self, pdu: &'a [u8]) -> Self {
+        match self {
+            Self::Accept { accepted, validity, due, esme, id, .. } => {
+                Self::Accept { accepted, validity, due, esme, id, pdu }
+            }
+            Self::DlrIn { carrier, .. } => Self::DlrIn { carrier, pdu },
+            Self::MoIn { carrier, esme, .. } => Self::MoIn { carrier, esme, pdu },
+            other => other,
+        }
+    }
+
     /// Version of its form.
     #[must_use]
     pub const fn version(&self) -> u8 {

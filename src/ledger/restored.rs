@@ -223,9 +223,7 @@ impl Restored {
     }
 
     fn add(&mut self, key: u64, record: Written, content: &Record<'_>, payload: &[u8]) {
-        if let Record::Accept { pdu, .. } | Record::DlrIn { pdu, .. } | Record::MoIn { pdu, .. } = *content
-            && is_sealed(pdu)
-        {
+        if let Some(pdu) = content.pdu().filter(|pdu| is_sealed(pdu)) {
             return self.add_sealed(key, record, content, pdu.to_vec());
         }
         let taken = |carrier: &[u8], esme: Option<&[u8]>, pdu: &[u8]| {
@@ -272,21 +270,13 @@ impl Restored {
         }
     }
 
-    /// Adds a record whose PDU was sealed. One that cannot be opened stays as it is.
+    /// Adds a record whose PDU was sealed. One that cannot be opened is counted, and nothing starts with it.
     fn add_sealed(&mut self, key: u64, record: Written, content: &Record<'_>, pdu: Vec<u8>) {
         let Some(pdu) = self.opener.open(key, pdu).filter(|pdu| !is_sealed(pdu)) else {
             self.unopened.insert(key);
             return;
         };
-        let pdu = pdu.as_slice();
-        let opened = match *content {
-            Record::Accept { accepted, validity, due, esme, id, .. } => {
-                Record::Accept { accepted, validity, due, esme, id, pdu }
-            }
-            Record::DlrIn { carrier, .. } => Record::DlrIn { carrier, pdu },
-            Record::MoIn { carrier, esme, .. } => Record::MoIn { carrier, esme, pdu },
-            other => other,
-        };
+        let opened = content.with_pdu(&pdu);
         let mut payload = Vec::new();
         opened.payload(&mut payload);
         self.add(key, record, &opened, &payload);

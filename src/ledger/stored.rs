@@ -22,7 +22,7 @@ use crate::journal::{Lsn, Recall};
 use crate::limits::{STORED_AHEAD, STORED_MAX, STORED_NEAR, STORED_OCTETS_HERE, STORED_OCTETS_MAX};
 use crate::smpp::status::CommandStatus;
 use crate::time::{Instant, Wall};
-use slotmap::{Key, KeyData, SlotMap, new_key_type};
+use slotmap::{SlotMap, new_key_type};
 use smallvec::SmallVec;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -30,20 +30,6 @@ use std::collections::{BinaryHeap, VecDeque};
 new_key_type! {
     /// A message.
     pub struct StoredKey;
-}
-
-impl StoredKey {
-    /// As it is told to who reads messages back, and what that gives back.
-    #[must_use]
-    pub fn number(self) -> u64 {
-        self.data().as_ffi()
-    }
-
-    /// What `number` gave.
-    #[must_use]
-    pub fn of(number: u64) -> Self {
-        KeyData::from_ffi(number).into()
-    }
 }
 
 /// Stale entries of a list that are nothing to be done about.
@@ -84,6 +70,14 @@ pub enum Octets {
     Coming,
     /// They could not be read.
     Lost,
+}
+
+impl Octets {
+    /// True when they will be there, and are not yet.
+    #[must_use]
+    pub const fn are_to_come(self) -> bool {
+        matches!(self, Self::Away | Self::Coming)
+    }
 }
 
 /// A message.
@@ -409,11 +403,12 @@ impl Stored {
         }
     }
 
-    /// Its octets are to be read back by who is asked so; `None`: they are here, or on their way.
-    pub fn recall(&mut self, key: StoredKey) -> Option<Recall> {
+    /// Its octets are to be read back by who is asked so; `None`: they are here, or on their way. `tag`: what the shard knows
+    /// it by.
+    pub fn recall(&mut self, key: StoredKey, tag: u64) -> Option<Recall> {
         let message = self.messages.get_mut(key).filter(|message| message.place == Octets::Away)?;
         message.place = Octets::Coming;
-        Some(Recall { lsn: message.lsn, key: message.key, tag: key.number() })
+        Some(Recall { lsn: message.lsn, key: message.key, tag })
     }
 
     /// Nobody could be asked for them.

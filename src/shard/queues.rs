@@ -7,7 +7,7 @@ use super::Shard;
 use super::mt::Body;
 use super::port::Outbox;
 use crate::ids::{CarrierId, EsmeId, PoolId};
-use crate::ledger::{End, Octets, Stand, StoredKey, StoredMessage};
+use crate::ledger::{End, Stand, StoredKey, StoredMessage};
 use crate::limits::{QUEUE_READ_SLICE, QUEUE_SLICE};
 use crate::route::settings::Pattern;
 use crate::route::table::carriers_of;
@@ -109,7 +109,7 @@ impl Shard {
         let keys: Vec<StoredKey> =
             records.stored.iter().skip(first).take(slice).map(|(key, _)| key).collect();
         answer.more = keys.len() == slice;
-        let coming = |key: &&StoredKey| matches!(records.octets_of(**key), Octets::Away | Octets::Coming);
+        let coming = |key: &&StoredKey| records.octets_of(**key).are_to_come();
         if looks_inside && keys.iter().filter(coming).count() > 0 {
             records.asked_upto = first;
             return QueueAnswer { more: true, ..answer };

@@ -3,6 +3,8 @@
 //! than `JOURNAL_RECALLS_MAX` at a time.
 
 use super::Shard;
+use super::mail::Tag;
+use super::message::{key_of_tag, tag_of};
 use super::port::{Level, Outbox};
 use super::records::{Moving, Records};
 use crate::counters::Reason;
@@ -35,7 +37,7 @@ struct Waiting {
 impl Records {
     /// Where the octets of a message are; those on the disk are on their way then, unless too many are.
     pub(super) fn octets_of(&mut self, key: StoredKey) -> Octets {
-        if let Some(recall) = self.stored.recall(key) {
+        if let Some(recall) = self.stored.recall(key, tag_of(key).0) {
             if self.pen.recorder.recall(recall) {
                 self.recalling.asked += 1;
             } else {
@@ -80,7 +82,7 @@ impl Shard {
     fn on_recalled(&mut self, now: Now, recalled: Recalled, out: &mut Outbox) {
         let Some(records) = &mut self.records else { return };
         records.recalling.asked = records.recalling.asked.saturating_sub(1);
-        let key = StoredKey::of(recalled.recall.tag);
+        let key: StoredKey = key_of_tag(Tag(recalled.recall.tag));
         let pdu = recalled.pdu.and_then(|pdu| records.pen.open(recalled.recall.key, pdu));
         let lost = pdu.is_none();
         if !records.stored.came(key, pdu) {

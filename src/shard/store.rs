@@ -19,7 +19,7 @@ use crate::counters::Reason;
 use crate::esme::settings::Mode;
 use crate::ids::{CarrierId, EsmeId, LinkId, PoolId};
 use crate::journal::{Lsn, Record};
-use crate::ledger::{End, Given, IdRoom, Octets, OpenMessage, Stand, StoredKey, StoredMessage};
+use crate::ledger::{End, Given, IdRoom, OpenMessage, Stand, StoredKey, StoredMessage};
 use crate::limits::{
     JOURNAL_OPEN_MAX, RECEIPT_KEEP, STORE_RING_FULL, STORE_RING_THROTTLED, STORED_AGAIN, STORED_PDU_MAX,
 };
@@ -364,7 +364,7 @@ impl Shard {
     pub(super) fn end_stored(&mut self, now: Now, key: StoredKey, end: End, out: &mut Outbox) {
         let Self { records, config, counters, .. } = self;
         let Some(records) = records else { return };
-        if matches!(records.octets_of(key), Octets::Away | Octets::Coming) {
+        if records.octets_of(key).are_to_come() {
             return records.stored.end_at(key, end, now.mono.after(STORED_AGAIN));
         }
         let Some(message) = records.stored.get(key) else { return };
@@ -459,7 +459,7 @@ impl Shard {
         let changes = matches!(operation, Operation::Cancel(_) | Operation::Replace(_)) && !leaves;
         if changes
             && let Some(records) = &mut self.records
-            && matches!(records.octets_of(key), Octets::Away | Octets::Coming)
+            && records.octets_of(key).are_to_come()
         {
             return self.operation_waits(key, (id, esme), pdu).map(|()| true);
         }

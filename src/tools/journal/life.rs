@@ -1,7 +1,6 @@
 //! `bindery trace` and `bindery receipts`: the life of a message, and what became of the receipts of an account, as far as
 //! the journal still has them. Owns, never: as the module above.
 
-use super::more::original;
 use super::{AskError, Object, Verdict, Where, each, line_of, number, read, text};
 use crate::journal::cdr::dates::Dates;
 use crate::journal::cdr::{reason_name, state_name};
@@ -61,7 +60,7 @@ pub struct Receipts {
 }
 
 fn named(frame: &Frame<'_>, wanted: &[u8]) -> bool {
-    match original(frame) {
+    match frame.original() {
         Some(Record::Accept { id, pdu, .. }) => {
             let sm = Pdu::whole(pdu).and_then(|pdu| Sm::parse_deliver(&pdu).ok());
             id == wanted || sm.is_some_and(|sm| sm.destination.digits == wanted || sm.source.digits == wanted)

@@ -13,14 +13,6 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 
-/// The record itself, also when it is a copy.
-pub(super) fn original<'a>(frame: &Frame<'a>) -> Option<Record<'a>> {
-    match frame.record()? {
-        Record::Move { kind, version, payload, .. } => Record::read(Kind::of(kind)?, version, payload),
-        record => Some(record),
-    }
-}
-
 pub(super) fn stats(path: &Path, shard: u32, out: &mut dyn Write) -> Result<Verdict, AskError> {
     let mut kinds: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
     let mut states: BTreeMap<&str, u64> = BTreeMap::new();
@@ -74,7 +66,7 @@ pub(super) fn find(path: &Path, shard: u32, find: &Find, out: &mut dyn Write) ->
     let wanted = find.message_id.as_bytes();
     let mut keys = HashSet::new();
     read(path, shard, &mut |frame, _| {
-        let named = match original(frame) {
+        let named = match frame.original() {
             Some(Record::Accept { id, .. }) => id == wanted,
             Some(Record::Sent { facts, .. } | Record::Finish { facts, .. }) => {
                 facts.id == wanted || facts.message_id == wanted
@@ -149,7 +141,7 @@ pub(super) fn cursors(
     let upto = |position: &Position| position.last.get(&(journal, shard)).copied().unwrap_or_default();
     let mut behind: Vec<(&Position, Lsn, u64)> = files.iter().map(|file| (file, upto(file), 0)).collect();
     let mut written: BTreeMap<String, (Lsn, Lsn)> = BTreeMap::new();
-    let found = read(path, shard, &mut |frame, _| match original(frame) {
+    let found = read(path, shard, &mut |frame, _| match frame.original() {
         Some(Record::Cursor { upto, sink }) => {
             written.insert(String::from_utf8_lossy(sink).into_owned(), (upto, frame.lsn));
         }
