@@ -227,23 +227,31 @@ impl<F> Follower<F> {
         upto: Lsn,
         visit: &mut dyn FnMut(&Frame<'_>, Wall),
     ) -> Result<usize, Refusal> {
-        let (first, mut next, mut seen, mut octets) = (self.next, self.next, 0, 0);
-        let recovered = Recovery { shard: self.shard, journal: None }.run(disk, &mut |frame, place| {
-            if frame.lsn >= next && frame.lsn <= upto {
-                visit(frame, place.wall);
-                (next, seen) = (frame.lsn.next(), seen + 1);
-                octets += place.octets as usize;
+        let (mut looks, mut octets) = (0, 0);
+        self.open = None;
+        loop {
+            let (first, mut next, mut seen) = (self.next, self.next, 0);
+            let mut from = first;
+            let recovered = Recovery { shard: self.shard, journal: None }.run(disk, &mut |frame, place| {
+                if frame.lsn >= next && frame.lsn <= upto {
+                    visit(frame, place.wall);
+                    from = if from == Lsn::NONE { frame.lsn } else { from };
+                    (next, seen) = (frame.lsn.next(), seen + 1);
+                    octets += place.octets as usize;
+                }
+            });
+            let end = recovered.as_ref().map_or(Lsn::NONE, |recovered| recovered.end);
+            let reached = end.min(upto).next().max(next);
+            self.damaged += (reached.0 - from.max(Lsn::FIRST).0).saturating_sub(seen);
+            self.next = reached;
+            match recovered {
+                Ok(_) if reached > first => return Ok(octets),
+                // A file got another name meanwhile; or the record must be there and is not, now.
+                Ok(_) | Err(Refusal::Disk(DiskError::Gone)) if looks < LOOKS => looks += 1,
+                Ok(_) => return Err(Refusal::Disk(DiskError::Gone)),
+                Err(refusal) => return Err(refusal),
             }
-        })?;
-        let reached = recovered.end.min(upto).next();
-        if reached <= first {
-            // It must be there and is not, now: to be looked at again.
-            return Err(Refusal::Disk(DiskError::Gone));
         }
-        let from = first.max(Lsn::FIRST);
-        self.damaged += (reached.0 - from.0).saturating_sub(seen);
-        (self.next, self.open) = (reached, None);
-        Ok(octets)
     }
 }
 

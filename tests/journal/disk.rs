@@ -90,6 +90,9 @@ pub(crate) struct SimDisk {
     pub(crate) forbidden: Option<String>,
     /// Octets of the file system that are free.
     pub(crate) free: u64,
+    /// Files that were opened; the one that has another name just then.
+    pub(crate) opens: u64,
+    pub(crate) renamed_at: Option<u64>,
 }
 
 impl SimDisk {
@@ -106,6 +109,8 @@ impl SimDisk {
             short_writes: 0,
             forbidden: None,
             free: 1 << 40,
+            opens: 0,
+            renamed_at: None,
         }
     }
 
@@ -207,6 +212,8 @@ impl SimDisk {
             short_writes: 0,
             forbidden: None,
             free: self.free,
+            opens: 0,
+            renamed_at: None,
         }
     }
 }
@@ -229,7 +236,9 @@ impl Disk for SimDisk {
     }
 
     fn open(&mut self, name: &str) -> Result<usize, DiskError> {
-        self.names.get(name).copied().ok_or(DiskError::Gone)
+        self.opens += 1;
+        let there = self.renamed_at.is_none_or(|at| at + 1 != self.opens);
+        self.names.get(name).copied().filter(|_| there).ok_or(DiskError::Gone)
     }
 
     fn length(&mut self, file: &usize) -> Result<u64, DiskError> {

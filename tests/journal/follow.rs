@@ -4,7 +4,7 @@ use crate::disk::{Plan, SimDisk};
 use crate::world::{Known, World, known};
 use crate::{CUTS, durability, seeds};
 use bindery::journal::recover::Recovery;
-use bindery::journal::{Durability, Follower, Kind, Lsn, Recall, Recalled, Recaller, Record};
+use bindery::journal::{Disk as _, Durability, Follower, Kind, Lsn, Recall, Recalled, Recaller, Record};
 use bindery::prng::Prng;
 use std::collections::BTreeMap;
 
@@ -79,6 +79,35 @@ fn one_that_goes_on_reads_each_record_once_and_says_what_was_given_back() {
             seen + missed <= next && seen > 0,
             "seed {seed}: {seen} read, {missed} given back, of {next}"
         );
+    }
+}
+
+#[test]
+fn a_file_that_gets_another_name_while_a_damaged_journal_is_read_hides_nothing() {
+    let mut world = World::new(50, Durability::Strict, None);
+    for _ in 0..CUTS {
+        world.work().unwrap();
+        world.rest();
+    }
+    let upto = Lsn(world.truth.len() as u64);
+    let mut disk = world.disk.copy();
+    let segments: Vec<String> =
+        disk.list().unwrap().into_iter().filter(|name| name.ends_with(".seg")).collect();
+    assert!(segments.len() > 1, "{segments:?}");
+    for name in &segments {
+        disk.octets(name)[9000] ^= 4;
+    }
+    let read = |renamed_at| {
+        let (mut disk, mut follower, mut seen) = (disk.copy(), Follower::new(0), Vec::new());
+        disk.renamed_at = renamed_at;
+        while follower.read(&mut disk, upto, 5000, &mut |frame, _| seen.push(frame.lsn)).unwrap() {}
+        (seen, follower.lost(), disk.opens)
+    };
+    let (seen, lost, opens) = read(None);
+    assert!(lost.1 > 0 && !seen.is_empty(), "{lost:?}");
+    for at in 0..opens {
+        let (again, still, _) = read(Some(at));
+        assert_eq!((again, still), (seen.clone(), lost), "the open number {at}");
     }
 }
 
