@@ -123,15 +123,7 @@ impl Book {
     /// # Errors
     /// It is needed and there is no room: see `has_room`.
     pub fn note(&mut self, frame: &Frame<'_>, octets: u32) -> Result<(), BookFull> {
-        let kind = frame.kind();
-        // Of most records the kind is enough.
-        let names = matches!(kind, Some(Kind::Move | Kind::DlrOut));
-        let from = match names.then(|| frame.record()).flatten() {
-            Some(Record::Move { from, .. }) => Some(from),
-            Some(Record::DlrOut { at, .. }) => Some(at),
-            _ => None,
-        };
-        self.appended(frame.lsn, frame.key, kind, from, octets)
+        self.appended(frame.lsn, frame.key, frame.kind(), from_of(frame), octets)
     }
 
     /// The same, of a record whose content is known: `kind` is `None` when this program does not know it, `from` the
@@ -147,6 +139,14 @@ impl Book {
         from: Option<Lsn>,
         octets: u32,
     ) -> Result<(), BookFull> {
+        self.passed(lsn, octets);
+        let noted = kind.map_or(Ok(()), |kind| self.keyed(lsn, key, kind, from, octets));
+        self.shrink();
+        noted
+    }
+
+    /// A record is read back, and what it does to its key is said by `noted` later, or never when the key is closed by then.
+    pub fn passed(&mut self, lsn: Lsn, octets: u32) {
         debug_assert!(lsn > self.last, "records come in order");
         self.last = lsn;
         if self.blocks.is_empty() {
@@ -158,8 +158,32 @@ impl Book {
         if let Some(block) = self.block(lsn) {
             block.octets += u64::from(octets);
         }
-        let Some(kind) = kind else { return Ok(()) };
-        let noted = match kind.role() {
+    }
+
+    /// What a record that was passed does to its key. Those of one key come in order, and after the last one of all keys
+    /// `settle`.
+    ///
+    /// # Errors
+    /// As `note`.
+    pub fn noted(&mut self, frame: &Frame<'_>, octets: u32) -> Result<(), BookFull> {
+        let Some(kind) = frame.kind() else { return Ok(()) };
+        self.keyed(frame.lsn, frame.key, kind, from_of(frame), octets)
+    }
+
+    /// All records that were passed are noted.
+    pub fn settle(&mut self) {
+        self.shrink();
+    }
+
+    fn keyed(
+        &mut self,
+        lsn: Lsn,
+        key: u64,
+        kind: Kind,
+        from: Option<Lsn>,
+        octets: u32,
+    ) -> Result<(), BookFull> {
+        match kind.role() {
             Role::Adds => self.add(lsn, key, octets),
             Role::Latest => {
                 if let Some(former) = self.latest(key) {
@@ -182,9 +206,7 @@ impl Book {
                 Ok(())
             }
             Role::Moves => from.map_or(Ok(()), |from| self.moved(lsn, key, octets, from)),
-        };
-        self.shrink();
-        noted
+        }
     }
 
     /// Records from this one on are kept for the sinks; `None`: there are no sinks.
@@ -312,7 +334,8 @@ impl Book {
         }
     }
 
-    fn close(&mut self, key: u64) {
+    /// Nothing of a key is needed any more.
+    pub fn close(&mut self, key: u64) {
         let records = &self.records;
         let found = self.keys.find_entry(hash(key), |newest| key_at(records, *newest) == Some(key));
         let Ok(found) = found else { return };
@@ -385,6 +408,18 @@ impl Book {
             self.blocks.pop_front();
             self.first += 1;
         }
+    }
+}
+
+/// The record that a MOVE is a copy of, or that a DLR_OUT answers. Of most records the kind is enough.
+fn from_of(frame: &Frame<'_>) -> Option<Lsn> {
+    if !matches!(frame.kind(), Some(Kind::Move | Kind::DlrOut)) {
+        return None;
+    }
+    match frame.record()? {
+        Record::Move { from, .. } => Some(from),
+        Record::DlrOut { at, .. } => Some(at),
+        _ => None,
     }
 }
 

@@ -39,7 +39,7 @@ pub mod disk;
 pub mod follow;
 pub mod frame;
 pub mod header;
-mod octets;
+pub(crate) mod octets;
 pub mod prepare;
 mod quarantine;
 pub mod recall;

@@ -3,12 +3,14 @@
 
 use super::{Over, mix};
 use crate::journal::cipher::is_sealed;
+use crate::journal::octets::Reader;
+use crate::journal::record::Role;
 use crate::journal::recover::Place;
 use crate::journal::{Book, Facts, Frame, Kind, Lsn, Opener, Record};
 use crate::smpp::message_state::MessageState;
 use crate::time::Wall;
+use core::ops::Range;
 use hashbrown::HashTable;
-use std::collections::HashSet;
 
 /// A record that is still needed, as it was first written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -142,35 +144,206 @@ impl Kept {
     }
 }
 
+/// What is known of one key, as far as it was read.
+#[derive(Debug, Default)]
+struct Story {
+    /// `None`: nothing that could go on.
+    kept: Option<Kept>,
+    /// Its last message or delivery was sealed with a key that is not here.
+    is_sealed: bool,
+}
+
+impl Story {
+    /// The next record of the key.
+    fn take(&mut self, frame: &Frame<'_>, wall: Wall, opener: &mut Opener) {
+        let Some(record) = frame.record() else { return };
+        let written = Written { lsn: frame.lsn, origin: frame.lsn, wall };
+        match record {
+            Record::Move { from: _, origin, kind, version, wall, payload } => {
+                let written = Written { lsn: frame.lsn, origin, wall: Wall(wall) };
+                if let Some(kind) = Kind::of(kind)
+                    && let Some(record) = Record::read(kind, version, payload)
+                {
+                    self.add(frame.key, written, (&record, payload), opener);
+                }
+            }
+            other => self.add(frame.key, written, (&other, frame.payload), opener),
+        }
+    }
+
+    fn add(&mut self, key: u64, record: Written, content: (&Record<'_>, &[u8]), opener: &mut Opener) {
+        let (content, payload) = content;
+        if let Some(pdu) = content.pdu().filter(|pdu| is_sealed(pdu)) {
+            return self.add_sealed(key, record, content, pdu.to_vec(), opener);
+        }
+        let taken = |carrier: &[u8], esme: Option<&[u8]>, pdu: &[u8]| {
+            let (carrier, esme, pdu) = (carrier.to_vec(), esme.map(<[u8]>::to_vec), pdu.to_vec());
+            Taken { record, carrier, esme, pdu }
+        };
+        match *content {
+            Record::Sent { awaited, over, .. } => {
+                self.is_sealed = false;
+                let accepted = Accepted { record, awaited, over: Over::of(over), payload: payload.to_vec() };
+                // A copy says what was still to come when it was made.
+                let kept = self.kept();
+                (kept.accepted, kept.promised) = (Some(accepted), None);
+                kept.answered.clear();
+            }
+            Record::Accept { .. } => {
+                let kept = self.kept();
+                // A copy says nothing of its attempts; another one that took its place has had none.
+                let same = kept.promised.take().filter(|former| former.record.origin == record.origin);
+                let (attempt, carrier) = same.map_or((None, Vec::new()), |same| (same.attempt, same.carrier));
+                let promised = Promised { record, attempt, carrier, payload: payload.to_vec() };
+                // What came for it before it began anew is over.
+                *kept = Kept { promised: Some(Box::new(promised)), ..Kept::default() };
+            }
+            Record::Sending { attempt, carrier } => {
+                self.tried(Attempt { record, number: attempt, refused: None }, carrier);
+            }
+            Record::Refused { attempt, status, wait_ms, carrier } => {
+                self.tried(Attempt { record, number: attempt, refused: Some((status, wait_ms)) }, carrier);
+            }
+            Record::DlrIn { carrier, pdu } => self.kept().takes(taken(carrier, None, pdu)),
+            Record::MoIn { carrier, esme, pdu } => self.kept().takes(taken(carrier, Some(esme), pdu)),
+            Record::DlrOut { of, state, .. } => {
+                if let Some(kept) = &mut self.kept {
+                    kept.answers(of, state);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// From now on something is kept of it.
+    fn kept(&mut self) -> &mut Kept {
+        self.kept.get_or_insert_default()
+    }
+
+    /// Adds a record whose PDU was sealed. Nothing starts with one that cannot be opened.
+    fn add_sealed(
+        &mut self,
+        key: u64,
+        record: Written,
+        content: &Record<'_>,
+        pdu: Vec<u8>,
+        opener: &mut Opener,
+    ) {
+        let Some(pdu) = opener.open(key, pdu).filter(|pdu| !is_sealed(pdu)) else {
+            self.is_sealed = true;
+            return;
+        };
+        let opened = content.with_pdu(&pdu);
+        let mut payload = Vec::new();
+        opened.payload(&mut payload);
+        self.add(key, record, (&opened, &payload), opener);
+    }
+
+    fn tried(&mut self, attempt: Attempt, carrier: &[u8]) {
+        // A copy of an attempt may stand behind that of its message, and before it.
+        let Some(promised) = self.kept.as_mut().and_then(|kept| kept.promised.as_mut()) else { return };
+        if promised.attempt.is_none_or(|former| former.record.origin <= attempt.record.origin) {
+            promised.attempt = Some(attempt);
+            promised.carrier = carrier.to_vec();
+        }
+    }
+}
+
+/// One key that is not closed.
+#[derive(Debug, Default)]
+struct Open {
+    key: u64,
+    /// Its records as they came: most keys are closed before anybody needs to know what they say.
+    unread: Vec<u8>,
+    /// Those before.
+    story: Option<Box<Story>>,
+}
+
+/// A key that has more octets than this is read at once: it may be tried for days.
+const UNREAD_MAX: usize = 4096;
+
+/// Records whose places in memory are looked for together: one after the other, each would wait for memory alone.
+const TOGETHER: usize = 16;
+
+/// A record that was taken and has not reached its key.
+#[derive(Debug)]
+struct Coming {
+    key: u64,
+    kind: Kind,
+    /// In `Restored::octets`, as `Open::unread` has it.
+    at: Range<usize>,
+}
+
+/// Writes a record as `Open::unread` has it.
+fn push(octets: &mut Vec<u8>, frame: &Frame<'_>, place: &Place) {
+    octets.extend_from_slice(&(frame.payload.len() as u32).to_le_bytes());
+    octets.extend_from_slice(&place.octets.to_le_bytes());
+    octets.extend_from_slice(&frame.lsn.0.to_le_bytes());
+    octets.extend_from_slice(&place.wall.0.to_le_bytes());
+    octets.extend_from_slice(&frame.time_ms.to_le_bytes());
+    octets.extend_from_slice(&[frame.kind, frame.version]);
+    octets.extend_from_slice(frame.payload);
+}
+
+impl Open {
+    /// Reads what came; gives how many records that are needed found no room in the book.
+    fn read(&mut self, book: &mut Book, opener: &mut Opener) -> u64 {
+        let (mut left_out, mut from) = (0, Reader::new(&self.unread));
+        let story = self.story.get_or_insert_default();
+        while let Some((frame, octets, wall)) = next_unread(self.key, &mut from) {
+            left_out += u64::from(book.noted(&frame, octets).is_err());
+            story.take(&frame, wall, opener);
+        }
+        self.unread = Vec::new();
+        left_out
+    }
+}
+
+fn next_unread<'a>(key: u64, from: &mut Reader<'a>) -> Option<(Frame<'a>, u32, Wall)> {
+    let (length, octets, lsn) = (from.u32()?, from.u32()?, Lsn(from.u64()?));
+    let (wall, time_ms) = (Wall(from.i64()?), from.u32()?);
+    let (kind, version) = (from.u8()?, from.u8()?);
+    let payload = from.take(length as usize)?;
+    Some((Frame { lsn, key, time_ms, kind, version, flags: 0, payload }, octets, wall))
+}
+
 /// See the room's header.
 #[derive(Debug)]
 pub struct Restored {
     book: Book,
-    /// Where each key is in `kept`.
+    /// Where each key is in `open`.
     places: HashTable<u32>,
     /// A place is used again when its key was closed, so that most records touch memory that is warm.
-    kept: Vec<Option<(u64, Kept)>>,
+    open: Vec<Open>,
     free: Vec<u32>,
+    coming: Vec<Coming>,
+    octets: Vec<u8>,
     left_out: u64,
     /// The highest key of a message, over or not.
     highest: u64,
     /// Opens what messages say.
     opener: Opener,
-    /// Keys of what it could not open and is not over.
-    unopened: HashSet<u64>,
 }
 
-fn key_at(kept: &[Option<(u64, Kept)>], at: u32) -> Option<u64> {
-    kept.get(at as usize)?.as_ref().map(|(key, _)| *key)
+fn key_at(open: &[Open], at: u32) -> Option<u64> {
+    open.get(at as usize).map(|open| open.key)
 }
 
 impl Restored {
     /// Nothing yet; there is room for so many records that are needed.
     #[must_use]
     pub fn new(needed_max: usize) -> Self {
-        let (places, kept, free) = (HashTable::new(), Vec::new(), Vec::new());
-        let (opener, book) = (Opener::default(), Book::new(needed_max));
-        Self { book, places, kept, free, left_out: 0, highest: 0, opener, unopened: HashSet::new() }
+        Self {
+            book: Book::new(needed_max),
+            places: HashTable::new(),
+            open: Vec::new(),
+            free: Vec::new(),
+            coming: Vec::with_capacity(TOGETHER),
+            octets: Vec::new(),
+            left_out: 0,
+            highest: 0,
+            opener: Opener::default(),
+        }
     }
 
     /// The same for a journal in which messages may be sealed.
@@ -179,153 +352,98 @@ impl Restored {
         Self { opener, ..self }
     }
 
-    /// Messages and deliveries that are not over, and were sealed with a key that is not here.
-    #[must_use]
-    pub fn unopened(&self) -> usize {
-        self.unopened.len()
-    }
-
     /// Takes the next record of the shard.
     pub fn take(&mut self, frame: &Frame<'_>, place: &Place) {
-        if self.book.note(frame, place.octets).is_err() {
-            self.left_out += 1;
-        }
-        if matches!(frame.kind(), Some(Kind::Accept | Kind::Sent | Kind::Finish)) {
+        self.book.passed(frame.lsn, place.octets);
+        let Some(kind) = frame.kind() else { return };
+        if matches!(kind, Kind::Accept | Kind::Sent | Kind::Finish) {
             self.highest = self.highest.max(frame.key);
         }
-        match frame.kind() {
-            Some(
-                Kind::Accept
-                | Kind::Sending
-                | Kind::Refused
-                | Kind::Sent
-                | Kind::DlrIn
-                | Kind::DlrOut
-                | Kind::MoIn
-                | Kind::Move,
-            ) => {}
-            Some(Kind::Finish | Kind::Tombstone) => return self.close(frame.key),
-            Some(Kind::Cursor | Kind::Block) | None => return,
-        }
-        let Some(record) = frame.record() else { return };
-        let written = Written { lsn: frame.lsn, origin: frame.lsn, wall: place.wall };
-        match record {
-            Record::Move { from: _, origin, kind, version, wall, payload } => {
-                let written = Written { lsn: frame.lsn, origin, wall: Wall(wall) };
-                if let Some(kind) = Kind::of(kind)
-                    && let Some(record) = Record::read(kind, version, payload)
-                {
-                    self.add(frame.key, written, &record, payload);
-                }
-            }
-            other => self.add(frame.key, written, &other, frame.payload),
-        }
-    }
-
-    fn add(&mut self, key: u64, record: Written, content: &Record<'_>, payload: &[u8]) {
-        if let Some(pdu) = content.pdu().filter(|pdu| is_sealed(pdu)) {
-            return self.add_sealed(key, record, content, pdu.to_vec());
-        }
-        let taken = |carrier: &[u8], esme: Option<&[u8]>, pdu: &[u8]| {
-            let (carrier, esme, pdu) = (carrier.to_vec(), esme.map(<[u8]>::to_vec), pdu.to_vec());
-            Taken { record, carrier, esme, pdu }
-        };
-        match *content {
-            Record::Sent { awaited, over, .. } => {
-                self.unopened.remove(&key);
-                let accepted = Accepted { record, awaited, over: Over::of(over), payload: payload.to_vec() };
-                // A copy says what was still to come when it was made.
-                self.change(key, |kept| {
-                    (kept.accepted, kept.promised) = (Some(accepted), None);
-                    kept.answered.clear();
-                });
-            }
-            Record::Accept { .. } => self.change(key, |kept| {
-                // A copy says nothing of its attempts; another one that took its place has had none.
-                let same = kept.promised.take().filter(|former| former.record.origin == record.origin);
-                let (attempt, carrier) = same.map_or((None, Vec::new()), |same| (same.attempt, same.carrier));
-                let promised = Promised { record, attempt, carrier, payload: payload.to_vec() };
-                // What came for it before it began anew is over.
-                *kept = Kept { promised: Some(Box::new(promised)), ..Kept::default() };
-            }),
-            Record::Sending { attempt, carrier } => {
-                self.tried(key, Attempt { record, number: attempt, refused: None }, carrier);
-            }
-            Record::Refused { attempt, status, wait_ms, carrier } => {
-                let refused = Some((status, wait_ms));
-                self.tried(key, Attempt { record, number: attempt, refused }, carrier);
-            }
-            Record::DlrIn { carrier, pdu } => self.change(key, |kept| kept.takes(taken(carrier, None, pdu))),
-            Record::MoIn { carrier, esme, pdu } => {
-                self.change(key, |kept| kept.takes(taken(carrier, Some(esme), pdu)));
-            }
-            Record::DlrOut { of, state, .. } => {
-                if let Some((_, kept)) =
-                    self.find(key).and_then(|at| self.kept.get_mut(at as usize)?.as_mut())
-                {
-                    kept.answers(of, state);
-                }
-            }
-            _ => {}
-        }
-    }
-
-    /// Adds a record whose PDU was sealed. One that cannot be opened is counted, and nothing starts with it.
-    fn add_sealed(&mut self, key: u64, record: Written, content: &Record<'_>, pdu: Vec<u8>) {
-        let Some(pdu) = self.opener.open(key, pdu).filter(|pdu| !is_sealed(pdu)) else {
-            self.unopened.insert(key);
-            return;
-        };
-        let opened = content.with_pdu(&pdu);
-        let mut payload = Vec::new();
-        opened.payload(&mut payload);
-        self.add(key, record, &opened, &payload);
-    }
-
-    fn tried(&mut self, key: u64, attempt: Attempt, carrier: &[u8]) {
-        // A copy of an attempt may stand behind that of its message, and before it.
-        let found = self.find(key).and_then(|at| self.kept.get_mut(at as usize)?.as_mut());
-        let Some(promised) = found.and_then(|(_, kept)| kept.promised.as_mut()) else { return };
-        if promised.attempt.is_none_or(|former| former.record.origin <= attempt.record.origin) {
-            promised.attempt = Some(attempt);
-            promised.carrier = carrier.to_vec();
+        let at = self.octets.len();
+        push(&mut self.octets, frame, place);
+        self.coming.push(Coming { key: frame.key, kind, at: at..self.octets.len() });
+        if self.coming.len() == TOGETHER {
+            self.take_coming();
         }
     }
 
     fn find(&self, key: u64) -> Option<u32> {
-        self.places.find(mix(key), |at| key_at(&self.kept, *at) == Some(key)).copied()
+        self.places.find(mix(key), |at| key_at(&self.open, *at) == Some(key)).copied()
     }
 
-    /// Changes what is kept of a key; from now on something is.
-    fn change(&mut self, key: u64, how: impl FnOnce(&mut Kept)) {
-        let at = self.find(key).unwrap_or_else(|| {
-            let at = self.free.pop().unwrap_or_else(|| {
-                self.kept.push(None);
-                (self.kept.len() - 1) as u32
-            });
-            if let Some(place) = self.kept.get_mut(at as usize) {
-                *place = Some((key, Kept::default()));
-            }
-            let kept = &self.kept;
-            self.places.insert_unique(mix(key), at, |at| key_at(kept, *at).map_or(0, mix));
-            at
-        });
-        if let Some(Some((_, kept))) = self.kept.get_mut(at as usize) {
-            how(kept);
+    fn take_coming(&mut self) {
+        let coming = core::mem::take(&mut self.coming);
+        // None of these waits for another; what they found is looked for again in memory that is near.
+        let found = coming.iter().filter(|coming| self.find(coming.key).is_some()).count();
+        core::hint::black_box(found);
+        for coming in &coming {
+            self.take_one(coming);
         }
+        self.octets.clear();
+        self.coming = coming;
+        self.coming.clear();
+    }
+
+    fn take_one(&mut self, coming: &Coming) {
+        let at = match (self.find(coming.key), coming.kind.role()) {
+            (None, Role::Closes | Role::Answers) => return,
+            (Some(_), Role::Closes) => return self.close(coming),
+            (Some(at), _) => at,
+            (None, _) => self.begin(coming.key),
+        };
+        let Self { open, octets, book, opener, .. } = self;
+        let Some(open) = open.get_mut(at as usize) else { return };
+        let octets = octets.get(coming.at.clone()).unwrap_or_default();
+        open.unread.reserve_exact(octets.len());
+        open.unread.extend_from_slice(octets);
+        if open.story.is_some() || open.unread.len() > UNREAD_MAX {
+            self.left_out += open.read(book, opener);
+        }
+    }
+
+    fn begin(&mut self, key: u64) -> u32 {
+        let at = self.free.pop().unwrap_or_else(|| {
+            self.open.push(Open::default());
+            (self.open.len() - 1) as u32
+        });
+        if let Some(open) = self.open.get_mut(at as usize) {
+            open.key = key;
+        }
+        let open = &self.open;
+        self.places.insert_unique(mix(key), at, |at| key_at(open, *at).map_or(0, mix));
+        at
     }
 
     /// Nothing of a key is kept any more.
-    fn close(&mut self, key: u64) {
-        self.unopened.remove(&key);
-        let Self { places, kept, free, .. } = self;
-        let found = places.find_entry(mix(key), |at| key_at(kept, *at) == Some(key));
-        let Ok(found) = found else { return };
+    fn close(&mut self, coming: &Coming) {
+        let Self { places, open, .. } = self;
+        let key = coming.key;
+        let Ok(found) = places.find_entry(mix(key), |at| key_at(open, *at) == Some(key)) else { return };
         let at = found.remove().0;
-        if let Some(place) = kept.get_mut(at as usize) {
-            *place = None;
+        if let Some(open) = self.open.get_mut(at as usize) {
+            open.unread = Vec::new();
+            if open.story.take().is_some() {
+                self.book.close(key);
+            }
         }
-        free.push(at);
+        self.free.push(at);
+    }
+
+    /// Reads what was taken, after the last record.
+    pub fn settle(&mut self) {
+        self.take_coming();
+        for open in &mut self.open {
+            if !open.unread.is_empty() {
+                self.left_out += open.read(&mut self.book, &mut self.opener);
+            }
+        }
+        self.book.settle();
+    }
+
+    /// After `settle`: messages and deliveries that are not over, and were sealed with a key that is not here.
+    #[must_use]
+    pub fn unopened(&self) -> usize {
+        self.open.iter().filter(|open| open.story.as_ref().is_some_and(|story| story.is_sealed)).count()
     }
 
     /// The highest key of a message, over or not: an id of ours that was given, whatever the clock says now.
@@ -334,7 +452,7 @@ impl Restored {
         self.highest
     }
 
-    /// Records that are needed and found no room in the book: their segments may be given back too early.
+    /// After `settle`: records that are needed and found no room in the book. Their segments may be given back too early.
     #[must_use]
     pub const fn left_out(&self) -> u64 {
         self.left_out
@@ -342,8 +460,10 @@ impl Restored {
 
     /// The book, and what is open in the order of the keys, which is that in which they were given.
     #[must_use]
-    pub fn finish(self) -> (Book, Vec<(u64, Kept)>) {
-        let mut kept: Vec<(u64, Kept)> = self.kept.into_iter().flatten().collect();
+    pub fn finish(mut self) -> (Book, Vec<(u64, Kept)>) {
+        self.settle();
+        let kept = |open: Open| Some((open.key, open.story?.kept?));
+        let mut kept: Vec<(u64, Kept)> = self.open.into_iter().filter_map(kept).collect();
         kept.sort_unstable_by_key(|(key, _)| *key);
         (self.book, kept)
     }
@@ -464,6 +584,28 @@ mod tests {
         assert_eq!(kept.iter().map(of).collect::<BTreeMap<u64, Vec<u64>>>(), open);
         let octets = |taken: &Taken| taken.pdu == taken.record.lsn.0.to_le_bytes();
         assert!(kept.iter().all(|(_, kept)| kept.accepted.is_some() && kept.taken.iter().all(octets)));
+    }
+
+    #[test]
+    fn a_message_that_was_tried_for_days_takes_no_room_for_each_attempt() {
+        let mut restored = Restored::new(10);
+        let accept =
+            Record::Accept { accepted: 0, validity: 0, due: 0, esme: b"bank", id: b"", pdu: &[7; 20] };
+        for (first, key) in [(1, 7), (1002, 8)] {
+            take(&mut restored, first, key, &accept);
+            for attempt in 1..=500 {
+                let (lsn, carrier) = (first + 2 * u64::from(attempt) - 1, b"alpha");
+                take(&mut restored, lsn, key, &Record::Sending { attempt, carrier });
+                let refused = Record::Refused { attempt, status: 0x58, wait_ms: 1000, carrier };
+                take(&mut restored, lsn + 1, key, &refused);
+                assert!(restored.open.iter().all(|open| open.unread.capacity() <= 2 * UNREAD_MAX));
+            }
+        }
+        take(&mut restored, 2003, 8, &finish());
+        let (book, kept) = restored.finish();
+        assert_eq!((book.front(), book.open(), book.records_of(7).count()), (Lsn(1), 1, 2));
+        let attempt = kept[0].1.promised.as_ref().unwrap().attempt.unwrap();
+        assert_eq!((kept.len(), attempt.number, attempt.record.lsn), (1, 500, Lsn(1001)));
     }
 
     #[test]

@@ -73,6 +73,7 @@ pub(super) fn open(
         restored.entry(shard).or_insert_with(new).take(frame, place);
     });
     let (mut journal, starts) = opened.map_err(|error| explained(&error, &settings.directory))?;
+    restored.values_mut().for_each(Restored::settle);
     let unopened: usize = restored.values().map(Restored::unopened).sum();
     if unopened > 0 {
         return Err(Error::other(format!(

@@ -95,10 +95,7 @@ impl Shard {
             let home = known.owner(&kept).map(|esme| self.position.homes.of_esme(esme));
             match home {
                 Some(home) if home != self.position.shard => strays.moved.push((home, key, kept)),
-                _ => {
-                    self.restored.insert(key, kept.records());
-                    self.taking_up.push((key, kept));
-                }
+                _ => self.taking_up.push((key, kept)),
             }
         }
         strays
@@ -110,10 +107,12 @@ impl Shard {
     pub fn take_up(&mut self, now: Now) -> u64 {
         self.restored = HashMap::new();
         let mut taking_up = core::mem::take(&mut self.taking_up);
-        // Of two of a key the last is the whole one.
-        taking_up.reverse();
-        taking_up.sort_by_key(|(key, _)| *key);
-        taking_up.dedup_by_key(|(key, _)| *key);
+        // What was adopted stands behind the others; of two of a key the last is the whole one.
+        if !taking_up.is_sorted_by(|(key, _), (next, _)| key < next) {
+            taking_up.reverse();
+            taking_up.sort_by_key(|(key, _)| *key);
+            taking_up.dedup_by_key(|(key, _)| *key);
+        }
         let config = Arc::clone(&self.config);
         let known = Known::of(&config);
         let mut unknown = 0;
@@ -130,6 +129,9 @@ impl Shard {
     /// because a crash fell into a move, the copy with the most records is the whole one. What found no room comes back:
     /// again when `is_all_safe`, which its former keepers wait for, too.
     pub fn adopt(&mut self, now: Now, moved: Vec<(u64, Kept)>) -> Vec<(u64, Kept)> {
+        if self.restored.is_empty() {
+            self.restored = self.taking_up.iter().map(|(key, kept)| (*key, kept.records())).collect();
+        }
         let mut moved = moved.into_iter();
         while let Some((key, mut kept)) = moved.next() {
             self.own_ids.above(key);

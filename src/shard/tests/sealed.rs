@@ -5,6 +5,7 @@ use super::pdus::{Dlr, answer, submit_text};
 use super::rig::Rig;
 use super::store::{stored, texts};
 use crate::config::Config;
+use crate::ledger::Restored;
 use crate::limits::JOURNAL_MOVE_ALWAYS_AT;
 use crate::time::Duration;
 
@@ -23,7 +24,11 @@ fn papers(keys: &[u8]) -> Vec<Paper> {
 /// What a start with these keys cannot open.
 fn unopened(papers: &mut [Paper], keys: &[u8]) -> usize {
     papers.iter_mut().for_each(|paper| paper.keys = secrets(keys));
-    papers.iter_mut().map(|paper| paper.restored().unopened()).sum()
+    let unopened = |mut restored: Restored| {
+        restored.settle();
+        restored.unopened()
+    };
+    papers.iter_mut().map(|paper| unopened(paper.restored())).sum()
 }
 
 fn again(config: Config, papers: Vec<Paper>) -> Kept {
