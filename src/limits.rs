@@ -223,6 +223,9 @@ pub const JOURNAL_SPARES: usize = 2;
 pub const JOURNAL_PREPARE_CHUNK: usize = 1024 * 1024;
 /// With `durability = "process"`: what was written is durable so much later.
 pub const JOURNAL_PROCESS_SYNC: Duration = Duration::from_millis(200);
+/// The same: or as soon as so many octets are written and not durable. A shard at its full rate has no more to wait for than
+/// a quarter of its ring.
+pub const JOURNAL_PROCESS_UNSYNCED: u64 = JOURNAL_RING as u64 / 4;
 /// After two files in a row have failed, the next one is tried so much later.
 pub const JOURNAL_FAILED_WAIT: Duration = Duration::from_secs(1);
 /// The space on the disk is asked for this often.

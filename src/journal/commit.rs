@@ -8,13 +8,15 @@
 //! idle ──records──▶ written ──sync──▶ durable
 //!                      └──an error──▶ the file is given up; all above durable is written again into the next spare
 //! ```
+//!
+//! With `process` nothing waits for a sync: more is written while one is under way, also into the next file.
 
-use super::disk::{Disk, DiskError, write_all};
+use super::disk::{Disk, DiskError, Syncing, write_all};
 use super::frame::{Seed, seal};
 use super::header::{BATCH_HEAD, BatchHeader, Fork, SEGMENT_HEAD, SegmentHeader};
 use super::ring::Unfreed;
 use super::{Geometry, Lsn, whole_pages};
-use crate::limits::{JOURNAL_FAILED_WAIT, JOURNAL_PROCESS_SYNC};
+use crate::limits::{JOURNAL_FAILED_WAIT, JOURNAL_PROCESS_SYNC, JOURNAL_PROCESS_UNSYNCED};
 use crate::prng::Prng;
 use crate::time::{Duration, Instant, Now};
 use std::collections::VecDeque;
@@ -157,6 +159,25 @@ struct Current<F> {
     told: bool,
 }
 
+impl<F> Current<F> {
+    /// For the preparer, once.
+    fn tell(&mut self) -> Option<Change> {
+        let (number, base) = (self.header.number, self.header.base);
+        let change = Change::Used { spare: self.spare.name.clone(), number, base };
+        (!core::mem::replace(&mut self.told, true)).then_some(change)
+    }
+}
+
+/// A sync beside the writing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Beside {
+    None,
+    /// Of the oldest file that needs one, as far as this.
+    Upto(Mark),
+    /// Of a file that was given up meanwhile.
+    Stale,
+}
+
 /// The committer of one shard.
 #[derive(Debug)]
 pub struct Committer<F> {
@@ -167,6 +188,10 @@ pub struct Committer<F> {
     number: u64,
     spares: VecDeque<Spare<F>>,
     current: Option<Current<F>>,
+    /// Full files whose end is not durable yet, the oldest first, with the last record of each. What is not durable fits
+    /// the ring, and so into two files.
+    full: VecDeque<(Current<F>, Mark)>,
+    beside: Beside,
     written: Mark,
     durable: Mark,
     staging: Vec<u8>,
@@ -196,6 +221,8 @@ impl<F> Committer<F> {
             number: identity.number,
             spares: VecDeque::new(),
             current: None,
+            full: VecDeque::new(),
+            beside: Beside::None,
             written: mark,
             durable: mark,
             staging: Vec::with_capacity(whole_pages(geometry.batch + BATCH_HEAD) + super::PAGE),
@@ -227,7 +254,8 @@ impl<F> Committer<F> {
         self.changes.pop_front()
     }
 
-    /// Writes at most one batch and asks for at most one sync.
+    /// Writes at most one batch and asks for at most one sync. While one is under way it is to be called when
+    /// `Disk::synced` has something to say.
     pub fn step<D: Disk<File = F>>(
         &mut self,
         now: Now,
@@ -237,6 +265,10 @@ impl<F> Committer<F> {
     ) -> Step {
         assert_eq!(ring.start, self.durable.position, "the ring holds all that is not durable");
         self.look_at(front);
+        if let Some(error) = self.look_beside(disk) {
+            let next = self.fail(now, error);
+            return self.outcome(next);
+        }
         if now.mono < self.not_before {
             return self.outcome(Next::At(self.not_before));
         }
@@ -249,6 +281,22 @@ impl<F> Committer<F> {
             Err(error) => self.fail(now, error),
         };
         self.outcome(next)
+    }
+
+    /// Looks at the sync that is under way; gives why it failed.
+    fn look_beside<D: Disk<File = F>>(&mut self, disk: &mut D) -> Option<DiskError> {
+        if self.beside == Beside::None {
+            return None;
+        }
+        let synced = disk.synced()?;
+        match (core::mem::replace(&mut self.beside, Beside::None), synced) {
+            (Beside::Upto(mark), Ok(())) => {
+                self.settled(mark);
+                None
+            }
+            (Beside::Upto(_), Err(error)) => Some(error),
+            (Beside::None | Beside::Stale, _) => None,
+        }
     }
 
     /// A record below the front is not needed because of one that closed it: that one must be durable first.
@@ -281,14 +329,14 @@ impl<F> Committer<F> {
         more: bool,
         disk: &mut D,
     ) -> Result<Next, DiskError> {
-        if let Some(due) = self.sync_due()
+        if let Some(due) = self.sync_due(now)
             && now.mono >= due
         {
-            self.sync(disk)?;
+            self.sync_beside(disk)?;
             return Ok(Next::Now);
         }
         if !more {
-            return Ok(self.sync_due().map_or(Next::Idle, Next::At));
+            return Ok(self.sync_due(now).map_or(Next::Idle, Next::At));
         }
         if let (Durability::Group(window), Some(since)) = (self.durability, self.waiting_since)
             && now.mono < since.after(window)
@@ -301,10 +349,10 @@ impl<F> Committer<F> {
         }
         self.write(&staged, disk)?;
         match self.durability {
-            Durability::Off => self.settled(),
+            Durability::Off => self.settled(self.written),
             // What the last run had not synced is in both files until it is durable in ours: a process that is killed
             // again and again before its first sync must not need one more file each time.
-            Durability::Process if self.durable.lsn < self.identity.fork.previous() => self.sync(disk)?,
+            Durability::Process if self.is_young() => self.sync(disk)?,
             Durability::Process => {
                 self.unsynced_since.get_or_insert(now.mono);
             }
@@ -312,11 +360,19 @@ impl<F> Committer<F> {
         }
         self.waiting_since = None;
         let more = ring.end() > self.written.position;
-        Ok(if more { Next::Now } else { self.sync_due().map_or(Next::Idle, Next::At) })
+        Ok(if more { Next::Now } else { self.sync_due(now).map_or(Next::Idle, Next::At) })
     }
 
-    fn sync_due(&self) -> Option<Instant> {
-        self.unsynced_since.map(|since| since.after(JOURNAL_PROCESS_SYNC))
+    /// Something of the last run is not durable in our files.
+    fn is_young(&self) -> bool {
+        self.durable.lsn < self.identity.fork.previous()
+    }
+
+    /// With `process`: when the next sync beside is to begin.
+    fn sync_due(&self, now: Now) -> Option<Instant> {
+        let since = self.unsynced_since.filter(|_| self.beside == Beside::None)?;
+        let many = self.written.position - self.durable.position >= JOURNAL_PROCESS_UNSYNCED;
+        Some(if many || !self.full.is_empty() { now.mono } else { since.after(JOURNAL_PROCESS_SYNC) })
     }
 
     /// Copies the next frames into the staging buffer; checksums are set when the segment is known.
@@ -349,10 +405,12 @@ impl<F> Committer<F> {
         if self.spares.is_empty() {
             return Ok(false);
         }
-        if self.current.is_some() && self.unsynced_since.is_some() {
-            self.sync(disk)?;
-        }
         let Some(spare) = self.spares.pop_front() else { return Ok(false) };
+        if self.durable.lsn < self.written.lsn
+            && let Some(full) = self.current.take()
+        {
+            self.full.push_back((full, self.written));
+        }
         self.number += 1;
         let header = SegmentHeader {
             journal: self.identity.journal,
@@ -405,35 +463,59 @@ impl<F> Committer<F> {
     }
 
     fn sync<D: Disk<File = F>>(&mut self, disk: &mut D) -> Result<(), DiskError> {
-        if let Some(current) = &self.current {
-            disk.sync(&current.spare.file)?;
+        let full = self.full.iter().map(|(full, _)| full);
+        for file in full.chain(&self.current) {
+            disk.sync(&file.spare.file)?;
         }
-        self.settled();
+        self.settled(self.written);
         Ok(())
     }
 
-    /// What is written is durable, or as durable as was asked for.
-    fn settled(&mut self) {
-        self.durable = self.written;
-        self.unsynced_since = None;
+    /// Begins the sync of the oldest file that needs one.
+    fn sync_beside<D: Disk<File = F>>(&mut self, disk: &mut D) -> Result<(), DiskError> {
+        let (file, upto) = match (self.full.front(), &self.current) {
+            (Some((full, last)), _) => (&full.spare.file, *last),
+            (None, Some(current)) => {
+                self.unsynced_since = None;
+                (&current.spare.file, self.written)
+            }
+            (None, None) => return Ok(()),
+        };
+        match disk.sync_beside(file)? {
+            Syncing::Done => self.settled(upto),
+            Syncing::UnderWay => self.beside = Beside::Upto(upto),
+        }
+        Ok(())
+    }
+
+    /// What is written so far is durable, or as durable as was asked for.
+    fn settled(&mut self, upto: Mark) {
+        self.durable = upto;
         self.failures = 0;
+        if upto == self.written {
+            self.unsynced_since = None;
+        }
+        while let Some((mut full, _)) = self.full.pop_front_if(|(_, last)| last.lsn <= upto.lsn) {
+            self.changes.extend(full.tell());
+        }
         if let Some(current) = &mut self.current
-            && !current.told
+            && upto.lsn >= current.header.base
         {
-            current.told = true;
-            let (number, base) = (current.header.number, current.header.base);
-            self.changes.push_back(Change::Used { spare: current.spare.name.clone(), number, base });
+            self.changes.extend(current.tell());
         }
     }
 
-    /// The file is given up; the ring has everything that it may have lost.
+    /// The files that are not durable are given up; the ring has everything that they may have lost.
     fn fail(&mut self, now: Now, error: DiskError) -> Next {
         self.failures += 1;
         self.written = self.durable;
         self.unsynced_since = None;
-        if let Some(current) = self.current.take() {
-            let (number, base) = (current.header.number, current.header.base);
-            self.changes.push_back(Change::Failed { spare: current.spare.name, number, base, error });
+        if self.beside != Beside::None {
+            self.beside = Beside::Stale;
+        }
+        for file in self.full.drain(..).map(|(full, _)| full).chain(self.current.take()) {
+            let (number, base) = (file.header.number, file.header.base);
+            self.changes.push_back(Change::Failed { spare: file.spare.name, number, base, error });
         }
         if self.failures == 1 {
             return Next::Now;

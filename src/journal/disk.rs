@@ -33,6 +33,15 @@ pub struct Space {
     pub total: u64,
 }
 
+/// What `Disk::sync_beside` has done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Syncing {
+    /// All of it.
+    Done,
+    /// Begun it.
+    UnderWay,
+}
+
 /// One directory of a disk. A folder `quarantine/` in it takes what is damaged.
 pub trait Disk {
     /// An open file.
@@ -82,6 +91,19 @@ pub trait Disk {
     /// # Errors
     /// Nothing that was written since the last sync may be relied on, ever.
     fn sync(&mut self, file: &Self::File) -> Result<(), DiskError>;
+
+    /// The same beside other calls, if the disk can: then `synced` says later what became of it. One is under way at a time.
+    ///
+    /// # Errors
+    /// As `sync`.
+    fn sync_beside(&mut self, file: &Self::File) -> Result<Syncing, DiskError> {
+        self.sync(file).map(|()| Syncing::Done)
+    }
+
+    /// What became of the sync that was under way, once: it is not any more.
+    fn synced(&mut self) -> Option<Result<(), DiskError>> {
+        None
+    }
 
     /// Gives a file another name, for good when it returns. Done before is done.
     ///

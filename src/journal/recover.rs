@@ -305,7 +305,9 @@ impl Recovery {
         recovered.forks = forks_of(&used);
         cut(&mut used, &recovered.forks);
         let proven = used.iter().map(|used| used.header.durable).max().unwrap_or_default();
-        let first = used.first().map_or(Lsn::FIRST, |used| used.header.base);
+        // Of two files that failed the later one may still be there, while all is in one behind it.
+        let bases = used.iter().filter(|used| used.header.base < used.cut).map(|used| used.header.base);
+        let first = bases.min().unwrap_or(Lsn::FIRST);
         let mut merge = Merge {
             expected: first,
             proven,

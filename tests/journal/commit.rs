@@ -121,6 +121,79 @@ fn process_says_written_at_once_and_durable_a_while_later() {
     assert_eq!(all.map(answerable), [Lsn(9), Lsn(5), Lsn(3), Lsn(3)]);
 }
 
+/// Steps until the sync that is under way is through.
+fn until_durable(rig: &mut Rig, millis: u64, lsn: Lsn) -> Step {
+    let done = (0..20).map(|_| rig.step(millis)).find(|step| step.durable >= lsn);
+    done.unwrap_or_else(|| panic!("{lsn:?} is not durable"))
+}
+
+#[test]
+fn with_process_more_is_written_while_a_sync_is_under_way_which_says_nothing_of_it() {
+    let mut rig = Rig::new(Durability::Process, 2);
+    rig.disk.slow = true;
+    rig.append(2);
+    assert_eq!(rig.step(0).next, at(200));
+    rig.step(200);
+    rig.append(3);
+    assert_eq!(rig.step(200).written, Lsn(5), "the sync holds up no write");
+    let step = until_durable(&mut rig, 201, Lsn(1));
+    assert_eq!((step.durable, step.next), (Lsn(2), at(400)));
+    assert_eq!(until_durable(&mut rig, 400, Lsn(3)).durable, Lsn(5));
+}
+
+#[test]
+fn with_process_a_full_file_is_synced_before_the_next_one_and_both_are_given_up_when_it_fails() {
+    for fails in [false, true] {
+        let mut rig = Rig::new(Durability::Process, 4);
+        rig.disk.slow = true;
+        // Each step writes a batch, which takes a page at least.
+        let pages = GEOMETRY.segment / 4096;
+        let mut millis = 0;
+        while rig.committer.spares() > 2 {
+            rig.append(1);
+            rig.step(millis);
+            millis += 1;
+        }
+        let written = Lsn(pages - 1);
+        let mut step = rig.step(millis);
+        assert_eq!((step.written, step.durable, rig.committer.change()), (written, Lsn::NONE, None));
+        if !fails {
+            let full = until_durable(&mut rig, millis, Lsn(1));
+            assert_eq!(full.durable, written.previous(), "what the full file has");
+            assert!(matches!(rig.committer.change(), Some(Change::Used { number: 1, .. })));
+            assert_eq!(until_durable(&mut rig, millis + 200, written).durable, written);
+            assert!(matches!(rig.committer.change(), Some(Change::Used { number: 2, .. })));
+            continue;
+        }
+        rig.fail_next(0, Fault::Io);
+        while rig.committer.spares() == 2 {
+            step = rig.step(millis);
+        }
+        assert_eq!((step.written, step.durable), (written, Lsn::NONE), "it is written again from the ring");
+        let failed: Vec<_> = std::iter::from_fn(|| rig.committer.change()).collect();
+        let is_failed = |change: &Change| matches!(change, Change::Failed { .. });
+        assert!(failed.len() == 2 && failed.iter().all(is_failed), "{failed:?}");
+        rig.disk.plan = Plan::default();
+        assert_eq!(until_durable(&mut rig, millis + 200, written).durable, written);
+    }
+}
+
+#[test]
+fn with_process_a_sync_of_a_file_that_was_given_up_says_nothing() {
+    let mut rig = Rig::new(Durability::Process, 3);
+    rig.disk.slow = true;
+    rig.append(2);
+    rig.step(0);
+    rig.step(200);
+    rig.append(1);
+    rig.fail_next(0, Fault::Io);
+    rig.step(200);
+    rig.disk.plan = Plan::default();
+    let step = rig.step(201);
+    assert_eq!((step.written, step.durable), (Lsn(3), Lsn::NONE));
+    assert_eq!(until_durable(&mut rig, 402, Lsn(1)).durable, Lsn(3));
+}
+
 #[test]
 fn what_the_last_run_had_not_synced_is_synced_at_once_and_its_front_is_told_with_it() {
     let forks = Vec::new();

@@ -1,5 +1,6 @@
 //! A disk in memory that loses, tears and garbles what was not synced, as one seed says.
 
+use bindery::journal::disk::Syncing;
 use bindery::journal::{Disk, DiskError, Space};
 use bindery::prng::Prng;
 use std::collections::{BTreeMap, BTreeSet};
@@ -72,6 +73,15 @@ struct Inode {
     end: usize,
 }
 
+/// A sync that is under way.
+#[derive(Debug)]
+struct Beside {
+    file: usize,
+    /// Sectors that it writes.
+    pending: BTreeSet<usize>,
+    looks: u64,
+}
+
 /// The disk.
 #[derive(Debug)]
 pub(crate) struct SimDisk {
@@ -88,6 +98,9 @@ pub(crate) struct SimDisk {
     pub(crate) short_writes: u64,
     /// What nobody may ever ask of a disk.
     pub(crate) forbidden: Option<String>,
+    /// A sync takes a while: of this file what was there when it began is durable after so many looks at it.
+    pub(crate) slow: bool,
+    beside: Option<Beside>,
     /// Octets of the file system that are free.
     pub(crate) free: u64,
     /// Files that were opened; the one that has another name just then.
@@ -108,6 +121,8 @@ impl SimDisk {
             dead: false,
             short_writes: 0,
             forbidden: None,
+            slow: false,
+            beside: None,
             free: 1 << 40,
             opens: 0,
             renamed_at: None,
@@ -150,6 +165,7 @@ impl SimDisk {
     /// The process is gone, the kernel is not.
     pub(crate) fn kill(&mut self) {
         self.dead = false;
+        self.beside = None;
         self.calls = 0;
         self.inodes.iter_mut().for_each(|inode| inode.failed = false);
     }
@@ -157,6 +173,7 @@ impl SimDisk {
     /// The power is gone: of each sector that was on its way, either image or garbage.
     pub(crate) fn power_cut(&mut self) {
         self.dead = false;
+        self.beside = None;
         self.calls = 0;
         self.inodes.iter_mut().for_each(|inode| inode.failed = false);
         let garbles = self.prng.chance(1, 2);
@@ -211,6 +228,8 @@ impl SimDisk {
             dead: false,
             short_writes: 0,
             forbidden: None,
+            slow: false,
+            beside: None,
             free: self.free,
             opens: 0,
             renamed_at: None,
@@ -317,6 +336,36 @@ impl Disk for SimDisk {
                 if self.bug == Some(Bug::RetriesSync) { Ok(()) } else { Err(error) }
             }
         }
+    }
+
+    fn sync_beside(&mut self, file: &usize) -> Result<Syncing, DiskError> {
+        if !self.slow || self.bug.is_some() {
+            return self.sync(file).map(|()| Syncing::Done);
+        }
+        if self.beside.is_some() {
+            self.forbidden = Some("two syncs at a time".to_owned());
+        }
+        let (pending, looks) = (self.inodes[*file].pending.clone(), self.prng.below(12));
+        self.beside = Some(Beside { file: *file, pending, looks });
+        Ok(Syncing::UnderWay)
+    }
+
+    fn synced(&mut self) -> Option<Result<(), DiskError>> {
+        let beside = self.beside.as_mut().filter(|_| !self.dead)?;
+        if beside.looks > 0 {
+            beside.looks -= 1;
+            return None;
+        }
+        let Beside { file, pending, .. } = self.beside.take()?;
+        // What came since is not in it, whatever becomes of it.
+        let later: BTreeSet<usize> = self.inodes[file].pending.difference(&pending).copied().collect();
+        self.inodes[file].pending = pending;
+        // It was asked for before a write failed.
+        let failed = std::mem::take(&mut self.inodes[file].failed);
+        let synced = self.sync(&file);
+        self.inodes[file].failed |= failed;
+        self.inodes[file].pending.extend(later);
+        Some(synced)
     }
 
     fn rename(&mut self, from: &str, to: &str) -> Result<(), DiskError> {

@@ -45,7 +45,15 @@ fn at_any_moment_and_after_any_crash_all_that_is_durable_is_followed_once() {
                     continue;
                 }
                 let (restart, followed, durable) = both(&world.disk, 1 + (seed as usize * 997) % 20_000);
-                assert_eq!(restart, followed, "seed {seed}, cut {cut}, crashed {crashed}, up to {durable:?}");
+                let differs = restart.iter().find(|(lsn, known)| followed.get(lsn) != Some(known));
+                let differs = differs.or_else(|| followed.iter().find(|(lsn, _)| !restart.contains_key(lsn)));
+                assert!(
+                    differs.is_none(),
+                    "seed {seed}, cut {cut}, crashed {crashed}, up to {durable:?}: {:?} of {:?} and {:?}",
+                    differs.map(|(lsn, _)| lsn),
+                    restart.keys().next().zip(restart.keys().last()),
+                    followed.keys().next().zip(followed.keys().last())
+                );
                 let truth = |lsn: &u64| world.truth.get(*lsn as usize - 1);
                 assert!(followed.iter().all(|(lsn, known)| truth(lsn) == Some(known)), "seed {seed}");
                 (looks, records) = (looks + 1, records + followed.len());
@@ -137,9 +145,10 @@ fn a_message_is_read_back_wherever_it_stands_and_another_is_never_taken_for_it()
             assert_eq!(came.iter().map(|recalled| recalled.recall).collect::<Vec<_>>(), asked);
             for Recalled { recall, pdu } in came {
                 let truth = &world.truth[recall.lsn.0 as usize - 1];
-                let own = truth.key == recall.key && restart.contains_key(&recall.lsn.0);
-                let wanted = own.then(|| message_of(truth)).flatten();
-                assert_eq!(pdu, wanted, "seed {seed}: {recall:?}");
+                let wanted = (truth.key == recall.key).then(|| message_of(truth)).flatten();
+                // A file that was given back may be open still, with what it had.
+                let is_there = restart.contains_key(&recall.lsn.0);
+                assert!(pdu == wanted || !is_there && pdu.is_none(), "seed {seed}: {recall:?}");
                 if wanted.is_some() { found += 1 } else { refused += 1 }
             }
         }

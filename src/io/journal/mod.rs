@@ -1,9 +1,10 @@
-//! The journal's threads and files. Owns: the directory and its lock, a ring and a committer thread for each shard, one
-//! preparer thread for all, and one that reads messages back. Takes: settings; records from the shards' `Appender`s. Gives:
-//! what the last run left, and how far everything is written and durable. Never: decides what is written when (that is
-//! `journal`); makes a shard wait.
+//! The journal's threads and files. Owns: the directory and its lock, a ring and a committer thread for each shard (with
+//! `process` another one that syncs), one preparer thread for all, and one that reads messages back. Takes: settings; records
+//! from the shards' `Appender`s. Gives: what the last run left, and how far everything is written and durable. Never: decides
+//! what is written when (that is `journal`); makes a shard wait.
 
 mod ahead;
+mod beside;
 mod former;
 mod preparing;
 mod recall;
@@ -368,7 +369,11 @@ impl Ground {
         let (changes, changed) = channel();
         let (give, spares) = sync_channel(JOURNAL_SPARES + 1);
         let prepared = Prepared::new(preparer, Arc::clone(shared), changed, give, is_former.then_some(shard));
-        let disk = disk.timed(Arc::clone(&shared.syncs), *clock);
+        let mut disk = disk.timed(Arc::clone(&shared.syncs), *clock);
+        if settings.durability == Durability::Process {
+            let woken = Arc::clone(shared);
+            disk = disk.syncing(format!("sync{shard}"), move || woken.wake_committer())?;
+        }
         let (shared, clock, preparer) = (Arc::clone(shared), *clock, Arc::clone(&self.preparer));
         Ok((Committing { committer, disk, shared, clock, changes, spares, preparer }, prepared, appender))
     }
@@ -413,7 +418,8 @@ impl Committing {
                 Next::Spare => Duration::from_millis(10),
             };
             let waits_for_time = matches!(step.next, Next::At(_) | Next::Spare);
-            let has_work = || self.shared.stop.load(Ordering::Acquire) && !waits_for_time;
+            let has_work =
+                || self.shared.stop.load(Ordering::Acquire) && !waits_for_time || self.disk.has_synced();
             self.shared.wait(tail, at_most, has_work);
         }
     }

@@ -1,7 +1,9 @@
 //! A directory as a disk: positioned reads and writes, fdatasync, renames that are there after a power cut.
 
+use super::beside::Beside;
 use crate::counters::Spans;
 use crate::io::Clock;
+use crate::journal::disk::Syncing;
 use crate::journal::{Disk, DiskError, Space};
 use rustix::fs::{Advice, FlockOperation, fadvise, flock, statvfs};
 use std::fs::File;
@@ -13,7 +15,7 @@ use std::sync::Arc;
 const ID: &str = "id";
 const LOCK: &str = "lock";
 
-fn refused(error: &Error) -> DiskError {
+pub(super) fn refused(error: &Error) -> DiskError {
     match error.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => DiskError::Full,
         ErrorKind::NotFound => DiskError::Gone,
@@ -22,21 +24,40 @@ fn refused(error: &Error) -> DiskError {
 }
 
 /// A journal's directory. Each thread has its own value of it.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Directory {
     path: PathBuf,
     /// Where it is told how long syncs take, by which clock.
     syncs: Option<(Arc<Spans>, Clock)>,
+    /// Who syncs while this thread writes.
+    beside: Option<Beside>,
+}
+
+impl Clone for Directory {
+    fn clone(&self) -> Self {
+        Self { path: self.path.clone(), syncs: self.syncs.clone(), beside: None }
+    }
 }
 
 impl Directory {
     pub(super) fn new(path: &Path) -> Self {
-        Self { path: path.to_owned(), syncs: None }
+        Self { path: path.to_owned(), syncs: None, beside: None }
     }
 
     /// The same for the one thread that counts its syncs there.
     pub(super) fn timed(self, spans: Arc<Spans>, clock: Clock) -> Self {
         Self { syncs: Some((spans, clock)), ..self }
+    }
+
+    /// The same with a thread beside that syncs; `wake` is called when it has something to say.
+    pub(super) fn syncing(self, name: String, wake: impl Fn() + Send + 'static) -> std::io::Result<Self> {
+        let beside = Beside::new(name, self.clone(), wake)?;
+        Ok(Self { beside: Some(beside), ..self })
+    }
+
+    /// True when `synced` has something to say.
+    pub(super) fn has_synced(&self) -> bool {
+        self.beside.as_ref().is_some_and(Beside::has_news)
     }
 
     fn sync_folder(path: &Path) -> Result<(), DiskError> {
@@ -124,6 +145,17 @@ impl Disk for Directory {
             spans.add(clock.mono().since(begun));
         }
         synced
+    }
+
+    fn sync_beside(&mut self, file: &File) -> Result<Syncing, DiskError> {
+        match &self.beside {
+            Some(beside) => beside.begin(file).map(|()| Syncing::UnderWay),
+            None => self.sync(file).map(|()| Syncing::Done),
+        }
+    }
+
+    fn synced(&mut self) -> Option<Result<(), DiskError>> {
+        self.beside.as_ref()?.done()
     }
 
     fn rename(&mut self, from: &str, to: &str) -> Result<(), DiskError> {
