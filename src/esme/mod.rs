@@ -9,6 +9,7 @@ pub use settings::{Settings, Shared};
 
 use crate::ids::{CarrierId, LinkId};
 use crate::session::BindKind;
+use crate::time::Instant;
 use core::net::IpAddr;
 use std::collections::VecDeque;
 
@@ -21,6 +22,8 @@ pub struct Account<Waiting> {
     pub only_carrier: Option<CarrierId>,
     /// Deliveries that wait for a session with room, the oldest first.
     pub waiting: VecDeque<Waiting>,
+    /// It answered a receipt late: until then the next ones are written down before it gets them.
+    pub answers_late_until: Instant,
     sessions: Vec<(LinkId, BindKind)>,
     /// Where the search for a receiving session starts.
     turn: usize,
@@ -39,7 +42,14 @@ impl<Waiting> Account<Waiting> {
     /// An account without sessions.
     #[must_use]
     pub fn new(settings: Shared, only_carrier: Option<CarrierId>) -> Self {
-        Self { settings, only_carrier, waiting: VecDeque::new(), sessions: Vec::new(), turn: 0 }
+        Self {
+            settings,
+            only_carrier,
+            waiting: VecDeque::new(),
+            answers_late_until: Instant::ZERO,
+            sessions: Vec::new(),
+            turn: 0,
+        }
     }
 
     /// Whether a peer may bind with this password from this address.

@@ -6,6 +6,7 @@
 //! one to the account before the response of its message, which has an earlier record.
 
 use super::Shard;
+use super::at_once::{Asker, AtOnce};
 use super::mail::Mail;
 use super::message::{Delivery, DeliveryKey, Origin};
 use super::mo::Delivered;
@@ -20,7 +21,6 @@ use crate::ledger::{AddressTail, End, OpenKey};
 use crate::limits::{MESSAGE_ID_MAX, RECEIPT_AGAIN};
 use crate::smpp::message_state::MessageState;
 use crate::smpp::receipt::Receipt;
-use crate::smpp::response::MessageIdResp;
 use crate::smpp::status::{CommandStatus, StatusClass};
 use crate::time::Now;
 
@@ -95,18 +95,24 @@ impl Shard {
                 return Ok(None);
             }
         }
+        let at_once = delivery.is_receipt && self.may_be_at_once(now, &delivery);
         let Self { records, accounts, config, own_ids, .. } = self;
         let Some(records) = records else { return Ok(Some(delivery)) };
         let Some(account) = accounts.get(delivery.esme.index()) else { return Err(LATER) };
+        let waiting = account.settings.waiting;
         if !delivery.is_receipt {
             delivery.key = own_ids.next(now.wall);
         }
-        let waiting = account.settings.waiting;
         if account.waiting.len() >= waiting.count_max as usize {
             return Err(LATER);
         }
-        let frame = records.frames.copy(delivered.pdu.bytes()).ok_or(LATER)?;
-        delivery.frame = frame;
+        delivery.frame = records.frames.copy(delivered.pdu.bytes()).ok_or(LATER)?;
+        delivery.came = now.wall;
+        delivery.until = now.mono.after(waiting.keep);
+        if at_once {
+            self.begin_at_once(now, delivery, out);
+            return Ok(None);
+        }
         let record = record_of(&delivery, config);
         let Some(lsn) = records.pen.append(now, delivery.key, &record, None) else {
             records.frames.release(core::mem::take(&mut delivery.frame));
@@ -120,8 +126,6 @@ impl Shard {
             return Ok(Some(delivery));
         };
         (delivery.lsn, delivery.origin_lsn) = (lsn, lsn);
-        delivery.came = now.wall;
-        delivery.until = now.mono.after(waiting.keep);
         self.keep_until_safe(now, delivery, lsn, out);
         Ok(None)
     }
@@ -158,37 +162,29 @@ impl Shard {
     /// what the account says.
     pub(super) fn let_go(&mut self, now: Now, key: DeliveryKey, safe: bool, out: &mut Outbox) {
         let Some(delivery) = self.deliveries.get_mut(key) else { return };
+        let with_esme = matches!(delivery.at_once, AtOnce::WithEsme | AtOnce::Unsafe);
         if !safe && delivery.again.is_none() && delivery.origin != Origin::Journal {
+            if with_esme {
+                delivery.at_once = AtOnce::Unsafe;
+                return;
+            }
+            delivery.at_once = AtOnce::No;
             return self.relay_kept(now, key, out);
         }
-        let origin = core::mem::replace(&mut delivery.origin, Origin::Journal);
-        let (command, esme, carrier) = (delivery.command, delivery.esme, delivery.carrier);
-        let (is_receipt, is_final, destination) =
-            (delivery.is_receipt, delivery.is_final, delivery.destination);
-        let (entry, again) = (delivery.entry.take(), delivery.again);
+        let asker = Asker::of(delivery);
+        (delivery.origin, delivery.entry, delivery.at_once) = (Origin::Journal, None, AtOnce::No);
+        let (esme, carrier, is_receipt, again) =
+            (delivery.esme, delivery.carrier, delivery.is_receipt, delivery.again);
         delivery.written = behind_response(delivery.written, out);
-        match origin {
-            Origin::Link(link, sequence) => {
-                if let Some(entry) = entry.filter(|_| is_final) {
-                    self.ledger.receipt_done(entry, destination);
-                }
-                if !is_receipt {
-                    self.count_mo(carrier, CommandStatus::OK);
-                    if let Some(cells) = self.counters.carriers.get(carrier.index()) {
-                        cells.mo.bump();
-                    }
-                }
-                if self.link(link).is_some() {
-                    self.answer_delivery(now, link, command, sequence, CommandStatus::OK, out);
-                }
+        if matches!(asker.origin, Origin::Link(..)) && !is_receipt {
+            self.count_mo(carrier, CommandStatus::OK);
+            if let Some(cells) = self.counters.carriers.get(carrier.index()) {
+                cells.mo.bump();
             }
-            Origin::Shard(from, tag) => {
-                let mut response = self.retained.buffer(&[]);
-                let (command, status) = (command.response(), CommandStatus::OK);
-                MessageIdResp::new(&[]).write(&mut response, command, status, 1);
-                self.send_mail(now, from, Mail::Delivered { tag, response }, out);
-            }
-            Origin::Journal => {}
+        }
+        self.answer_asker(now, asker, out);
+        if with_esme {
+            return;
         }
         if let Some(stored) = again {
             self.deliveries.remove(key);
@@ -203,6 +199,9 @@ impl Shard {
 
     /// A delivery that has no record, or waits for one while nothing can be promised: its carrier hears what its account says.
     pub(super) fn relay_kept(&mut self, now: Now, key: DeliveryKey, out: &mut Outbox) {
+        if self.deliveries.get(key).is_some_and(|delivery| delivery.at_once != AtOnce::No) {
+            return self.give_at_once(now, key, out);
+        }
         let Some(mut delivery) = self.deliveries.remove(key) else { return };
         let frame = core::mem::take(&mut delivery.frame);
         delivery.written = behind_response(delivery.written, out);

@@ -1,6 +1,7 @@
 //! What is in flight: messages toward carriers, deliveries toward ESMEs, and the octets that are held for them.
 //! Owns: the tables. Takes: new entries. Gives: them back by a handle that tells stale from live.
 
+use super::at_once::AtOnce;
 use super::failover::Wish;
 use super::mail::Tag;
 use crate::ids::{CarrierId, EsmeId, LinkId, PoolId, ShardId};
@@ -322,6 +323,7 @@ pub(super) struct Delivery {
     pub(super) came: Wall,
     /// The ESME did not want it before then.
     pub(super) not_before: Instant,
+    pub(super) at_once: AtOnce,
 }
 
 pub(super) type Deliveries = SlotMap<DeliveryKey, Delivery>;

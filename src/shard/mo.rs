@@ -5,6 +5,7 @@
 //! carrier's ESME_ROK is the ESME's.
 
 use super::Shard;
+use super::at_once::AtOnce;
 use super::links::Flow;
 use super::mail::{Deliver, Mail, Tag};
 use super::message::{Delivery, DeliveryKey, Origin, key_of_tag, tag_of};
@@ -415,5 +416,6 @@ pub(super) fn delivery_of(link: LinkId, carrier: CarrierId, esme: EsmeId, pdu: &
         origin_lsn: Lsn::NONE,
         came: Wall(0),
         not_before: Instant::ZERO,
+        at_once: AtOnce::No,
     }
 }

@@ -12,6 +12,7 @@
 //! node read.
 
 mod answers;
+mod at_once;
 mod attempts;
 mod away;
 pub mod bad;
@@ -291,6 +292,7 @@ impl Shard {
                 Timer::Parked => self.expire_parked(now, out),
                 Timer::Waiting(esme) => self.tick_waiting(now, esme, out),
                 Timer::Bans => self.count_bans(now),
+                Timer::AtOnce => self.tick_at_once(now, out),
                 Timer::Restored => self.tell_restored(now, out),
                 Timer::Stored => self.tick_stored(now, out),
                 Timer::Drained => out.act(Action::Exit),

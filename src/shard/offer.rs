@@ -87,7 +87,7 @@ impl Shard {
     }
 
     /// A session of the account that may be given this now, other than `not`.
-    fn receiver(
+    pub(super) fn receiver(
         &mut self,
         esme: EsmeId,
         written: Option<(LinkId, u64)>,
@@ -118,7 +118,7 @@ impl Shard {
         account.next_receiver(usable)
     }
 
-    fn deliver(
+    pub(super) fn deliver(
         &mut self,
         now: Now,
         key: DeliveryKey,
@@ -152,6 +152,9 @@ impl Shard {
         pdu: &Pdu<'_>,
         out: &mut Outbox,
     ) {
+        if self.records.is_some() && self.answered_at_once(now, esme, key_of(owner), (pdu, is_ok(pdu)), out) {
+            return;
+        }
         // It stays where it was put: it is large.
         let mut taken = self.deliveries.remove(key_of(owner));
         let Some(delivery) = taken.as_mut() else { return };
@@ -262,6 +265,9 @@ impl Shard {
     /// The session that had a delivery did not answer it in time or is gone: the next one, or back to the carrier.
     pub(super) fn retry_delivery(&mut self, now: Now, owner: Owner, out: &mut Outbox) {
         let key: DeliveryKey = key_of(owner);
+        if self.records.is_some() && self.lost_at_once(now, key, out) {
+            return;
+        }
         let Some(delivery) = self.deliveries.get_mut(key) else { return };
         let (esme, written, former) = (delivery.esme, delivery.written, delivery.link);
         let frame = core::mem::take(&mut delivery.frame);

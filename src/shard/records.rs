@@ -6,6 +6,7 @@
 //! a relayed message because the journal cannot take it, which is counted (`journal_left_out_total`).
 
 use super::Shard;
+use super::at_once::Asker;
 use super::message::{DeliveryKey, Kind as MessageKind, Message, Retained};
 use super::mt::Body;
 use super::port::Outbox;
@@ -25,7 +26,7 @@ use crate::ledger::{
 };
 use crate::limits::{
     JOURNAL_MOVE_AFTER, JOURNAL_MOVE_ALWAYS_AT, JOURNAL_MOVE_LOOK, JOURNAL_MOVES_PER_TURN,
-    JOURNAL_UNFINISHED_MAX, JOURNAL_WAITING_MAX, RECEIPT_KEEP,
+    JOURNAL_UNFINISHED_MAX, JOURNAL_WAITING_MAX, RECEIPT_AT_ONCE, RECEIPT_FIRST_WRITTEN, RECEIPT_KEEP,
 };
 use crate::route::lanes::Turns;
 use crate::session::Session;
@@ -53,6 +54,8 @@ pub(super) enum Held {
     Delivery(DeliveryKey),
     /// A receipt without a record: its account gets it.
     Relay(DeliveryKey),
+    /// A receipt is over: its carrier is answered.
+    Asker(Asker),
     /// Stored messages: their ESME is answered, and they may leave.
     Stored(HeldStored),
     /// A stored message goes to this carrier.
@@ -187,6 +190,10 @@ pub(super) struct Records {
     unsent: VecDeque<OpenKey>,
     /// Final records that found no room yet.
     unfinished: VecDeque<(OpenMessage, End)>,
+    /// Receipts that their ESMEs have, and whose records are left out if the answers come before this.
+    pub(super) at_once: VecDeque<(Instant, DeliveryKey)>,
+    /// How soon that is, and for how long an account is not asked that was later.
+    pub(super) patience: (Duration, Duration),
     /// Octets of receipts and MO that wait for their accounts.
     pub(super) frames: Retained,
     /// What responses wait for, unless their account says otherwise.
@@ -220,6 +227,8 @@ impl Records {
             held: [VecDeque::new(), VecDeque::new()],
             unsent: VecDeque::new(),
             unfinished: VecDeque::new(),
+            at_once: VecDeque::new(),
+            patience: (RECEIPT_AT_ONCE, RECEIPT_FIRST_WRITTEN),
             frames: Retained::up_to(JOURNAL_WAITING_MAX),
             wait: durability.into(),
             front: Lsn::NONE,
@@ -515,6 +524,7 @@ impl Shard {
                 }
                 Held::Delivery(key) => self.let_go(now, key, safe, out),
                 Held::Relay(key) => self.relay_kept(now, key, out),
+                Held::Asker(asker) => self.answer_asker(now, asker, out),
                 Held::Stored(held) => self.keep_promise(now, held, safe, out),
                 Held::Sending(key, carrier) => self.send_stored(now, key, carrier, safe, out),
             }

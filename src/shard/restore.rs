@@ -56,6 +56,28 @@ fn over_of<'a>(over: &Over, text: &[u8], pdus: impl Iterator<Item = &'a [u8]>) -
     over
 }
 
+/// Final receipts of a message that are still to come.
+struct ToCome {
+    awaited: u16,
+    over: Over,
+    destinations: Destinations,
+}
+
+impl ToCome {
+    /// One has come, of this number; false: there was none to come.
+    fn take(&mut self, tail: AddressTail) -> bool {
+        if self.awaited == 0 {
+            return false;
+        }
+        let before = self.over.clone();
+        self.over.take(&self.destinations, tail);
+        let is_one = matches!(self.destinations, Destinations::One(_));
+        let is_news = is_one || self.over != before;
+        self.awaited -= u16::from(is_news);
+        is_news
+    }
+}
+
 /// What a shard found in its journal and cannot give to anybody here.
 #[derive(Debug, Default)]
 pub struct Strays {
@@ -231,7 +253,7 @@ impl Shard {
         let Some(accepted) = &kept.accepted else {
             return kept.taken.iter().try_for_each(|taken| {
                 let esme = self.own_account(known, taken.esme.as_deref()?)?;
-                self.restore_delivery(now, key, taken, (esme, OpenKey::default()), None, known).map(|_| ())
+                self.restore_delivery(now, key, taken, (esme, OpenKey::default()), None, known)
             });
         };
         let facts = accepted.facts();
@@ -249,7 +271,9 @@ impl Shard {
         open.awaited = accepted.awaited.saturating_sub(kept.answered.len() as u16);
         open.over = over_of(&accepted.over, facts.destination, kept.answered.iter().map(Vec::as_slice));
         (open.lsn, open.origin) = (accepted.record.lsn, accepted.record.origin);
-        let (given, awaited, mut over) = (open.given, open.awaited, open.over.clone());
+        let given = open.given;
+        let destinations = Destinations::of_text(facts.destination);
+        let mut to_come = ToCome { awaited: open.awaited, over: open.over.clone(), destinations };
         if ours && kept.taken.is_empty() {
             return self.restore_end(now, open, accepted.record);
         }
@@ -257,13 +281,9 @@ impl Shard {
         let handle = records.open.insert(open)?;
         let expires = now.mono.after(left(RECEIPT_KEEP, Wall(facts.accepted), now.wall));
         records.open.waits(handle, expires);
-        let mut finals = 0;
         for taken in &kept.taken {
-            let ids = Some((given, facts.message_id));
-            if self.restore_delivery(now, key, taken, (esme, handle), ids, known) == Some(true) {
-                finals += 1;
-                over = over_of(&over, facts.destination, core::iter::once(&*taken.pdu));
-            }
+            let of = Some((given, facts.message_id, &mut to_come)).filter(|_| !ours);
+            self.restore_delivery(now, key, taken, (esme, handle), of, known);
         }
         if ours {
             return Some(());
@@ -274,14 +294,14 @@ impl Shard {
             given,
             esme,
             link: LinkId::default(),
-            destination: Destinations::of_text(facts.destination),
-            awaited: awaited.saturating_sub(finals),
+            destination: to_come.destinations,
+            awaited: to_come.awaited,
             record: handle.number(),
         };
         if self.is_here(carrier) {
-            self.index_restored(now, &indexed, &over);
+            self.index_restored(now, &indexed, &to_come.over);
         } else {
-            self.indexing.push((self.home_of(carrier), indexed, over));
+            self.indexing.push((self.home_of(carrier), indexed, to_come.over));
         }
         Some(())
     }
@@ -380,16 +400,17 @@ impl Shard {
         known.esmes.get(name).copied().filter(|esme| self.is_own(*esme))
     }
 
-    /// `ids`: what the ESME was given for a receipt's message, and the carrier's id. True when it is a final receipt.
+    /// `of`: of a receipt's message what the ESME was given, the carrier's id, and what is still to come. One that says the
+    /// end once more stays with the records of its message: what its ESME said to the first may be lost.
     fn restore_delivery(
         &mut self,
         now: Now,
         key: u64,
         taken: &Taken,
         (esme, record): (EsmeId, OpenKey),
-        ids: Option<(Given, &[u8])>,
+        of: Option<(Given, &[u8], &mut ToCome)>,
         known: &Known<'_>,
-    ) -> Option<bool> {
+    ) -> Option<()> {
         let carrier = known.carriers.get(&*taken.carrier).copied();
         let carrier = if taken.carrier.is_empty() { OURSELVES } else { carrier? };
         let records = self.records.as_mut()?;
@@ -398,9 +419,13 @@ impl Shard {
         let receipt = delivered.receipt(v33).filter(|_| taken.esme.is_none());
         let keep = self.accounts.get(esme.index())?.settings.waiting.keep;
         let is_final = receipt.is_some_and(|receipt| !receipt.intermediate);
-        let known_as = receipt.zip(ids).and_then(|(receipt, (given, id))| {
-            given.text().or_else(|| differs(&receipt, id).then(|| IdText::from_slice(id)))
-        });
+        let mut known_as = None;
+        if let (Some(receipt), Some((given, id, to_come))) = (receipt, of) {
+            if is_final && !to_come.take(AddressTail::of(delivered.source())) {
+                return Some(());
+            }
+            known_as = given.text().or_else(|| differs(&receipt, id).then(|| IdText::from_slice(id)));
+        }
         let delivery = Delivery {
             origin: Origin::Journal,
             is_receipt: receipt.is_some(),
@@ -418,7 +443,7 @@ impl Shard {
         };
         let delivery = self.deliveries.insert(delivery);
         self.queue_kept(now, esme, delivery);
-        Some(is_final)
+        Some(())
     }
 
     /// A message of the last run may get its receipts from a carrier of ours.

@@ -23,6 +23,8 @@ pub(super) enum Timer {
     Waiting(EsmeId),
     /// The first of the bans ends.
     Bans,
+    /// The first receipt that its ESME has had too long to go without a record.
+    AtOnce,
     /// Messages of the last run that other shards are still to be told of.
     Restored,
     /// Stored messages: their waits, their ends.

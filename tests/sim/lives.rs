@@ -12,7 +12,7 @@ use bindery::journal::Record;
 use bindery::ledger::restored::Kept;
 use bindery::prng::Prng;
 use bindery::shard::{Left, Moved, Position, Shard, Surplus};
-use bindery::time::Now;
+use bindery::time::{Duration, Now};
 use std::sync::Arc;
 
 /// The counters of a node that has not begun.
@@ -115,6 +115,9 @@ impl World {
             shard.take_up(now);
             if self.setup.away {
                 shard.keep_here(0, 0);
+            }
+            if self.setup.patient {
+                shard.waits_for_accounts(Duration::from_millis(500), Duration::from_secs(1));
             }
         }
         self.net.start(shards.into_iter().map(Node::new).collect());

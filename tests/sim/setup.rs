@@ -91,6 +91,8 @@ pub(crate) struct Setup {
     pub(crate) shards: Shards,
     /// The octets of stored messages are on the disk only, as far as they can be.
     pub(crate) away: bool,
+    /// Receipts wait for their records so long that ESMEs, which are slow, may be sooner.
+    pub(crate) patient: bool,
 }
 
 fn pick<T: Copy>(prng: &mut Prng, among: &[T]) -> T {
@@ -214,6 +216,7 @@ impl Setup {
         if seed >= JOURNAL_FROM {
             keep(&mut Prng::new(seed ^ 0x1ED6), &mut setup);
             setup.away = seed % 4 == 3;
+            setup.patient = !seed.is_multiple_of(3);
         }
         setup
     }
@@ -269,7 +272,7 @@ impl Setup {
             CARRIERS[abroad]
         )
         .unwrap();
-        Self { config: read(&text), accounts, carriers, traffic, shards, away: false }
+        Self { config: read(&text), accounts, carriers, traffic, shards, away: false, patient: false }
     }
 
     /// True when the node answers this account's messages itself.

@@ -17,7 +17,7 @@ use crate::session::BindKind;
 use crate::shard::Strays;
 use crate::shard::port::Input;
 use crate::smpp::status::CommandStatus;
-use crate::time::{Duration, Now, Wall};
+use crate::time::{Duration, Instant, Now, Wall};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -208,8 +208,15 @@ impl Kept {
         let now = rig.now;
         let unknown = rig.shards.iter_mut().map(|shard| shard.take_up(now)).sum();
         let mut kept = Self { rig: rig.with_carriers(), papers, strays, unknown };
+        kept.answer_receipts_until(Instant::from_nanos(u64::MAX));
         kept.turn();
         kept
+    }
+
+    /// As if all accounts had answered a receipt late: until then the others are written down before they get them.
+    pub(super) fn answer_receipts_until(&mut self, late: Instant) {
+        let accounts = self.rig.shards.iter_mut().flat_map(|shard| shard.accounts.iter_mut());
+        accounts.for_each(|account| account.answers_late_until = late);
     }
 
     pub(super) fn turn(&mut self) {
