@@ -121,10 +121,12 @@ impl Node {
         if let Some(Opened { mut journal, shards, formers, ciphers, .. }) = opened {
             let cursors = sinks.as_ref().map(|sinks| Arc::clone(&sinks.cursors));
             debug_assert_eq!(shards.len(), starts.len());
-            let mut moved = Vec::new();
-            for ((start, (appender, restored)), cipher) in starts.iter_mut().zip(shards).zip(ciphers) {
-                let strays = start.shard.attach(Box::new(appender), restored);
-                moved.push(strays.moved);
+            let attached = starts.iter_mut().map(|start| &mut start.shard).zip(shards);
+            let strays = journal::side_by_side(attached, |(shard, (appender, restored))| {
+                shard.attach(Box::new(appender), restored)
+            })?;
+            let mut moved: Vec<_> = strays.into_iter().map(|strays| strays.moved).collect();
+            for (start, cipher) in starts.iter_mut().zip(ciphers) {
                 if let Some(cipher) = cipher {
                     start.shard.seal_with(cipher);
                 }
@@ -141,8 +143,9 @@ impl Node {
                 events.iter().for_each(&mut start.options.log);
             }
             surplus.into_iter().for_each(|surplus| journal.look_after(surplus, cursors.clone()));
-            for (index, start) in starts.iter_mut().enumerate() {
-                let strangers = start.shard.take_up(clock.now());
+            let (all, now) = (starts.iter_mut().map(|start| &mut start.shard), clock.now());
+            let strangers = journal::side_by_side(all, |shard| shard.take_up(now))?;
+            for ((index, start), strangers) in starts.iter_mut().enumerate().zip(strangers) {
                 if let Some(event) = journal::left_where_it_is(index, strangers) {
                     (start.options.log)(&event);
                 }

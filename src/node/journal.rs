@@ -73,7 +73,7 @@ pub(super) fn open(
         restored.entry(shard).or_insert_with(new).take(frame, place);
     });
     let (mut journal, starts) = opened.map_err(|error| explained(&error, &settings.directory))?;
-    restored.values_mut().for_each(Restored::settle);
+    side_by_side(restored.values_mut(), Restored::settle)?;
     let unopened: usize = restored.values().map(Restored::unopened).sum();
     if unopened > 0 {
         return Err(Error::other(format!(
@@ -101,6 +101,23 @@ pub(super) fn open(
     let shards = starts.into_iter().map(|start| start.appender).zip((0..).map(left)).collect();
     let ciphers = handles.iter().map(|_| cipher(keys)).collect::<Result<_, _>>()?;
     Ok(Some(Opened { journal, shards, formers, ends, ciphers }))
+}
+
+/// The same for each shard, on a thread of its own: before shards run, their cores have nothing else to do.
+///
+/// # Errors
+/// The system gives no thread.
+pub(super) fn side_by_side<T: Send, R: Send>(
+    shards: impl Iterator<Item = T>,
+    work: impl Fn(T) -> R + Sync,
+) -> std::io::Result<Vec<R>> {
+    let work = &work;
+    std::thread::scope(|scope| {
+        let begin = |shard| std::thread::Builder::new().spawn_scoped(scope, move || work(shard));
+        let running: Vec<_> = shards.map(begin).collect();
+        let running = running.into_iter();
+        running.map(|one| Ok(one?.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))).collect()
+    })
 }
 
 fn cipher(keys: &[Secret]) -> std::io::Result<Option<Cipher>> {
