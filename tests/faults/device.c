@@ -7,7 +7,7 @@
    Octets from FIRST_DATA on belong to files, but for these blocks of 4096; what lies before belongs to the file system itself.
 
      cut PATH SEED drop|subset|garbage WRITES the medium as a power cut leaves it after so many more writes of data
-     fail write|flush COUNT ERRNO             so many writes of data, or flushes of nothing else, fail; -1: until it is 0
+     fail write|flush COUNT ERRNO             so many writes, or flushes, of data fail; -1: until it is 0
      delay MICROSECONDS                       of each write
      rate OCTETS                              written in a second; 0: no limit
      hang MILLISECONDS                        nothing is done, once
@@ -100,24 +100,39 @@ static void remember(uint64_t at, const char *data, uint32_t octets) {
   if (counts.pending > counts.pending_most) counts.pending_most = counts.pending;
 }
 
-/* All of it is on the medium now, or is gone as if it had never come. */
-static void settle(int kept) {
+/* All of it is on the medium now. */
+static void settle(void) {
   while (oldest) {
     struct pending *write = oldest;
     oldest = write->next;
-    if (kept) memcpy(medium + write->at, write->data, write->octets);
-    else memcpy(seen + write->at, medium + write->at, write->octets);
+    memcpy(medium + write->at, write->data, write->octets);
     free(write);
   }
   newest = &oldest;
   counts.pending = 0;
 }
 
-/* A file system that cannot write its own journal stops: whoever asks is then told by it, and not by the disk. */
-static int only_data_waits(void) {
+/* What files hold of it is gone as if it had never come; what belongs to the file system waits on: with that gone, too, nothing
+   could be read any more. */
+static void lose_data(void) {
+  for (struct pending **link = &oldest; *link;) {
+    struct pending *write = *link;
+    if (!is_data(write->at)) {
+      link = &write->next;
+      continue;
+    }
+    memcpy(seen + write->at, medium + write->at, write->octets);
+    counts.pending -= write->octets;
+    *link = write->next;
+    free(write);
+  }
+  for (newest = &oldest; *newest;) newest = &(*newest)->next;
+}
+
+static int data_waits(void) {
   for (struct pending *write = oldest; write; write = write->next)
-    if (!is_data(write->at)) return 0;
-  return oldest != NULL;
+    if (is_data(write->at)) return 1;
+  return 0;
 }
 
 /* --- power cuts --- */
@@ -216,15 +231,15 @@ static int written(const struct fuse_write_in *in, const char *data) {
 }
 
 static int flushed(void) {
-  int error = only_data_waits() ? fails(ON_FLUSH) : 0;
+  int error = data_waits() ? fails(ON_FLUSH) : 0;
   if (error) {
     /* Its cache is lost: who asks once more and hears that all is well has lost it, too. */
     counts.failed_flushes++;
-    settle(0);
+    lose_data();
     return error;
   }
   counts.flushes++;
-  if (!lies) settle(1);
+  if (!lies) settle();
   return 0;
 }
 
@@ -408,6 +423,9 @@ int main(int count, char **words) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   signal(SIGCHLD, SIG_IGN);
   signal(SIGPIPE, SIG_IGN);
+  /* What ends whoever started us may be sent to us, too: there is still to be unmounted what is on this disk. */
+  signal(SIGTERM, SIG_IGN);
+  signal(SIGINT, SIG_IGN);
   seen = image(words[1]);
   medium = image(words[1]);
   first_data = strtoull(words[3], NULL, 10);

@@ -39,7 +39,7 @@ class World(device_rig.World):
     """Peers of the node on the disk: of three receipts one is kept back."""
 
     def __init__(self, setup, seed):
-        super().__init__(setup, seed, RATE, holds=lambda number: number % 3 == 0)
+        super().__init__(setup, seed, RATE, holds=lambda number: number % 3 == 0 and self.owners[number] in STORED)
 
     def carrier_at(self, at, name, port):
         kind = Away if name == AWAY else disk_node.Carrier
@@ -56,7 +56,7 @@ class Later(device_rig.World):
         for carrier, one in zip(self.carriers, former.carriers):
             carrier.accepted, carrier.next_id = dict(one.accepted), one.next_id + 1_000_000
             for message, (number, _) in carrier.accepted.items():
-                key = left.keys.get((self.owners[number], known.answered.get(number)))
+                key = left.key((self.owners[number], known.answered[number])) if number in known.answered else None
                 if key in left.pending and "SENT" in left.kinds[key]:
                     carrier.kept.append(message)
 
@@ -74,7 +74,7 @@ class Cuts:
     def __init__(self, chosen, driver, durability, folder):
         self.chosen, self.driver, self.durability, self.folder = chosen, driver, durability, folder
         self.drawn = random.Random(f"{chosen.seed} {driver} {durability}")
-        self.cut, self.started = 0, 0
+        self.cut, self.started, self.ids = 0, 0, {}
 
     def one(self, disk, world, kind, starts=False):
         """One cut: what had been promised by then, what is left, how many sectors went which way."""
@@ -86,7 +86,7 @@ class Cuts:
         setup = setup_of(self.chosen, self.driver, place, self.durability)
         with device_rig.mounted(path, place), rig.Processes() as processes:
             node = disk_node.Node(self.chosen, setup, self.folder / "later", processes)
-            left = device_rig.Left(node, place)
+            left = device_rig.Left(node, place, self.ids)
             faults = self.after_a_start(node, world, known, left, place) if starts else {}
         return known, left, sectors, faults
 
@@ -95,13 +95,13 @@ class Cuts:
         self.started += 1
         later = Later(node.setup, world, known, left)
         owed = {number for number in known.answered if (who := known.who(world, number)) not in left.over
-                and not left.kinds[left.keys.get(who)] & {"DLR_IN"}}
+                and not left.kinds[left.key(who)] & {"DLR_IN"}}
         with disk_node.running(later):
             node.up(later)
             later.release()
             later.settled(node)
             code = node.stop()
-        after = device_rig.Left(node, place)
+        after = device_rig.Left(node, place, self.ids)
         ids = collections.Counter((line["esme"], line["id"]) for line in after.lines)
         places = collections.Counter((line["shard"], line["lsn"]) for line in after.lines)
         given = later.given
@@ -112,7 +112,7 @@ class Cuts:
                                    for number, found in given.items() for one in found),
             "nowhere after it": len(known.lost(world, after)),
             "not as submitted": len(device_rig.strange(world, after)),
-            "submitted once more": sum(one.number in known.answered and "SENT" in left.kinds[left.keys.get(
+            "submitted once more": sum(one.number in known.answered and "SENT" in left.kinds[left.key(
                 known.who(world, one.number))] for one in later.arrivals),
             "records twice": sum(count > 1 for found in (ids, places) for count in found.values()),
             "over, and no line": len(left.over - set(ids)),

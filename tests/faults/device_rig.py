@@ -23,12 +23,16 @@ import rig
 from disk_node import MIB
 
 HERE = pathlib.Path(__file__).resolve().parent
-IMAGE, BLOCK = 256 * MIB, 4096
+BLOCK = 4096
+# Room for all files of a small journal; for what failed beside it, which is kept.
+SMALL, LARGE = 256 * MIB, 1024 * MIB
 COMMAND_SECONDS = 60
 STILL_SECONDS = 1.0
 # What belongs to ext4 stands before the first data block; folders are made before anything else and do not grow.
-MKFS = ["mkfs.ext4", "-q", "-F", "-m", "0", "-b", str(BLOCK), "-J", "size=8", "-N", "512",
+MKFS = ["mkfs.ext4", "-q", "-F", "-m", "0", "-b", str(BLOCK), "-N", "512",
         "-E", "packed_meta_blocks=1,nodiscard,lazy_itable_init=0,lazy_journal_init=0"]
+# A file system that fails to flush its own journal writes nothing any more, and all that is asked for afterwards is its refusal.
+JOURNAL, NO_JOURNAL = ["-J", "size=8"], ["-O", "^has_journal"]
 FOLDERS = [".", "data", "data/journal", "data/journal/quarantine", "data/cdr", "lost+found"]
 FOREVER = -1
 LOOP_CTL_GET_FREE, LOOP_CONFIGURE, FIEMAP = 0x4C82, 0x4C0A, 0xC020660B
@@ -131,14 +135,14 @@ def blocks(path):
 class Disk:
     """The disk: a process of its own, that ends when we do."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, size, more):
         self.folder, self.image, self.file = folder, folder / "image", folder / "disk"
         self.place, self.lock = folder / "place", threading.Lock()
         program = folder / "device"
         called(["cc", "-O2", "-o", program, HERE / "device.c"])
         self.image.touch()
-        os.truncate(self.image, IMAGE)
-        called([*MKFS, self.image])
+        os.truncate(self.image, size)
+        called([*MKFS, *more, self.image])
         free = next(line for line in called(["dumpe2fs", self.image]).splitlines() if line.startswith("  Free blocks: "))
         first = int(free.split(": ")[1].split("-")[0]) * BLOCK
         with mounted(self.image, self.place):
@@ -184,13 +188,14 @@ class Disk:
         except subprocess.TimeoutExpired:
             self.server.kill()
             self.server.wait()
+        libc.umount2(os.fsencode(self.file), MNT_FORCE | MNT_DETACH)
 
 
 @contextlib.contextmanager
-def a_disk(folder):
+def a_disk(folder, size=SMALL, more=JOURNAL):
     """One, mounted."""
     folder.mkdir(parents=True, exist_ok=True)
-    disk = Disk(folder)
+    disk = Disk(folder, size, more)
     try:
         with mounted(disk.file, disk.place, "noatime,errors=continue"):
             try:
@@ -210,6 +215,8 @@ class Setup(disk_node.Setup):
 
     stored: tuple = ()
     place: pathlib.Path = None
+    # Of accounts that have another one.
+    windows: dict = dataclasses.field(default_factory=dict)
 
     def promise(self, account):
         """All alike."""
@@ -221,6 +228,9 @@ class Setup(disk_node.Setup):
         made = super().text()
         for name in self.stored:
             made = made.replace(f"[esme.{name}]\n", f'[esme.{name}]\nmode = "store"\n')
+        for name, window in self.windows.items():
+            head, tail = made.split(f"[esme.{name}]\n")
+            made = head + f"[esme.{name}]\n" + tail.replace(f"window_max = {disk_node.WINDOW}\n", f"window_max = {window}\n", 1)
         return made + f'[[cdr]]\npath = "{self.data_dir}/cdr/{{date}}.jsonl"\n'
 
 
@@ -264,28 +274,35 @@ def lines_of(folder):
 
 
 class Left:
-    """What a journal says of messages, of those that its files hold; and what was written of them elsewhere."""
+    """What a journal says of messages, of those that its files hold; and what was written of them elsewhere. A message that
+    was moved to the end of the journal has its key only: `ids` are those of former looks."""
 
-    def __init__(self, node, place):
+    def __init__(self, node, place, ids):
         self.code, self.verdicts = node.ask("verify")
         told = node.ask("cat", "--full")[1]
-        # By key: accounts with both ids, octets, what there is of it; by account and id: the key.
-        self.ids, self.bodies, self.kinds = {}, {}, collections.defaultdict(set)
+        # By key: account and id, octets, what there is of it; by account and id: the key.
+        self.ids, self.bodies, self.kinds = ids, {}, collections.defaultdict(set)
         for line in told:
-            self.kinds[line["key"]].add(line["type"])
+            self.kinds[line["key"]].add(line["of"] if line["type"] == "MOVE" else line["type"])
             if line.get("esme"):
                 self.ids.setdefault(line["key"], (line["esme"], line["id"] or line.get("message_id")))
             if line["type"] == "ACCEPT":
                 self.bodies[line["key"]] = bytes.fromhex(line["pdu"])
         self.keys = {who: key for key, who in self.ids.items()}
+        # An id of ours is the key and a constant.
+        self.apart = {key - int(name) for key, (_, name) in self.ids.items() if key in self.bodies}
         self.pending = {line["key"] for line in node.ask("pending")[1]}
         self.lines, self.torn = lines_of(place)
         self.written = {(line["esme"], line["id"]) for line in self.lines}
         self.over = self.written | {(line["esme"], line["id"]) for line in node.ask("export")[1]}
 
+    def key(self, who):
+        """Of a message: as it was read, or as its id says."""
+        return self.keys.get(who) or (int(who[1]) + min(self.apart) if len(self.apart) == 1 else None)
+
     def has(self, who):
         """Whether a message is there, open or over."""
-        return who in self.over or self.keys.get(who) in self.pending
+        return who in self.over or self.key(who) in self.pending
 
 
 class Known:
@@ -309,7 +326,7 @@ class Known:
         found = []
         for number in set(self.acked) & set(self.answered):
             who = self.who(world, number)
-            if who not in left.over and not left.kinds[left.keys.get(who)] & {"DLR_IN", "DLR_OUT", "FINISH"}:
+            if who not in left.over and not left.kinds[left.key(who)] & {"DLR_IN", "DLR_OUT", "FINISH"}:
                 found.append(number)
         return found
 

@@ -1,0 +1,288 @@
+"""Rows 7, 8 and 9 of the fault matrix on a disk that is full, that fails, and that is slow."""
+
+import collections
+import errno
+import random
+import time
+
+import device_rig
+import disk_full
+import disk_node
+import kill_store as store
+import rig
+from disk_node import MIB
+
+# Accounts and their pools: stored; relayed with receipts, which wait for the journal; relayed without, which wait for nothing;
+# stored, more than a slow disk takes.
+POOLS = {"sto1": "alpha", "sto2": "both", "rel1": "beta", "bulk1": "bulk1", "bulk2": "bulk1"}
+STORED = ("sto1", "sto2", "bulk2")
+RATE = 75
+SYSERR, QUEUE_FULL, THROTTLED = 0x08, 0x14, 0x58
+NAMES = {SYSERR: "ESME_RSYSERR", QUEUE_FULL: "ESME_RMSGQFUL", THROTTLED: "ESME_RTHROTTLED"}
+FLOOD_WINDOW = 5000
+RECOVER_MAX_SECONDS = 5.0
+GROWN_MAX_MIB = 96
+TURN_MAX_MS = 1.0
+SLOW_US, HANG_SECONDS, SLOW_RATE = 100_000, 5, 1_000_000
+APART_SECONDS = 0.05
+
+
+def setup_of(chosen, driver, place):
+    """The node."""
+    carriers = dict.fromkeys(disk_node.WATCHED + disk_node.BULK[:1])
+    setup = disk_node.ports(device_rig.Setup(driver, chosen.shards, carriers, dict(POOLS), "group", 'min_free = "0%"\n'
+                                             'size_max = "2GiB"\n' + store.RETRY, stored=STORED, place=place))
+    setup.windows = {"bulk2": FLOOD_WINDOW}
+    return setup
+
+
+class Failing:
+    """A node on a disk, and what is done to that."""
+
+    def __init__(self, chosen, driver, folder, processes, disk):
+        self.chosen, self.folder, self.processes, self.disk = chosen, folder, processes, disk
+        self.setup = setup_of(chosen, driver, disk.place)
+        self.node = disk_node.Node(chosen, self.setup, folder / "node", processes)
+        self.world = device_rig.World(self.setup, chosen.seed, RATE)
+        self.watch, self.cuts, self.ids = None, 0, {}
+        self.drawn = random.Random(chosen.seed)
+
+    def up(self):
+        """All bound."""
+        disk_node.bulk_carrier(self.chosen, self.processes, self.setup)
+        self.node.up(self.world)
+        self.watch = disk_full.Watch(self.node)
+        rig.until("readiness", lambda: self.watch.first(0, 200), [self.node.proxy])
+
+    def load(self, account, seconds, *more):
+        """Messages of one account that need no watching."""
+        return self.processes.start("load", [self.chosen.binary, "load", "--to-address", f"127.0.0.1:{self.setup.listen}",
+                                             "--account", f"{account}:secret", "--late-max", "100%", "--json", "--quiet",
+                                             "--for", f"{seconds:.0f}s", *more])
+
+    def relayed(self, seconds):
+        """That are relayed, without receipts."""
+        return self.load("bulk1", seconds, "--rate", "300/s", "--binds", "2")
+
+    def metric(self, name):
+        """Its value."""
+        return self.node.metrics()[f"bindery_{name}"]
+
+    def lost(self, table, name):
+        """What was answered by now and is not on the medium, if the power goes now."""
+        path, place = self.folder / "cut", self.folder / "left"
+        self.cuts += 1
+        known = device_rig.Known(self.world)
+        self.disk.cut(path, self.drawn.getrandbits(32), "drop")
+        with device_rig.mounted(path, place):
+            node = disk_node.Node(self.chosen, self.setup, self.folder / "later", self.processes)
+            node.directory = place / "data" / "journal"
+            left = device_rig.Left(node, place, self.ids)
+        lost, receipts = known.lost(self.world, left), known.receipts_lost(self.world, left)
+        table.equal(f"{name}: answered ESME_ROK, and lost by a cut now", len(lost), 0, f" of {len(known.answered):,}")
+        table.equal(f"{name}: receipts answered, and lost by a cut now", len(receipts), 0)
+        table.equal(f"{name}: messages that nobody submitted so", len(device_rig.strange(self.world, left)), 0)
+
+    def statuses(self):
+        """What stored messages were answered so far that is not ESME_ROK."""
+        found = collections.Counter()
+        for (account, status), count in self.world.statuses.items():
+            if account in STORED:
+                found[status] += count
+        return found
+
+    def ended(self, seen):
+        """All that waits comes, and the journal is as it must be."""
+        self.watch.ended.set()
+        self.world.settled(self.node)
+        table = seen.table
+        table.equal("messages without their end", len(self.world.lost()), 0, f" of {len(self.world.answered):,}")
+        table.equal("processes of the node", self.node.started, 1)
+        table.equal("exit code of run after SIGTERM", self.node.stop(), 0)
+        table.equal("acknowledged records that verify misses", sum(one["missing_records"] for one in self.node.ask("verify")[1]), 0)
+
+
+def fails(chosen, driver, _, folder):
+    """Rows 7 and 8."""
+    full, failing = (disk_node.Seen(row, fault, chosen, driver) for row, fault in
+                     ((7, "ENOSPC at write"), (8, "EIO once and for ever")))
+    seconds = 3 if chosen.short else 10
+    full.injected = f"each write of data answers ENOSPC for {seconds} s, as on a thin volume"
+    failing.injected = f"EIO on one write, on one flush, for {seconds} s on each write, for {seconds} s on each flush, whose cache is lost"
+    with device_rig.a_disk(folder / "disk", device_rig.LARGE, device_rig.NO_JOURNAL) as disk, rig.Processes() as processes:
+        made = Failing(chosen, driver, folder, processes, disk)
+        with disk_node.running(made.world):
+            made.up()
+            time.sleep(1)
+            for what in ("write", "flush"):
+                once(made, failing, what)
+            for what in ("write", "flush"):
+                for_ever(made, failing, what, errno.EIO, seconds)
+            for_ever(made, full, "write", errno.ENOSPC, seconds)
+            made.ended(failing)
+    return [full, failing]
+
+
+def once(made, seen, what):
+    """One call fails; the journal's own, at last."""
+    table, name = seen.table, f"one {what}"
+    before = made.metric("journal_failed_files_total")
+    for injected in range(1, 21):
+        told = f"failed_{what}{'s' if what == 'write' else 'es'}"
+        had = made.disk.ask("stat")[told]
+        made.disk.fail(what, 1)
+        rig.until("a fault", lambda told=told, had=had: made.disk.ask("stat")[told] > had, [made.node.proxy])
+        time.sleep(0.2)
+        if made.metric("journal_failed_files_total") > before:
+            break
+    files = made.metric("journal_failed_files_total") - before
+    table.equal(f"{name}: files of the journal given up", int(files), 1, f", by fault {injected}; others hit call detail records")
+    answered = len(made.world.answered)
+    rig.until("answers", lambda: len(made.world.answered) > answered + 20, [made.node.proxy])
+    made.lost(table, name)
+    table.equal(f"{name}: refused", sum(made.statuses().values()), 0, f"   {dict(made.statuses()) or ''}")
+
+
+def for_ever(made, seen, what, number, seconds):
+    """All calls fail for a while."""
+    table, name = seen.table, f"{errno.errorcode[number]} on each {what}"
+    world, before = made.world, made.statuses()
+    load = made.relayed(seconds + 3)
+    begun = time.monotonic()
+    made.disk.fail(what, device_rig.FOREVER, number)
+    rig.until("its word", lambda: made.watch.first(begun, 503), [made.node.proxy], 20)
+    told = made.watch.first(begun, 503) - begun
+    time.sleep(max(seconds - told, 1) / 2)
+    made.lost(table, name)
+    time.sleep(max(seconds - told, 1) / 2)
+    over = time.monotonic()
+    reasons = made.watch.reasons(begun, over)
+    relayed = sum(account == "rel1" and begun + told <= at <= over for at, account, _ in list(world.spans))
+    made.disk.fail(what, 0)
+    rig.until("readiness", lambda: made.watch.first(over, 200), [made.node.proxy], 60)
+    ready = made.watch.first(over, 200) - over
+    answered = len(world.answered)
+    rig.until("answers", lambda: len(world.answered) > answered + 20, [made.node.proxy], 60)
+    made.lost(table, f"after {name}")
+    refused = made.statuses() - before
+    load.wait(60)
+    report = load.last_object()
+    table.equal(f"{name}: relayed and not answered", report["unanswered"], 0, f" of {report['submitted']:,}")
+    worst = report["response_latency"]["p99_ms"]
+    table.timing(f"{name}: p99 of relayed answers", f"{worst:.1f} ms", "< 500 ms", worst < 500)
+    said = {NAMES.get(status, hex(status)): count for status, count in refused.items()}
+    table.line(f"{name}: stored messages refused", f"{sum(refused.values()):,}", f"> 0   {said}", refused)
+    table.equal(f"{name}: of them in other words", sum(count for status, count in refused.items() if status not in NAMES), 0)
+    table.line(f"{name}: /readyz says why", f"{len(reasons)}", f"> 0   {sorted(reasons)}", reasons)
+    table.timing(f"{name}: until it said so", f"{told:.2f} s", "< 3 s", told < 3)
+    table.timing(f"{name}: ready again", f"{ready:.2f} s", f"<= {RECOVER_MAX_SECONDS} s", ready <= RECOVER_MAX_SECONDS)
+    seen.say(f"{name}: {sorted(reasons)} after {told:.2f} s, stored hear {said}, relay went on (p99 {worst:.1f} ms; "
+             f"{relayed} answers of those with receipts), ready {ready:.2f} s after it, nothing lost by two cuts")
+
+
+class Phase:
+    """Some seconds, with messages beside that wait for nothing."""
+
+    def __init__(self, made, name, seconds):
+        self.made, self.name = made, name
+        self.turns = turns(made.node)
+        self.load = made.relayed(seconds)
+        self.begun = time.monotonic()
+
+    def end(self, table, calm=None):
+        """How it went."""
+        self.load.wait(120)
+        self.until = time.monotonic()
+        self.report = self.load.last_object()
+        self.turn = quantile(self.turns, turns(self.made.node), 0.999)
+        name, worst = self.name, self.report["response_latency"]["p99_ms"]
+        bound = 3 * calm.report["response_latency"]["p99_ms"] if calm else 0
+        table.equal(f"{name}: relayed and not answered", self.report["unanswered"], 0, f" of {self.report['submitted']:,}")
+        table.timing(f"{name}: p99 of answers that wait for nothing", f"{worst:.2f} ms", f"< {max(bound, APART_SECONDS * 1000):.0f} ms",
+                     worst < max(bound, APART_SECONDS * 1000))
+        table.figure(f"{name}: turns of the shards, 99.9 %", f"<= {self.turn * 1000:g} ms")
+        return self
+
+
+def turns(node):
+    """The turns of all shards so far: by their upper bound, how many."""
+    found = collections.Counter()
+    for name, value in node.metrics().items():
+        if name.startswith("bindery_added_seconds_bucket"):
+            found[float(name.split('le="')[1].split('"')[0])] += value
+    return found
+
+
+def quantile(before, after, share):
+    """Of what came between."""
+    grown = sorted((bound, count - before[bound]) for bound, count in after.items())
+    return next((bound for bound, count in grown if count >= share * grown[-1][1]), 0)
+
+
+def slow(chosen, driver, _, folder):
+    """Row 9."""
+    seen = disk_node.Seen(9, "slow disk", chosen, driver)
+    long, flood = (8, 8) if chosen.short else (60, 30)
+    seen.injected = (f"{SLOW_US // 1000} ms each write for {long} s; nothing is done for {HANG_SECONDS} s; {SLOW_RATE / 1e6:g} MB/s "
+                     f"for {flood} s under more than that")
+    table = seen.table
+    with device_rig.a_disk(folder / "disk", device_rig.LARGE) as disk, rig.Processes() as processes:
+        made = Failing(chosen, driver, folder, processes, disk)
+        world = made.world
+        with disk_node.running(world):
+            made.up()
+            time.sleep(1)
+            calm = Phase(made, "calm", 3).end(table)
+            before = made.node.proxy.memory_mib()
+            memory = rig.Memory(made.node.proxy, 0.1)
+            disk.ask("delay", SLOW_US)
+            late = Phase(made, "slow", long).end(table, calm)
+            _, middle, count = world.p99(set(STORED), late.begun + 1, late.until)
+            table.line("slow: median of answers to what is stored", f"{middle * 1000:.0f} ms",
+                       f"> {APART_SECONDS * 1000:.0f} ms, of {count:,}", middle > APART_SECONDS)
+            made.lost(table, "slow")
+            disk.ask("delay", 0)
+            time.sleep(1)
+            hung = Phase(made, "hung", HANG_SECONDS)
+            disk.ask("hang", HANG_SECONDS * 1000)
+            # One may have been on its way.
+            time.sleep(0.5)
+            silent = time.monotonic()
+            known = len(world.answered)
+            time.sleep(HANG_SECONDS - 1.5)
+            table.equal("hung: answers to what waits for the disk", len(world.answered) - known, 0,
+                        f" in {time.monotonic() - silent:.1f} s")
+            hung.end(table, calm)
+            rig.until("answers", lambda: len(world.answered) > known + 20, [made.node.proxy], 60)
+            made.lost(table, "hung")
+            refused = narrow(made, seen, calm, flood)
+            memory.ended.set()
+            grown = max(memory.samples) - before
+            table.line("memory grown by", f"{grown:.1f} MiB", f"< {GROWN_MAX_MIB} MiB", grown < GROWN_MAX_MIB)
+            made.ended(seen)
+    p99 = [one.report["response_latency"]["p99_ms"] for one in (calm, late, hung)]
+    seen.say(f"p99 of answers that wait for nothing {p99[0]:.1f} ms calm, {p99[1]:.1f} ms slow, {p99[2]:.1f} ms hung; stored ones "
+             f"{middle * 1000:.0f} ms in the middle while slow, none while hung, {refused} at {SLOW_RATE / 1e6:g} MB/s; 99.9 % of "
+             f"the turns <= {max(calm.turn, late.turn, hung.turn) * 1000:g} ms; memory +{grown:.0f} MiB")
+    return [seen]
+
+
+def narrow(made, seen, calm, seconds):
+    """So many octets a second, and messages that are more than that."""
+    table = seen.table
+    made.disk.ask("rate", SLOW_RATE)
+    phase = Phase(made, "narrow", seconds)
+    flood = made.load("bulk2", seconds, "--rate", "8000/s", "--binds", "8", "--window", str(FLOOD_WINDOW // 1), "--length", "254",
+                      "--response-timeout", "90s")
+    time.sleep(seconds)
+    made.lost(table, "narrow")
+    made.disk.ask("rate", 0)
+    phase.end(table, calm)
+    flood.wait(120)
+    report = flood.last_object()
+    print(report.keys(), report)
+    table.equal("narrow: stored and not answered", report["unanswered"], 0, f" of {report['submitted']:,}")
+    return {}
+
+
+assert GROWN_MAX_MIB * MIB > 3 * 16 * MIB
