@@ -310,7 +310,8 @@ class Known:
 
     def __init__(self, world):
         self.answered = dict(world.answered)
-        self.acked = [one.accepted[message][0] for one in world.carriers for message in list(one.acked)]
+        self.acked = {one.accepted[message][0] for one in world.carriers for message in list(one.acked)}
+        self.taken = set(world.taken)
         self.time = time.monotonic()
 
     def who(self, world, number):
@@ -324,7 +325,7 @@ class Known:
     def receipts_lost(self, world, left):
         """Answered to the carrier, and not there."""
         found = []
-        for number in set(self.acked) & set(self.answered):
+        for number in self.acked & set(self.answered):
             who = self.who(world, number)
             if who not in left.over and not left.kinds[left.key(who)] & {"DLR_IN", "DLR_OUT", "FINISH"}:
                 found.append(number)
@@ -332,15 +333,17 @@ class Known:
 
 
 def strange(world, left):
-    """Messages that nobody submitted, or not so."""
-    found = []
+    """Messages of watched accounts that nobody submitted, or not so."""
+    names, found = {one.name for one in world.accounts}, []
     for key, body in left.bodies.items():
+        if left.ids[key][0] not in names:
+            continue
         source, destination, _, text = pdus.fields(body)
         number = int(text) if text.isdigit() else 0
         shape = shape_of(number)
         if (source, destination, text) != (shape.source, shape.destination, b"%012d" % number) or world.owners.get(number) != left.ids[key][0]:
             found.append(body)
-    ends = {line["to"] for line in left.lines}
+    ends = {line["to"] for line in left.lines if line["esme"] in names}
     return found + [end for end in ends if int(end[5:]) not in world.owners]
 
 
