@@ -364,7 +364,8 @@ static int command(const char *line) {
            "\"failed_flushes\": %lu, \"snapshots\": %lu}\n", counts.writes, counts.octets, counts.flushes, counts.pending,
            counts.pending_most, counts.failed_writes, counts.failed_flushes, counts.snapshots);
     return 1;
-  } else if (sscanf(line, "delay %lu", &delay_us) != 1 && sscanf(line, "rate %lu", &rate) != 1 && sscanf(line, "lie %d", &lies) != 1) {
+  } else if (sscanf(line, "delay %lu", &delay_us) != 1 && sscanf(line, "rate %lu", &rate) != 1 &&
+             sscanf(line, "lie %d", &lies) != 1) {
     return 0;
   }
   printf("{}\n");

@@ -113,7 +113,8 @@ def fails(chosen, driver, _, folder):
                      ((7, "ENOSPC at write"), (8, "EIO once and for ever")))
     seconds = 3 if chosen.short else 10
     full.injected = f"each write of data answers ENOSPC for {seconds} s, as on a thin volume"
-    failing.injected = f"EIO on one write, on one flush, for {seconds} s on each write, for {seconds} s on each flush, whose cache is lost"
+    failing.injected = (f"EIO on one write, on one flush, for {seconds} s on each write, for {seconds} s on each flush, whose "
+                        "cache is lost")
     with device_rig.a_disk(folder / "disk", device_rig.LARGE, device_rig.NO_JOURNAL) as disk, rig.Processes() as processes:
         made = Failing(chosen, driver, folder, processes, disk)
         with disk_node.running(made.world):
@@ -212,7 +213,8 @@ class Phase:
     def is_quick(self, table, calm):
         """What waits for nothing does not wait for the disk."""
         bound = max(CALM_TIMES * calm.p99(), 1000 * APART_SECONDS)
-        table.timing(f"{self.name}: that, beside {calm.p99():.2f} ms", f"{self.p99():.2f} ms", f"< {bound:.0f} ms", self.p99() < bound)
+        table.timing(f"{self.name}: that, beside {calm.p99():.2f} ms", f"{self.p99():.2f} ms", f"< {bound:.0f} ms",
+                     self.p99() < bound)
 
 
 def turns(node):
@@ -234,8 +236,8 @@ def slow(chosen, driver, _, folder):
     """Row 9."""
     seen = disk_node.Seen(9, "slow disk", chosen, driver)
     long, flood = (8, 7) if chosen.short else (60, 30)
-    seen.injected = (f"{SLOW_US // 1000} ms each write for {long} s; nothing is done for {HANG_SECONDS} s; {SLOW_RATE / 1e6:g} MB/s "
-                     f"for {flood} s under more than that")
+    seen.injected = (f"{SLOW_US // 1000} ms each write for {long} s; nothing is done for {HANG_SECONDS} s; "
+                     f"{SLOW_RATE / 1e6:g} MB/s for {flood} s under more than that")
     table = seen.table
     with device_rig.a_disk(folder / "disk", device_rig.LARGE) as disk, rig.Processes() as processes:
         made = Failing(chosen, driver, folder, processes, disk)
@@ -251,9 +253,9 @@ def slow(chosen, driver, _, folder):
             grown = max(memory.samples) - before
             table.line("memory grown by", f"{grown:.1f} MiB", f"< {GROWN_MAX_MIB} MiB", grown < GROWN_MAX_MIB)
             made.ended(seen)
-    seen.say(f"p99 of answers that wait for nothing {calm.p99():.1f} ms calm, {late.p99():.1f} ms slow, {hung.p99():.1f} ms hung; 99.9 % "
-             f"of the turns <= {calm.turn:g}, {late.turn:g}, {hung.turn:g} ms; of what is stored none is answered while it hangs, and "
-             f"all in the end; at {SLOW_RATE / 1e6:g} MB/s {said}; memory +{grown:.0f} MiB")
+    seen.say(f"p99 of answers that wait for nothing {calm.p99():.1f} ms calm, {late.p99():.1f} ms slow, {hung.p99():.1f} ms hung; "
+             f"99.9 % of the turns <= {calm.turn:g}, {late.turn:g}, {hung.turn:g} ms; of what is stored none is answered while it "
+             f"hangs, and all in the end; at {SLOW_RATE / 1e6:g} MB/s {said}; memory +{grown:.0f} MiB")
     return [seen]
 
 
@@ -265,8 +267,8 @@ def delayed(made, table, calm, seconds):
     made.disk.ask("delay", 0)
     phase.is_quick(table, calm)
     _, middle, count = made.world.p99(set(STORED), phase.begun + 1, phase.until)
-    table.line("slow: median of answers to what is stored", f"{middle * 1000:.0f} ms", f"> {APART_SECONDS * 1000:.0f} ms, of {count:,}",
-               middle > APART_SECONDS)
+    table.line("slow: median of answers to what is stored", f"{middle * 1000:.0f} ms",
+               f"> {APART_SECONDS * 1000:.0f} ms, of {count:,}", middle > APART_SECONDS)
     time.sleep(1)
     return phase
 
@@ -306,7 +308,8 @@ def narrow(made, table, seconds):
     said = report["responses"]
     table.equal("narrow: stored and not answered", report["unanswered"], 0, f" of {report['submitted']:,}")
     table.line("narrow: throttled", f"{said.get('ESME_RTHROTTLED', 0):,}", f"> 0   {said}", said.get("ESME_RTHROTTLED"))
-    table.equal("narrow: refused in other words", sum(count for name, count in said.items() if name not in {"ESME_ROK", *NAMES.values()}), 0)
+    others = sum(count for name, count in said.items() if name not in {"ESME_ROK", *NAMES.values()})
+    table.equal("narrow: refused in other words", others, 0)
     return said
 
 
