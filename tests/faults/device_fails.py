@@ -113,8 +113,7 @@ def fails(chosen, driver, _, folder):
                      ((7, "ENOSPC at write"), (8, "EIO once and for ever")))
     seconds = 3 if chosen.short else 10
     full.injected = f"each write of data answers ENOSPC for {seconds} s, as on a thin volume"
-    failing.injected = (f"EIO on one write, on one flush, for {seconds} s on each write, for {seconds} s on each flush, whose "
-                        "cache is lost")
+    failing.injected = f"EIO on one write, on one flush, for {seconds} s on each write, for {seconds} s on each flush"
     with device_rig.a_disk(folder / "disk", device_rig.LARGE, device_rig.NO_JOURNAL) as disk, rig.Processes() as processes:
         made = Failing(chosen, driver, folder, processes, disk)
         with disk_node.running(made.world):
