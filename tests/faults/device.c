@@ -6,7 +6,7 @@
 
    Octets from FIRST_DATA on belong to files, but for these blocks of 4096; what lies before belongs to the file system itself.
 
-     cut PATH SEED drop|subset|garbage WRITES the medium as a power cut leaves it after so many more writes of data
+     cut PATH SEED drop|subset|garbage WRITES the medium as a power cut leaves it after so many more writes of data, or a second
      fail write|flush COUNT ERRNO             so many writes, or flushes, of data fail; -1: until it is 0
      delay MICROSECONDS                       of each write
      rate OCTETS                              written in a second; 0: no limit
@@ -61,7 +61,7 @@ static struct pending *oldest, **newest = &oldest;
 static struct request *queue, **queue_end = &queue;
 static uint64_t busy_until, delay_us, rate, fail_count[2];
 /* A power cut that is asked for. */
-static struct { char path[LINE]; uint64_t seed, writes; enum kind kind; int asked; } wanted;
+static struct { char path[LINE]; uint64_t seed, writes, until; enum kind kind; int asked; } wanted;
 static int fail_errno[2], lies;
 static struct { uint64_t writes, octets, flushes, pending, pending_most, failed_writes, failed_flushes, snapshots; } counts;
 enum { ON_WRITE, ON_FLUSH };
@@ -331,6 +331,7 @@ static int command(const char *line) {
   if (sscanf(line, "cut %4095s %lu %15s %lu", wanted.path, &wanted.seed, word, &wanted.writes) == 4) {
     wanted.kind = !strcmp(word, "drop") ? DROP : !strcmp(word, "subset") ? SUBSET : GARBAGE;
     wanted.asked = 1;
+    wanted.until = now_us() + 1000000;
     if (!wanted.writes) snapshot(wanted.path, wanted.seed, wanted.kind);
     return 1;
   }
@@ -387,10 +388,11 @@ static void run(void) {
   static uint64_t buffer[(WRITE_MAX + 2 * BLOCK) / 8];
   while (!ended) {
     uint64_t now = now_us();
-    int wait = !queue ? -1 : queue->due <= now ? 0 : (int)((queue->due - now) / 1000 + 1);
+    int wait = !queue ? wanted.asked ? 100 : -1 : queue->due <= now ? 0 : (int)((queue->due - now) / 1000 + 1);
     struct pollfd ready[2] = {{0, POLLIN, 0}, {device, POLLIN, 0}};
     must(poll(ready, 2, wait) >= 0 || errno == EINTR, "poll");
     serve_due();
+    if (wanted.asked && now >= wanted.until) snapshot(wanted.path, wanted.seed, wanted.kind);
     if (ready[0].revents) listen_to();
     if (!ready[1].revents) continue;
     ssize_t octets = read(device, buffer, sizeof buffer);

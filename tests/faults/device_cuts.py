@@ -115,7 +115,9 @@ class Cuts:
             "not as submitted": len(device_rig.strange(world, after)),
             "submitted once more": sum(one.number in known.answered and "SENT" in left.kinds[left.key(
                 known.who(world, one.number))] for one in later.arrivals),
-            "records twice": sum(count > 1 for found in (ids, places) for count in found.values()),
+            # What was refused has no id.
+            "records twice": sum(count > 1 for (_, name), count in ids.items() if name) + sum(
+                count > 1 for count in places.values()),
             "over, and no line": len(left.over - set(ids)),
             "lines that are none": after.torn,
         }

@@ -340,8 +340,9 @@ def strange(world, left):
             continue
         source, destination, _, text = pdus.fields(body)
         number = int(text) if text.isdigit() else 0
-        shape = shape_of(number)
-        if (source, destination, text) != (shape.source, shape.destination, b"%012d" % number) or world.owners.get(number) != left.ids[key][0]:
+        shape, owner = shape_of(number), left.ids[key][0]
+        submitted = (shape.source, shape.destination, b"%012d" % number, world.owners.get(number))
+        if (source, destination, text, owner) != submitted:
             found.append(body)
     ends = {line["to"] for line in left.lines if line["esme"] in names}
     return found + [end for end in ends if int(end[5:]) not in world.owners]
