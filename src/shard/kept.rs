@@ -152,7 +152,7 @@ impl Shard {
         let key = self.deliveries.insert(delivery);
         // The response of its message goes first.
         if self.may_go(esme, lsn) {
-            self.let_go(now, key, true, out);
+            self.let_go(now, key, self.is_safe(esme, lsn), out);
         } else {
             self.hold(esme, lsn, Held::Delivery(key));
         }

@@ -244,12 +244,15 @@ impl Records {
     /// How far what waits for `wait` may go. While nothing can be promised, relayed messages go on: their carriers have
     /// taken them.
     fn reached(&self, wait: Wait) -> Lsn {
-        let recorder = &self.pen.recorder;
+        if self.pen.recorder.failed() { Lsn(u64::MAX) } else { self.safe(wait) }
+    }
+
+    /// How far what waits for `wait` is kept for certain, whatever else may go.
+    fn safe(&self, wait: Wait) -> Lsn {
         match wait {
-            _ if recorder.failed() => Lsn(u64::MAX),
             Wait::Nothing => Lsn(u64::MAX),
-            Wait::Written => recorder.written(),
-            Wait::Durable => recorder.durable(),
+            Wait::Written => self.pen.recorder.written(),
+            Wait::Durable => self.pen.recorder.durable(),
         }
     }
 
@@ -285,13 +288,10 @@ impl Records {
 
     fn next_released(&mut self) -> Option<(Held, bool)> {
         for (at, wait) in [Wait::Written, Wait::Durable].into_iter().enumerate() {
-            let reached = self.reached(wait);
+            let (reached, safe) = (self.reached(wait), self.safe(wait));
             let held = self.held.get_mut(at)?;
             if held.front().is_some_and(|(lsn, _)| *lsn <= reached) {
-                let failed = self.pen.recorder.failed();
-                let recorder = &self.pen.recorder;
-                let safe = if wait == Wait::Durable { recorder.durable() } else { recorder.written() };
-                return held.pop_front().map(|(lsn, held)| (held, !failed || lsn <= safe));
+                return held.pop_front().map(|(lsn, held)| (held, lsn <= safe));
             }
         }
         None
@@ -490,6 +490,12 @@ impl Shard {
         let queue = records.held.get(usize::from(wait == Wait::Durable));
         let first = wait == Wait::Nothing || queue.is_none_or(VecDeque::is_empty);
         first && lsn <= records.reached(wait)
+    }
+
+    /// True when a record survives what the account wants. What may go while nothing can be promised does not.
+    pub(super) fn is_safe(&self, esme: EsmeId, lsn: Lsn) -> bool {
+        let wait = self.wait_of(esme);
+        self.records.as_ref().is_none_or(|records| lsn <= records.safe(wait))
     }
 
     /// The last record that something of accounts that want the same waits for.

@@ -317,7 +317,7 @@ impl Shard {
         }
         let held = HeldStored { asked, sequence, octets, keys };
         if self.may_go(esme, lsn) {
-            return self.keep_promise(now, held, true, out);
+            return self.keep_promise(now, held, self.is_safe(esme, lsn), out);
         }
         self.hold(esme, lsn, Held::Stored(held));
     }

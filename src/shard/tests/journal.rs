@@ -684,6 +684,29 @@ fn a_journal_that_failed_holds_no_relayed_message_back() {
 }
 
 #[test]
+fn a_receipt_that_nobody_takes_stays_with_its_carrier_while_nothing_can_be_promised() {
+    let mut kept = Kept::up(acme());
+    let (link, alpha) = (kept.rig.trx("acme"), kept.rig.carrier(0));
+    kept.accepted(link, NUMBER, 1, "A1");
+    kept.durable();
+    kept.rig.one(link);
+    kept.rig.reset(link);
+    kept.failed(true);
+    kept.rig.send(alpha, &receipt("A1", NUMBER, 7));
+    kept.turn();
+    assert_eq!(kept.rig.one(alpha).status(), CommandStatus::RECEIVER_TEMPORARY);
+    kept.failed(false);
+    kept.durable();
+    kept.rig.send(alpha, &receipt("A1", NUMBER, 8));
+    kept.durable();
+    assert_eq!(kept.rig.one(alpha).status(), CommandStatus::OK);
+    let (link, given) = kept.takes("acme");
+    kept.rig.send(link, &answer(&given, ""));
+    kept.turn();
+    assert_eq!(kept.ends().len(), 1);
+}
+
+#[test]
 fn a_submit_multi_is_over_with_its_last_receipt() {
     let mut config = config(&["acme"], &["alpha"]);
     config.esmes[0].durability = Some(Durability::Process);
