@@ -673,37 +673,18 @@ fn a_receipt_that_found_no_room_ends_its_message_all_the_same() {
 }
 
 #[test]
-fn a_journal_that_failed_holds_no_relayed_message_back() {
-    let mut kept = Kept::up(acme());
-    let link = kept.rig.trx("acme");
-    kept.accepted(link, NUMBER, 1, "A1");
-    kept.rig.silent(link);
-    kept.papers.iter().for_each(|paper| paper.pen.said.failed.store(true, Ordering::SeqCst));
-    kept.turn();
-    assert_eq!(kept.rig.one(link).status(), CommandStatus::OK);
-}
-
-#[test]
-fn a_receipt_that_nobody_takes_stays_with_its_carrier_while_nothing_can_be_promised() {
+fn a_journal_that_failed_holds_no_relayed_message_back_and_keeps_no_receipt_for_who_is_not_bound() {
     let mut kept = Kept::up(acme());
     let (link, alpha) = (kept.rig.trx("acme"), kept.rig.carrier(0));
     kept.accepted(link, NUMBER, 1, "A1");
-    kept.durable();
-    kept.rig.one(link);
-    kept.rig.reset(link);
+    kept.rig.silent(link);
     kept.failed(true);
+    kept.turn();
+    assert_eq!(kept.rig.one(link).status(), CommandStatus::OK);
+    kept.rig.reset(link);
     kept.rig.send(alpha, &receipt("A1", NUMBER, 7));
     kept.turn();
     assert_eq!(kept.rig.one(alpha).status(), CommandStatus::RECEIVER_TEMPORARY);
-    kept.failed(false);
-    kept.durable();
-    kept.rig.send(alpha, &receipt("A1", NUMBER, 8));
-    kept.durable();
-    assert_eq!(kept.rig.one(alpha).status(), CommandStatus::OK);
-    let (link, given) = kept.takes("acme");
-    kept.rig.send(link, &answer(&given, ""));
-    kept.turn();
-    assert_eq!(kept.ends().len(), 1);
 }
 
 #[test]
