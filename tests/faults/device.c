@@ -19,6 +19,7 @@
 #include <fcntl.h>
 #include <linux/fuse.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -420,6 +421,8 @@ int main(int count, char **words) {
   char options[128];
   snprintf(options, sizeof options, "fd=%d,rootmode=100600,user_id=0,group_id=0,default_permissions", device);
   must(!mount("device", place, "fuse.device", MS_NOSUID | MS_NODEV, options), "mount");
+  /* What is mounted on this disk from now on is none of ours: whoever ends last unmounts it, and would wait for itself. */
+  must(!unshare(CLONE_NEWNS), "unshare");
   printf("{\"ready\": true}\n");
   fflush(stdout);
   run();
