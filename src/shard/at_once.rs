@@ -145,7 +145,7 @@ impl Shard {
             Some(lsn) => {
                 (delivery.lsn, delivery.origin_lsn) = (lsn, lsn);
                 if self.may_go(esme, lsn) {
-                    self.let_go(now, key, true, out);
+                    self.let_go(now, key, self.is_safe(esme, lsn), out);
                 } else {
                     self.hold(esme, lsn, Held::Delivery(key));
                 }
