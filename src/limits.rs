@@ -306,6 +306,17 @@ pub const JOURNAL_WAITING_MAX: usize = 256 * 1024 * 1024;
 pub const JOURNAL_UNFINISHED_MAX: usize = 65_536;
 /// Records that are younger are not copied to the end of a journal: most messages are over before.
 pub const JOURNAL_MOVE_AFTER: Duration = Duration::from_secs(600);
+/// Shares of `erase_within` are of this span at least.
+pub const ERASE_LEAST: Duration = Duration::from_secs(1);
+/// A journal's file that was given back waits for its next use at most so long, then it is wiped: under load it is soon
+/// written over, and wiping all of them would double what the disk is to write.
+pub const ERASE_REUSE_MAX: Duration = Duration::from_secs(60);
+/// What is to be copied for `erase_within` and could not be is looked for again after at most so long.
+pub const ERASE_AGAIN_MAX: Duration = Duration::from_secs(60);
+/// Whether less is to be kept for `keep_text` is asked again after so long.
+pub const JOURNAL_KEEP_LOOK: Duration = Duration::from_secs(10);
+/// What is kept for `keep_text` goes when this much of a journal is used, percent: new messages need the room.
+pub const JOURNAL_KEEP_BELOW: u64 = 60;
 /// A shard looks so often whether the front of its journal is to be copied.
 pub const JOURNAL_MOVE_LOOK: Duration = Duration::from_secs(1);
 /// Records that are copied to the end of a journal in one turn.

@@ -10,6 +10,8 @@ mod commit;
 mod damage;
 #[path = "journal/disk.rs"]
 mod disk;
+#[path = "journal/erase.rs"]
+mod erase;
 #[path = "journal/follow.rs"]
 mod follow;
 #[path = "journal/prepare.rs"]
@@ -116,7 +118,7 @@ fn records_after_two_lives(seeds: [u64; 2]) -> u64 {
         let (first, front) = (Lsn::FIRST, Lsn::NONE);
         let identity = Identity { journal: 1, shard: 0, run, fork, forks: Vec::new(), first, number, front };
         let mut committer = Committer::new(identity, GEOMETRY, Durability::Strict, seeds[life]);
-        committer.give(Spare { name: name.clone(), file });
+        committer.give(Spare { name: name.clone(), file, wiped_at: None });
         let (mut ring, mut producer) = (vec![0; 4096], Producer::new(4096, Lsn::FIRST));
         let mut freed = 0;
         for _ in 0..batches {

@@ -4,7 +4,7 @@
 use bindery::io::Clock;
 use bindery::io::journal::{Journal, Settings, Start};
 use bindery::journal::record::NO_REASON;
-use bindery::journal::{Durability, Facts, Fault, Lsn, Record};
+use bindery::journal::{Durability, Erasing, Facts, Fault, Lsn, Record};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -18,6 +18,7 @@ fn opened(path: &Path) -> (Journal, Vec<Start>, Clock) {
         size_max: 16 << 20,
         min_free: 0,
         ring: 1 << 18,
+        erasing: Erasing::default(),
     };
     let clock = Clock::start();
     let opened = Journal::open(&settings, vec![Box::new(|| ())], clock, &mut |_, _, _| ());

@@ -5,7 +5,7 @@ use bindery::ids::ListenerId;
 use bindery::io::journal::{Journal, Settings};
 use bindery::io::{self, Clock, Driver, Options, Stop, StopHandle};
 use bindery::journal::cdr::origin_of;
-use bindery::journal::{Durability, Record};
+use bindery::journal::{Durability, Erasing, Record};
 use bindery::shard::port::{Core, Event};
 use bindery::sidecar::client::{self, Address};
 use bindery::smpp::status::CommandStatus;
@@ -169,6 +169,7 @@ fn earlier_run(folder: &Folder) {
         size_max: 1 << 30,
         min_free: 0,
         ring: 1 << 18,
+        erasing: Erasing::default(),
     };
     let clock = Clock::start();
     let wakes = vec![Box::new(|| ()) as _, Box::new(|| ()) as _];

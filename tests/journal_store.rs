@@ -6,7 +6,7 @@ use bindery::io::Clock;
 use bindery::io::journal::{AppendRefused, Journal, OpenError, ReadOnly, Settings, Start};
 use bindery::journal::record::NO_REASON;
 use bindery::journal::recover::{Refusal, Verdict};
-use bindery::journal::{Cursors, DiskError, Durability, Lsn, Recall, Record, Recorder, Recovery};
+use bindery::journal::{Cursors, DiskError, Durability, Erasing, Lsn, Recall, Record, Recorder, Recovery};
 use bindery::ledger::Restored;
 use bindery::limits::JOURNAL_RECALLS_MAX;
 use bindery::shard::Left;
@@ -38,7 +38,16 @@ impl Drop for Folder {
 fn settings(directory: &Path, durability: Durability) -> Settings {
     let (segment, ring) = (1 << 20, 1 << 18);
     let directory = directory.to_owned();
-    Settings { directory, shards: 1, durability, segment, size_max: 64 << 20, min_free: 0, ring }
+    Settings {
+        directory,
+        shards: 1,
+        durability,
+        segment,
+        size_max: 64 << 20,
+        min_free: 0,
+        ring,
+        erasing: Erasing::default(),
+    }
 }
 
 /// Opens a journal of one shard; each record of the last run, as its key and the octets of its PDU.

@@ -17,7 +17,7 @@ mod traffic;
 use bindery::io::Clock;
 use bindery::io::journal::{Appender, Journal, Settings};
 use bindery::journal::recover::Place;
-use bindery::journal::{Durability, Frame};
+use bindery::journal::{Durability, Erasing, Frame};
 use bindery::limits::JOURNAL_RING;
 use bindery::time::Duration;
 use std::io;
@@ -82,6 +82,7 @@ impl Options {
             size_max: SIZE_MAX,
             min_free: 0,
             ring: JOURNAL_RING,
+            erasing: Erasing::default(),
         }
     }
 }

@@ -154,7 +154,7 @@ impl Both {
     fn spare(&mut self) {
         while self.committer.change().is_some() {}
         if self.committer.spares() == 0 {
-            self.committer.give(Spare { name: String::new(), file: () });
+            self.committer.give(Spare { name: String::new(), file: (), wiped_at: None });
         }
     }
 }

@@ -32,6 +32,7 @@ pub use homes::Homes;
 pub use report::{Other, Problem, Report, Severity};
 
 use crate::ids::{CarrierId, EsmeId, ShardId};
+use crate::journal::Erasing;
 use crate::limits::SHARDS_MAX;
 use crate::time::Duration;
 use crate::{carrier, esme, policy, route};
@@ -147,6 +148,8 @@ pub struct Journal {
 pub struct Privacy {
     /// Keys of the journal: the first seals new messages, all of them open. Empty: messages are written as they are.
     pub encrypt: Vec<Secret>,
+    /// How long what messages say is kept in the journal, and how soon it is gone then.
+    pub erasing: Erasing,
 }
 
 /// A key of 32 octets. It is never shown.

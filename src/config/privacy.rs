@@ -3,10 +3,19 @@
 use super::document::Document;
 use super::files::{Files, secret};
 use super::report::{Notes, Source};
+use super::table::Table;
+use super::units::duration_text;
 use super::{Privacy, Secret, keys};
+use crate::journal::Erasing;
+use crate::time::Duration;
 
 const ALLOWED: &str =
     "64 hexadecimal digits, as \"env:NAME\" or \"file:PATH\"; `openssl rand -hex 32` makes them";
+/// Shortest `erase_within`: each of its shares is some seconds then.
+const WITHIN_LEAST: Duration = Duration::from_secs(60);
+const LONGEST: Duration = Duration::from_secs(400 * 86_400);
+/// `keep_text` is so many times `erase_within` at most.
+const KEPT_MAX: u32 = 100;
 
 /// Reads `[privacy]`; without one messages are written as they are.
 pub(super) fn read(
@@ -17,8 +26,35 @@ pub(super) fn read(
 ) -> Privacy {
     let Some(table) = document.privacy.as_ref() else { return Privacy::default() };
     table.check_keys(notes, &keys::PRIVACY);
-    let Some(item) = table.get("encrypt") else { return Privacy::default() };
-    let (place, path) = (item.place, item.path());
+    if document.journal.is_none() {
+        for key in ["encrypt", "keep_text", "erase_within"] {
+            let Some(item) = table.get(key) else { continue };
+            notes
+                .error(item.place, item.path(), "there is no [journal] that it is about")
+                .help("remove this key");
+        }
+    }
+    Privacy { encrypt: read_keys(table, sources, files, notes), erasing: read_erasing(table, notes) }
+}
+
+fn read_erasing(table: &Table<'_>, notes: &mut Notes) -> Erasing {
+    let defaults = Erasing::default();
+    let keep = table.duration(notes, "keep_text", Duration::ZERO..=LONGEST, defaults.keep);
+    let within = table.duration(notes, "erase_within", WITHIN_LEAST..=LONGEST, defaults.within);
+    // How far what is kept reaches back is known in steps of a share of it.
+    let least = keep / KEPT_MAX;
+    if within < least
+        && let Some(item) = table.get("erase_within").or_else(|| table.get("keep_text"))
+    {
+        let fault = format!("erase_within is {}", duration_text(within));
+        let allowed = format!("a hundredth of keep_text at least, {}s", least.as_secs());
+        notes.error(item.place, item.path(), fault).allowed(allowed);
+    }
+    Erasing { keep, within }
+}
+
+fn read_keys(table: &Table<'_>, sources: &[Source], files: &mut Files<'_>, notes: &mut Notes) -> Vec<Secret> {
+    let Some(item) = table.get("encrypt") else { return Vec::new() };
     let items = if item.value.is_array() { item.list(notes, 2, "one or two keys") } else { vec![item] };
     let mut encrypt = Vec::new();
     for item in items {
@@ -31,10 +67,7 @@ pub(super) fn read(
             }
         }
     }
-    if document.journal.is_none() && !encrypt.is_empty() {
-        notes.error(place, path, "there is no [journal] to encrypt").help("remove this key");
-    }
-    Privacy { encrypt }
+    encrypt
 }
 
 fn key(text: &[u8]) -> Option<Secret> {

@@ -6,9 +6,11 @@
 //! or not, from the oldest needed one on.
 
 use super::Lsn;
+use super::erase::{Ages, Erasing};
 use super::frame::Frame;
 use super::record::{Kind, Record, Role};
 use crate::limits::{JOURNAL_BLOCK, JOURNAL_MOVE_ALWAYS_AT, JOURNAL_MOVE_BELOW};
+use crate::time::{Now, Wall};
 use hashbrown::HashTable;
 use std::collections::VecDeque;
 
@@ -63,6 +65,8 @@ pub struct Book {
     last: Lsn,
     /// Records from here on are kept whatever becomes of their keys: a sink has not got them yet.
     kept_from: Option<Lsn>,
+    /// How old they are, for who erases what they say.
+    ages: Option<Ages>,
 }
 
 fn hash(key: u64) -> u64 {
@@ -91,7 +95,50 @@ impl Book {
             first: 0,
             last: Lsn::NONE,
             kept_from: None,
+            ages: None,
         }
+    }
+
+    /// From now on it knows how old its records are.
+    pub fn erasing(&mut self, erasing: &Erasing) {
+        self.ages.get_or_insert_with(|| Ages::new(erasing));
+    }
+
+    /// The next record was written in an earlier run, at this time.
+    pub fn was(&mut self, wall: Wall) {
+        if !self.ages.as_ref().is_some_and(|ages| ages.wants(wall)) {
+            return;
+        }
+        let needed = self.needed();
+        if let Some(ages) = &mut self.ages {
+            ages.was(wall, self.last, needed);
+        }
+    }
+
+    /// Once in a while: how old the records are.
+    pub fn look(&mut self, now: Now) {
+        let needed = self.needed();
+        if let Some(ages) = &mut self.ages {
+            ages.look(now, self.last, needed);
+        }
+    }
+
+    /// What is needed below this record is so old that it is to be copied to the end; `None`: there is nothing.
+    #[must_use]
+    pub fn copied_below(&self) -> Option<Lsn> {
+        let below = self.ages.as_ref()?.old().next();
+        (self.needed() < below).then_some(below)
+    }
+
+    /// True while records are kept only because they were needed of late.
+    #[must_use]
+    pub fn keeps(&self) -> bool {
+        self.ages.as_ref().and_then(Ages::kept_from).is_some_and(|kept| kept < self.needed())
+    }
+
+    /// Room is wanted: of what was needed of late less is kept.
+    pub fn keep_less(&mut self) {
+        self.ages.iter_mut().for_each(Ages::forget_half);
     }
 
     /// True when a record that opens or adds to a key has room.
@@ -217,8 +264,14 @@ impl Book {
     /// The oldest record that is needed; the next one to come when none is.
     #[must_use]
     pub fn front(&self) -> Lsn {
-        let needed = self.oldest().unwrap_or(self.last.next());
-        self.kept_from.map_or(needed, |kept| kept.min(needed))
+        let kept = self.ages.as_ref().and_then(Ages::kept_from);
+        [self.kept_from, kept].into_iter().flatten().fold(self.needed(), Lsn::min)
+    }
+
+    /// The same without what is kept for sinks, or for a while.
+    #[must_use]
+    pub fn needed(&self) -> Lsn {
+        self.oldest().unwrap_or(self.last.next())
     }
 
     /// True while the record is needed for its key.

@@ -15,7 +15,7 @@ use super::disk::{Disk, DiskError, Syncing, write_all};
 use super::frame::{Seed, seal};
 use super::header::{BATCH_HEAD, BatchHeader, Fork, SEGMENT_HEAD, SegmentHeader};
 use super::ring::Unfreed;
-use super::{Geometry, Lsn, whole_pages};
+use super::{Erasing, Geometry, Lsn, whole_pages};
 use crate::limits::{JOURNAL_FAILED_WAIT, JOURNAL_PROCESS_SYNC, JOURNAL_PROCESS_UNSYNCED};
 use crate::prng::Prng;
 use crate::time::{Duration, Instant, Now};
@@ -75,6 +75,8 @@ pub struct Spare<F> {
     pub name: String,
     /// The file, whole and zeros or an earlier life.
     pub file: F,
+    /// It holds an earlier life, and goes back to be wiped when it is not used by then; `None`: it is zeros.
+    pub wiped_at: Option<Instant>,
 }
 
 /// What the preparer must know.
@@ -88,6 +90,18 @@ pub enum Change {
         number: u64,
         /// Its first record.
         base: Lsn,
+    },
+    /// A segment is not written to any longer.
+    Sealed {
+        /// The number of its use.
+        number: u64,
+        /// Behind its last batch.
+        end: u64,
+    },
+    /// A spare that was not used in time.
+    Returned {
+        /// Its name.
+        spare: String,
     },
     /// A write or sync failed: the file is read and never written again.
     Failed {
@@ -205,6 +219,8 @@ pub struct Committer<F> {
     candidate: Front,
     /// The part of that which rests on durable records.
     front: Lsn,
+    /// A segment is written to for so long.
+    rotate: Option<Duration>,
 }
 
 impl<F> Committer<F> {
@@ -235,7 +251,14 @@ impl<F> Committer<F> {
             // It rested on durable records when it was said.
             front: identity.front,
             identity,
+            rotate: None,
         }
+    }
+
+    /// The same for a journal whose texts are erased like this.
+    #[must_use]
+    pub fn erasing(self, erasing: &Erasing) -> Self {
+        Self { rotate: Some(erasing.rotate()), ..self }
     }
 
     /// Takes a prepared file.
@@ -254,6 +277,28 @@ impl<F> Committer<F> {
         self.changes.pop_front()
     }
 
+    /// It is called no more: its segment is sealed.
+    pub fn ends(&mut self) {
+        if let Some(current) = self.current.take() {
+            self.seal(&current);
+        }
+    }
+
+    fn seal(&mut self, sealed: &Current<F>) {
+        self.changes.push_back(Change::Sealed { number: sealed.header.number, end: sealed.at });
+    }
+
+    /// A spare that was not used in time goes back: while there is another one, and the last one in the end, too.
+    fn return_one(&mut self, now: Instant) {
+        let more = if self.spares.len() > 1 { Duration::ZERO } else { self.rotate.unwrap_or_default() };
+        let late = |spare: &Spare<F>| spare.wiped_at.is_some_and(|at| at.after(more) <= now);
+        if let Some(at) = self.spares.iter().position(late)
+            && let Some(spare) = self.spares.remove(at)
+        {
+            self.changes.push_back(Change::Returned { spare: spare.name });
+        }
+    }
+
     /// Writes at most one batch and asks for at most one sync. While one is under way it is to be called when
     /// `Disk::synced` has something to say.
     pub fn step<D: Disk<File = F>>(
@@ -269,6 +314,7 @@ impl<F> Committer<F> {
             let next = self.fail(now, error);
             return self.outcome(next);
         }
+        self.return_one(now.mono);
         if now.mono < self.not_before {
             return self.outcome(Next::At(self.not_before));
         }
@@ -399,6 +445,7 @@ impl<F> Committer<F> {
         assert!(length + SEGMENT_HEAD as u64 <= self.geometry.segment, "every batch fits an empty segment");
         if let Some(current) = &self.current
             && current.at + length <= self.geometry.segment
+            && !(self.is_old(current, now) && !self.spares.is_empty())
         {
             return Ok(true);
         }
@@ -411,6 +458,7 @@ impl<F> Committer<F> {
         {
             self.full.push_back((full, self.written));
         }
+        self.ends();
         self.number += 1;
         let header = SegmentHeader {
             journal: self.identity.journal,
@@ -432,6 +480,11 @@ impl<F> Committer<F> {
         let current = self.current.insert(current);
         write_all(disk, &current.spare.file, 0, &[page, page].concat())?;
         Ok(true)
+    }
+
+    /// True when what is in a segment must not wait for what fills it.
+    fn is_old(&self, current: &Current<F>, now: Now) -> bool {
+        self.rotate.is_some_and(|rotate| now.mono.since(current.header.mono) >= rotate)
     }
 
     /// Writes what is staged onto fresh pages.
@@ -497,6 +550,7 @@ impl<F> Committer<F> {
         }
         while let Some((mut full, _)) = self.full.pop_front_if(|(_, last)| last.lsn <= upto.lsn) {
             self.changes.extend(full.tell());
+            self.seal(&full);
         }
         if let Some(current) = &mut self.current
             && upto.lsn >= current.header.base

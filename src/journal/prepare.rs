@@ -1,8 +1,11 @@
 //! The preparer: segments before and after their use, off the path of any message.
 //!
 //! Owns: the list of segments, the making of new ones, whether new messages may come. Takes: what the committer changed,
-//! the oldest record that is needed, a disk. Gives: spares. Never: touches a segment in use; overwrites what is damaged,
+//! the oldest record that is needed, a disk. Gives: spares. Never: touches a page in use; overwrites what is damaged,
 //! that goes to `quarantine/`.
+//!
+//! A file that is given back still says what was said in it. It is given to the committer again as it is, or, when that does
+//! not come soon, wiped; what stands behind the last record of a segment is of an earlier use, and wiped as well.
 //!
 //! A step is one small piece of work, so that whoever runs it can stop between two.
 
@@ -13,9 +16,10 @@ use super::header::SEGMENT_HEAD;
 use super::quarantine::{self, Wrong};
 use super::recover::{Recovered, Segment};
 use super::space::{Gate, SpaceLimits, Usage};
-use super::{Geometry, Lsn};
+use super::wipe::{Wipe, Wiped};
+use super::{Erasing, Geometry, Lsn};
 use crate::limits::{JOURNAL_PREPARE_CHUNK, JOURNAL_SPACE_EVERY, JOURNAL_SPARES};
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use std::collections::VecDeque;
 
 /// Why a file is in `quarantine/`.
@@ -41,6 +45,27 @@ enum Job {
     Blank(String),
     /// What is said of a file in `quarantine/`.
     Report(String, String),
+    /// A file that could not be wiped.
+    Remove(String),
+}
+
+/// A file that holds nothing that is needed.
+#[derive(Debug)]
+struct Freed {
+    name: String,
+    /// Then it is wiped, unless it is in use by then; `None`: it need not be.
+    wiped_at: Option<Instant>,
+    /// The committer had it and did not need it in time: now it is wiped whatever comes.
+    returned: bool,
+}
+
+/// What is being wiped.
+#[derive(Debug)]
+enum Of {
+    /// A file without records.
+    File,
+    /// What stands behind the records of this segment.
+    Segment(u64),
 }
 
 #[derive(Debug)]
@@ -57,13 +82,19 @@ pub struct Preparer<F> {
     shard: u32,
     geometry: Geometry,
     segments: VecDeque<Segment>,
-    /// Names of segments that are given back, and of files left from the last run.
-    recycle: VecDeque<String>,
+    /// Segments that are given back, and files left from the last run.
+    recycle: VecDeque<Freed>,
     unfinished: Vec<String>,
     jobs: VecDeque<Job>,
     making: Option<Making<F>>,
-    /// Names of the spares that the committer has or is given.
-    spares: Vec<String>,
+    /// What is wiped now; its name.
+    wiping: Option<(Of, Wipe<F>)>,
+    /// Numbers of segments that could not be wiped: they are not written to again.
+    spent: Vec<u64>,
+    /// A file that was given back waits so long for its next use; `None`: nothing is wiped.
+    reuse: Option<Duration>,
+    /// The spares that the committer has or is given.
+    spares: Vec<Freed>,
     /// So many it is to have.
     spares_wanted: usize,
     number: u64,
@@ -91,6 +122,9 @@ impl<F> Preparer<F> {
             unfinished: recovered.unfinished.clone(),
             jobs: VecDeque::new(),
             making: None,
+            wiping: None,
+            spent: Vec::new(),
+            reuse: None,
             spares: Vec::new(),
             spares_wanted: JOURNAL_SPARES,
             number: recovered.number,
@@ -105,7 +139,7 @@ impl<F> Preparer<F> {
         let void = recovered.void.iter().map(|segment| &segment.name);
         for name in recovered.spares.iter().chain(void) {
             preparer.jobs.push_back(Job::Blank(name.clone()));
-            preparer.recycle.push_back(name.clone());
+            preparer.recycle.push_back(Freed { name: name.clone(), wiped_at: None, returned: false });
         }
         let spoilt = recovered.spoilt.iter();
         preparer
@@ -119,6 +153,14 @@ impl<F> Preparer<F> {
             segment.kind = FileKind::Segment;
         }
         preparer
+    }
+
+    /// The same for a journal whose texts are erased like this. Nobody knows how old what an earlier run left is.
+    #[must_use]
+    pub fn erasing(mut self, erasing: &Erasing) -> Self {
+        self.reuse = Some(erasing.reuse());
+        self.recycle.iter_mut().for_each(|freed| freed.wiped_at = Some(Instant::ZERO));
+        self
     }
 
     /// The same for a journal that is to become as small as it can.
@@ -142,6 +184,8 @@ impl<F> Preparer<F> {
         let (spare, number, base, kind) = match change {
             Change::Used { spare, number, base } => (spare, number, base, FileKind::Segment),
             Change::Failed { spare, number, base, .. } => (spare, number, base, FileKind::Spoilt),
+            Change::Sealed { number, end } => return self.sealed(number, end),
+            Change::Returned { spare } => return self.returned(&spare),
         };
         // A file that fails after it was in use has its name as a segment by now, or will have.
         if let Some(known) = self.segments.iter_mut().find(|segment| segment.number == number) {
@@ -151,7 +195,8 @@ impl<F> Preparer<F> {
             return;
         }
         let name = name_of(kind, self.shard, number);
-        self.spares.retain(|known| *known != spare);
+        let given = self.spares.iter().position(|known| known.name == spare);
+        let is_stale = given.is_some_and(|at| self.spares.remove(at).wiped_at.is_some());
         self.jobs.push_back(Job::Rename(spare, name.clone()));
         self.segments.push_back(Segment {
             number,
@@ -161,7 +206,23 @@ impl<F> Preparer<F> {
             length: self.geometry.segment,
             proven: true,
             damaged: false,
+            // It is told where that begins when it is sealed.
+            stale: is_stale.then_some(self.geometry.segment),
         });
+    }
+
+    fn sealed(&mut self, number: u64, end: u64) {
+        let known = self.segments.iter_mut().find(|segment| segment.number == number);
+        if let Some(known) = known {
+            known.stale = known.stale.map(|_| end).filter(|end| *end < known.length);
+        }
+    }
+
+    /// The committer did not need it in time.
+    fn returned(&mut self, spare: &str) {
+        let Some(at) = self.spares.iter().position(|known| known.name == spare) else { return };
+        let name = self.spares.remove(at).name;
+        self.recycle.push_back(Freed { name, wiped_at: Some(Instant::ZERO), returned: true });
     }
 
     /// True when new messages may be taken.
@@ -179,9 +240,13 @@ impl<F> Preparer<F> {
     /// Octets of all its files, those in `quarantine/` of this run among them.
     #[must_use]
     pub fn octets(&self) -> u64 {
-        let files = self.segments.len() + self.recycle.len() + self.spares.len();
-        (files as u64 + self.quarantined) * self.geometry.segment
-            + self.making.as_ref().map_or(0, |making| making.at)
+        self.files() * self.geometry.segment + self.making.as_ref().map_or(0, |making| making.at)
+    }
+
+    /// All of them that are whole, those in `quarantine/` of this run among them.
+    fn files(&self) -> u64 {
+        let wiped = usize::from(matches!(self.wiping, Some((Of::File, _))));
+        (self.segments.len() + self.recycle.len() + self.spares.len() + wiped) as u64 + self.quarantined
     }
 
     /// True while there is no spare and the last attempt to make one did not succeed: who waits for one may wait for long.
@@ -237,7 +302,7 @@ impl<F> Preparer<F> {
             if let (Err(_), Job::Blank(name)) = (&done, job) {
                 // A file that fails is not used again.
                 let name = name.clone();
-                self.recycle.retain(|waiting| *waiting != name);
+                self.recycle.retain(|waiting| waiting.name != name);
                 self.quarantine(name);
             } else if done.is_ok() || matches!(job, Job::Report(..)) {
                 // A report that cannot be written holds nothing up.
@@ -255,23 +320,70 @@ impl<F> Preparer<F> {
             self.space_at = Some(now.after(JOURNAL_SPACE_EVERY));
             self.look(disk)?;
         }
-        if self.give_back(front) {
+        if self.give_back(now, front) {
             return Ok(Done::Some);
         }
         if self.spares.len() < self.spares_wanted
-            && let Some(spare) = self.recycled(disk)?
+            && let Some(spare) = self.recycled(now, disk)?
         {
             return Ok(self.ready(spare));
         }
         if (self.gate.wants_space(self.space) || self.spares_wanted < JOURNAL_SPARES)
-            && let Some(name) = self.recycle.back()
+            && let Some(freed) = self.recycle.back()
         {
-            disk.remove(name)?;
+            disk.remove(&freed.name)?;
             self.recycle.pop_back();
             self.space_at = None;
             return Ok(Done::Some);
         }
-        self.make(disk)
+        // Without a spare a new file comes first, unless one is nearly wiped.
+        let can_wait = self.spares.is_empty() && self.wiping.is_none();
+        if !can_wait && self.wipe(now, disk)? {
+            return Ok(Done::Some);
+        }
+        let made = self.make(disk)?;
+        let nothing = matches!(made, Done::Nothing);
+        Ok(if nothing && can_wait && self.wipe(now, disk)? { Done::Some } else { made })
+    }
+
+    /// One piece of wiping; false: there is nothing to wipe now.
+    fn wipe<D: Disk<File = F>>(&mut self, now: Instant, disk: &mut D) -> Result<bool, DiskError> {
+        let Some((of, mut wipe)) = self.wiping.take().or_else(|| self.next_wipe(now)) else {
+            return Ok(false);
+        };
+        let wiped = wipe.step(disk);
+        match (of, &wiped) {
+            (of, Ok(Wiped::Some)) => self.wiping = Some((of, wipe)),
+            (Of::File, Ok(Wiped::All)) => {
+                self.recycle.push_back(Freed { name: wipe.name, wiped_at: None, returned: false });
+            }
+            // A file that fails is not used again.
+            (Of::File, Err(_)) => self.jobs.push_back(Job::Remove(wipe.name)),
+            (Of::Segment(number), result) => {
+                self.spent.extend(result.is_err().then_some(number));
+                let known = self.segments.iter_mut().find(|segment| segment.number == number);
+                known.into_iter().for_each(|segment| segment.stale = None);
+            }
+        }
+        wiped.map(|_| true)
+    }
+
+    /// What stands behind the records of a segment, else a file that waited long enough.
+    fn next_wipe(&mut self, now: Instant) -> Option<(Of, Wipe<F>)> {
+        self.reuse?;
+        let is_sound = |segment: &&Segment| {
+            !segment.damaged && matches!(segment.kind, FileKind::Segment | FileKind::Spare)
+        };
+        for segment in self.segments.iter().filter(is_sound) {
+            if let Some(from) = segment.stale.filter(|from| *from < segment.length) {
+                let octets = from..segment.length;
+                return Some((Of::Segment(segment.number), Wipe::new(segment.name.clone(), octets)));
+            }
+        }
+        let due = |freed: &Freed| freed.wiped_at.is_some_and(|at| at <= now);
+        let at = self.recycle.iter().position(due)?;
+        let octets = SEGMENT_HEAD as u64..self.geometry.segment;
+        self.recycle.remove(at).map(|freed| (Of::File, Wipe::new(freed.name, octets)))
     }
 
     /// Puts a file away instead of the first job.
@@ -283,7 +395,8 @@ impl<F> Preparer<F> {
     }
 
     fn ready(&mut self, spare: Spare<F>) -> Done<F> {
-        self.spares.push(spare.name.clone());
+        let (name, wiped_at) = (spare.name.clone(), spare.wiped_at);
+        self.spares.push(Freed { name, wiped_at, returned: false });
         self.space_at = None;
         Done::Spare(spare)
     }
@@ -308,52 +421,77 @@ impl<F> Preparer<F> {
     /// One cannot be removed: to be tried again.
     pub fn clear<D: Disk<File = F>>(&mut self, disk: &mut D) -> Result<(), DiskError> {
         self.unfinished.extend(self.making.take().map(|making| making.name));
-        for names in [&mut self.spares, &mut self.unfinished] {
-            while let Some(name) = names.last() {
-                disk.remove(name)?;
-                names.pop();
-            }
+        self.unfinished.extend(self.spares.drain(..).map(|spare| spare.name));
+        while let Some(name) = self.unfinished.last() {
+            disk.remove(name)?;
+            self.unfinished.pop();
         }
         Ok(())
     }
 
-    fn give_back(&mut self, front: Lsn) -> bool {
+    fn give_back(&mut self, now: Instant, front: Lsn) -> bool {
         if !self.gives_back(front) {
             return false;
         }
         let Some(oldest) = self.segments.pop_front() else { return false };
+        if matches!(&self.wiping, Some((Of::Segment(number), _)) if *number == oldest.number) {
+            self.wiping = None;
+        }
         if oldest.damaged || matches!(oldest.kind, FileKind::Failed | FileKind::Spoilt) {
             let next = self.segments.front().map_or(oldest.base, |next| next.base);
             self.jobs.extend(away(&oldest.name, self.wrong.report(self.shard, &oldest, next)));
             self.quarantined += 1;
+        } else if let Some(at) = self.spent.iter().position(|number| *number == oldest.number) {
+            self.spent.remove(at);
+            self.jobs.push_back(Job::Remove(oldest.name));
         } else {
             // From then on its name says that its octets are not needed.
             self.number += 1;
             let name = name_of(FileKind::Spare, self.shard, self.number);
             self.jobs.push_back(Job::Rename(oldest.name, name.clone()));
             self.jobs.push_back(Job::Blank(name.clone()));
-            self.recycle.push_back(name);
+            // Of one that was not wiped behind its records nobody knows how old what it says is.
+            let wait = if oldest.stale.is_some() { Duration::ZERO } else { self.reuse.unwrap_or_default() };
+            let wiped_at = self.reuse.map(|_| now.after(wait));
+            self.recycle.push_back(Freed { name, wiped_at, returned: false });
         }
         true
     }
 
-    /// The next file that held something once.
-    fn recycled<D: Disk<File = F>>(&mut self, disk: &mut D) -> Result<Option<Spare<F>>, DiskError> {
-        let Some(name) = self.recycle.front() else { return Ok(None) };
-        let file = disk.open(name)?;
+    /// The next file that held something once. One that is to be wiped by now is used without that only where the
+    /// committer has no other one.
+    fn recycled<D: Disk<File = F>>(
+        &mut self,
+        now: Instant,
+        disk: &mut D,
+    ) -> Result<Option<Spare<F>>, DiskError> {
+        let is_ready = |freed: &Freed| freed.wiped_at.is_none_or(|at| at > now);
+        let any = |freed: &Freed| !freed.returned && self.spares.is_empty();
+        let at = self.recycle.iter().position(is_ready).or_else(|| self.recycle.iter().position(any));
+        let Some(at) = at else { return Ok(None) };
+        let Some(freed) = self.recycle.get(at) else { return Ok(None) };
+        let file = disk.open(&freed.name)?;
         if disk.length(&file)? != self.geometry.segment {
-            disk.remove(name)?;
-            self.recycle.pop_front();
+            disk.remove(&freed.name)?;
+            self.recycle.remove(at);
             return Ok(None);
         }
-        Ok(self.recycle.pop_front().map(|name| Spare { name, file }))
+        // From here on it waits in the committer's hands.
+        let wait = self.reuse.unwrap_or_default();
+        let freed = self.recycle.remove(at);
+        Ok(freed.map(|Freed { name, wiped_at, .. }| Spare {
+            name,
+            file,
+            wiped_at: wiped_at.map(|at| at.max(now.after(wait / 8))),
+        }))
     }
 
     fn make<D: Disk<File = F>>(&mut self, disk: &mut D) -> Result<Done<F>, DiskError> {
         let Some(making) = &mut self.making else {
-            let files = self.segments.len() + self.recycle.len() + self.spares.len();
-            let files = files as u64 + self.quarantined;
-            let wanted = self.spares.len() < self.spares_wanted && self.recycle.is_empty();
+            let files = self.files();
+            let wanted = self.spares.len() < self.spares_wanted
+                && self.recycle.is_empty()
+                && !matches!(self.wiping, Some((Of::File, _)));
             let reserve = self.spares.is_empty();
             if !wanted || !self.gate.allows(files, disk.space()?, reserve) {
                 return Ok(Done::Nothing);
@@ -378,7 +516,10 @@ impl<F> Preparer<F> {
         let finished = disk.sync(&making.file).and_then(|()| disk.rename(&making.name, &name));
         let made = self.making.take();
         match finished {
-            Ok(()) => Ok(made.map_or(Done::Some, |made| self.ready(Spare { name, file: made.file }))),
+            Ok(()) => {
+                Ok(made
+                    .map_or(Done::Some, |made| self.ready(Spare { name, file: made.file, wiped_at: None })))
+            }
             Err(error) => {
                 // A file whose sync failed is given up, too.
                 self.unfinished.extend(made.map(|made| made.name));
@@ -398,6 +539,7 @@ fn away(name: &str, report: String) -> [Job; 2] {
 fn do_job<D: Disk>(job: &Job, disk: &mut D) -> Result<(), DiskError> {
     match job {
         Job::Rename(from, to) => disk.rename(from, to),
+        Job::Remove(name) => disk.remove(name),
         Job::Report(name, text) => {
             let file = disk.create(name)?;
             write_all(disk, &file, 0, text.as_bytes())?;

@@ -81,6 +81,7 @@ mod tests {
             length: 1 << 20,
             proven: true,
             damaged: number == 1,
+            stale: None,
         };
         let damage = |at| Damage { at, octets: 10, lsn: Lsn(5) };
         let report = Report {

@@ -92,6 +92,8 @@ pub struct Segment {
     pub proven: bool,
     /// Not every octet of it is as it was written.
     pub damaged: bool,
+    /// From here on it has octets of an earlier use of the file; `None`: zeros.
+    pub stale: Option<u64>,
 }
 
 /// Records that ought to be there and are not: both ends included.
@@ -329,7 +331,10 @@ impl Recovery {
                 let damage = Damage { at, octets: used.header.length - at, lsn: used.header.base };
                 merge.report.damaged(&used.segment.name, damage);
             }
-            used.segment.proven = merge.segment(used, &octets) && used.whole;
+            let (proven, end) = merge.segment(used, &octets);
+            used.segment.proven = proven && used.whole;
+            let behind = octets.get(end..).unwrap_or_default();
+            used.segment.stale = behind.iter().any(|octet| *octet != 0).then_some(end as u64);
         }
         merge.finish(first, &mut recovered)?;
         recovered.report.segments = used.len() as u64;
@@ -399,7 +404,16 @@ impl Recovery {
             }
             let (number, base, length) = (header.number, header.base, header.length);
             used.push(Used {
-                segment: Segment { number, name, kind, base, length, proven: false, damaged: false },
+                segment: Segment {
+                    number,
+                    name,
+                    kind,
+                    base,
+                    length,
+                    proven: false,
+                    damaged: false,
+                    stale: None,
+                },
                 header,
                 cut: Lsn(u64::MAX),
                 again: Lsn(u64::MAX),
@@ -507,9 +521,9 @@ fn load<D: Disk>(disk: &mut D, name: &str, octets: &mut Vec<u8>, report: &mut Re
 }
 
 impl Merge<'_> {
-    /// Reads a segment; true when it is proven.
-    fn segment(&mut self, used: &Used, octets: &[u8]) -> bool {
-        let mut proven = false;
+    /// Reads a segment; whether it is proven, and where the pages begin that no record of it stands in.
+    fn segment(&mut self, used: &Used, octets: &[u8]) -> (bool, usize) {
+        let (mut proven, mut last) = (false, 0);
         self.proven_upto(used.header.durable);
         let end = scan(octets, &used.header, &mut |found| match found {
             Found::Batch(batch) => {
@@ -518,6 +532,7 @@ impl Merge<'_> {
                 self.proven_upto(batch.durable.min(used.cut.previous()));
             }
             Found::Frame(frame, at) => {
+                last = at as usize + super::frame::frame_len(frame.payload.len());
                 if frame.lsn < used.cut {
                     self.frame(used, octets, &frame, at);
                 }
@@ -533,7 +548,7 @@ impl Merge<'_> {
             Found::Damage(_) => self.report.torn = true,
         });
         self.report.torn |= end.torn;
-        proven
+        (proven, super::whole_pages(last).max(end.at as usize).min(octets.len()))
     }
 
     fn frame(&mut self, used: &Used, octets: &[u8], frame: &Frame<'_>, at: u64) {

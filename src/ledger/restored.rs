@@ -6,7 +6,7 @@ use crate::journal::cipher::is_sealed;
 use crate::journal::octets::Reader;
 use crate::journal::record::Role;
 use crate::journal::recover::Place;
-use crate::journal::{Book, Facts, Frame, Kind, Lsn, Opener, Record};
+use crate::journal::{Book, Erasing, Facts, Frame, Kind, Lsn, Opener, Record};
 use crate::smpp::message_state::MessageState;
 use crate::time::Wall;
 use core::ops::Range;
@@ -352,8 +352,16 @@ impl Restored {
         Self { opener, ..self }
     }
 
+    /// The same for a journal whose texts are erased like this.
+    #[must_use]
+    pub fn erasing(mut self, erasing: &Erasing) -> Self {
+        self.book.erasing(erasing);
+        self
+    }
+
     /// Takes the next record of the shard.
     pub fn take(&mut self, frame: &Frame<'_>, place: &Place) {
+        self.book.was(place.wall);
         self.book.passed(frame.lsn, place.octets);
         let Some(kind) = frame.kind() else { return };
         if matches!(kind, Kind::Accept | Kind::Sent | Kind::Finish) {

@@ -66,7 +66,7 @@ pub(super) fn open(
     let begun = clock.mono();
     let mut progress = Progress { told, clock, records: 0, said: begun };
     let keys = &config.privacy.encrypt;
-    let new = || Restored::new(JOURNAL_NEEDED_MAX).with_keys(opener(keys));
+    let new = || Restored::new(JOURNAL_NEEDED_MAX).with_keys(opener(keys)).erasing(&settings.erasing);
     let mut restored: BTreeMap<u32, Restored> = (0..settings.shards).map(|shard| (shard, new())).collect();
     let opened = Journal::open(&settings, wakes(handles), clock, &mut |shard, frame, place| {
         progress.one_more(shard);
@@ -232,6 +232,7 @@ fn settings_of(config: &Config, kept: &Wished, shards: usize) -> std::io::Result
         size_max: kept.size_max,
         min_free: kept.min_free,
         ring: JOURNAL_RING,
+        erasing: config.privacy.erasing,
     })
 }
 

@@ -26,6 +26,7 @@ mod log;
 pub mod mail;
 mod message;
 mod mo;
+mod moves;
 mod mt;
 mod multi;
 mod offer;
@@ -295,6 +296,8 @@ impl Shard {
                 Timer::AtOnce => self.tick_at_once(now, out),
                 Timer::Restored => self.tell_restored(now, out),
                 Timer::Stored => self.tick_stored(now, out),
+                // The end of the turn does it.
+                Timer::Erase => {}
                 Timer::Drained => out.act(Action::Exit),
             }
         }

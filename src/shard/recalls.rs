@@ -5,13 +5,14 @@
 use super::Shard;
 use super::mail::Tag;
 use super::message::{key_of_tag, tag_of};
+use super::moves::Moving;
 use super::port::{Level, Outbox};
-use super::records::{Moving, Records};
+use super::records::Records;
 use crate::counters::Reason;
 use crate::ids::{EsmeId, LinkId, PoolId};
 use crate::journal::{Lsn, Recalled};
 use crate::ledger::{Octets, Stand, StoredKey};
-use crate::limits::{RECALL_AGAIN, RECALL_OPERATIONS_MAX};
+use crate::limits::{JOURNAL_RECALLS_MAX, RECALL_AGAIN, RECALL_OPERATIONS_MAX};
 use crate::smpp::frame::Pdu;
 use crate::smpp::status::CommandStatus;
 use crate::time::Now;
@@ -55,6 +56,11 @@ impl Records {
                 return;
             }
         }
+    }
+
+    /// True while so many are under way that no more are asked for.
+    pub(super) fn recalls_enough(&self) -> bool {
+        self.recalling.asked >= JOURNAL_RECALLS_MAX
     }
 
     /// True while something is under way from the disk.

@@ -8,25 +8,26 @@
 use super::Shard;
 use super::at_once::Asker;
 use super::message::{DeliveryKey, Kind as MessageKind, Message, Retained};
+use super::moves::{Copying, Moving};
 use super::mt::Body;
 use super::port::Outbox;
 use super::recalls::Recalling;
+use super::timers::Timer;
 use crate::config::Config;
 use crate::counters::{Counter, Reason};
 use crate::esme::settings::Durability;
 use crate::ids::{CarrierId, EsmeId, LinkId};
-use crate::journal::book::Plan;
 use crate::journal::cipher::is_sealed;
 use crate::journal::frame::frame_len;
 use crate::journal::record::{NO_REASON, Role};
-use crate::journal::{Book, Cipher, Cursors, Facts, Kind, Lsn, Record, Recorder};
+use crate::journal::{Book, Cipher, Cursors, Facts, Lsn, Record, Recorder};
 use crate::ledger::{
-    AddressTail, Destinations, End, Given, IdRoom, IdText, Octets, OpenKey, OpenMessage, OpenMessages,
-    Stored, StoredKey,
+    AddressTail, Destinations, End, Given, IdRoom, IdText, OpenKey, OpenMessage, OpenMessages, Stored,
+    StoredKey,
 };
 use crate::limits::{
-    JOURNAL_MOVE_AFTER, JOURNAL_MOVE_ALWAYS_AT, JOURNAL_MOVE_LOOK, JOURNAL_MOVES_PER_TURN,
-    JOURNAL_UNFINISHED_MAX, JOURNAL_WAITING_MAX, RECEIPT_AT_ONCE, RECEIPT_FIRST_WRITTEN, RECEIPT_KEEP,
+    JOURNAL_MOVES_PER_TURN, JOURNAL_UNFINISHED_MAX, JOURNAL_WAITING_MAX, RECEIPT_AT_ONCE,
+    RECEIPT_FIRST_WRITTEN, RECEIPT_KEEP,
 };
 use crate::route::lanes::Turns;
 use crate::session::Session;
@@ -95,7 +96,7 @@ pub(super) struct Pen {
     /// Seals what messages say; `None`: it is written as it is.
     pub(super) cipher: Option<Cipher>,
     /// Something was appended since the committer was last told.
-    appended: bool,
+    pub(super) appended: bool,
 }
 
 impl Pen {
@@ -130,7 +131,7 @@ impl Pen {
     }
 
     /// What a record is in a copy of it.
-    fn payload(&mut self, key: u64, record: &Record<'_>, to: &mut Vec<u8>) {
+    pub(super) fn payload(&mut self, key: u64, record: &Record<'_>, to: &mut Vec<u8>) {
         match &mut self.cipher {
             Some(cipher) => cipher.sealer.seal(key, record).payload(to),
             None => record.payload(to),
@@ -157,16 +158,6 @@ impl Pen {
         self.recorder.kick();
         self.recorder.durable() >= self.book.last()
     }
-}
-
-/// What is copied to the end of the journal, so that its front can be given back.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Moving {
-    Message(OpenKey),
-    Delivery(DeliveryKey),
-    /// The ACCEPT of a stored message, and its last attempt.
-    Accept(StoredKey),
-    Attempt(StoredKey),
 }
 
 /// See the room's header.
@@ -202,10 +193,8 @@ pub(super) struct Records {
     pub(super) moving: VecDeque<Moving>,
     /// What is read back from the disk.
     pub(super) recalling: Recalling,
-    /// The last record at some instants, the oldest first, one a second at most: how old records are.
-    ages: VecDeque<(Instant, Lsn)>,
-    /// All up to here are so old that they are worth a copy.
-    old: Lsn,
+    /// When what is copied to the end of the journal.
+    pub(super) copying: Copying,
     /// How far the sinks of call detail records are, and how far they may read.
     cursors: Option<Arc<Cursors>>,
     /// What the sinks were told.
@@ -213,7 +202,8 @@ pub(super) struct Records {
 }
 
 impl Records {
-    pub(super) fn new(recorder: Box<dyn Recorder>, book: Book, config: &Config) -> Self {
+    pub(super) fn new(recorder: Box<dyn Recorder>, mut book: Book, config: &Config) -> Self {
+        book.erasing(&config.privacy.erasing);
         let durability = config.journal.as_ref().map_or(Durability::Group, |journal| journal.durability);
         Self {
             pen: Pen::new(recorder, book),
@@ -234,8 +224,7 @@ impl Records {
             front: Lsn::NONE,
             moving: VecDeque::new(),
             recalling: Recalling::default(),
-            ages: VecDeque::new(),
-            old: Lsn::NONE,
+            copying: Copying::new(config.privacy.erasing),
             cursors: None,
             told: Lsn::NONE,
         }
@@ -307,7 +296,7 @@ pub(super) fn facts_of<'a>(message: &'a OpenMessage, config: &'a Config, room: &
 }
 
 /// What a carrier has, and what is still to come of it.
-fn sent_of<'a>(message: &'a OpenMessage, config: &'a Config, room: &'a mut IdRoom) -> Record<'a> {
+pub(super) fn sent_of<'a>(message: &'a OpenMessage, config: &'a Config, room: &'a mut IdRoom) -> Record<'a> {
     let (awaited, over) = (message.awaited, message.over.bits());
     Record::Sent { awaited, over, facts: facts_of(message, config, room) }
 }
@@ -549,7 +538,7 @@ impl Shard {
         self.look_later();
         self.plan_moves(now);
         self.move_some(now);
-        let Self { records, config, counters, position, .. } = self;
+        let Self { records, config, counters, position, timers, .. } = self;
         let shard = position.shard.index();
         let Some(records) = records else { return };
         records.send_unsent(now, config);
@@ -566,112 +555,10 @@ impl Shard {
         }
         if core::mem::take(&mut records.pen.appended) {
             records.pen.recorder.kick();
+            records.copying.appended(now.mono, records.pen.book.last());
         }
-    }
-
-    /// Decides what to copy, so that the segments in front can be given back: what is old, where little else is needed.
-    fn plan_moves(&mut self, now: Now) {
-        let Self { records, deliveries, .. } = self;
-        let Some(records) = records else { return };
-        if records.ages.back().is_some_and(|(at, _)| at.after(JOURNAL_MOVE_LOOK) > now.mono) {
-            return;
-        }
-        records.ages.push_back((now.mono, records.pen.book.last()));
-        while let Some(&(at, last)) = records.ages.front()
-            && at.after(JOURNAL_MOVE_AFTER) <= now.mono
-        {
-            records.old = last;
-            records.ages.pop_front();
-        }
-        let used = records.pen.recorder.used_percent();
-        let pressed = used >= JOURNAL_MOVE_ALWAYS_AT;
-        if !records.moving.is_empty() || !pressed && records.pen.book.front() > records.old {
-            return;
-        }
-        let old = records.old.next();
-        // Where room is short age does not count, as long as each octet that is copied frees another one.
-        let pays = |plan: &Plan| if pressed { 2 * plan.octets < plan.frees } else { plan.below <= old };
-        let Some(plan) = records.pen.book.plan(used).filter(pays) else { return };
-        records.recalling.move_below = plan.below;
-        let in_front = |lsn: Lsn| lsn != Lsn::NONE && lsn < plan.below;
-        let messages = records.open.waiting().take_while(|(_, message)| message.origin < plan.below);
-        let messages = messages.filter(|(_, message)| in_front(message.lsn));
-        records.moving = messages.map(|(key, _)| Moving::Message(key)).collect();
-        let waiting = deliveries.iter().filter(|(_, delivery)| in_front(delivery.lsn));
-        records.moving.extend(waiting.map(|(key, _)| Moving::Delivery(key)));
-        for (key, stored) in records.stored.iter() {
-            records.moving.extend(in_front(stored.lsn).then_some(Moving::Accept(key)));
-            records.moving.extend(in_front(stored.outcome).then_some(Moving::Attempt(key)));
-        }
-    }
-
-    fn move_some(&mut self, now: Now) {
-        let Self { records, config, deliveries, .. } = self;
-        let Some(records) = records else { return };
-        for _ in 0..JOURNAL_MOVES_PER_TURN {
-            let Some(moving) = records.moving.pop_front() else { return };
-            let mut payload = Vec::new();
-            let (key, kind, from, origin, wall) = match moving {
-                Moving::Message(key) => {
-                    let Some(open) = records.open.get(key) else { continue };
-                    let mut room = IdRoom::default();
-                    sent_of(open, config, &mut room).payload(&mut payload);
-                    (open.key, Kind::Sent, open.lsn, open.origin, open.submitted)
-                }
-                Moving::Accept(key) => {
-                    if records.octets_of(key) != Octets::Here {
-                        continue; // It comes again when it was read.
-                    }
-                    let Some(stored) = records.stored.get(key) else { continue };
-                    if stored.frame().is_empty() {
-                        continue; // A carrier has it: later.
-                    }
-                    let mut room = IdRoom::default();
-                    let record = super::store::accept_of(stored, now, config, &mut room);
-                    records.pen.payload(stored.key, &record, &mut payload);
-                    (stored.key, Kind::Accept, stored.lsn, stored.origin, stored.accepted)
-                }
-                Moving::Attempt(key) => {
-                    let Some(stored) = records.stored.get(key) else { continue };
-                    let record = super::attempts::attempt_of(stored, now, config);
-                    record.payload(&mut payload);
-                    (stored.key, record.kind(), stored.outcome, stored.outcome, stored.submitted)
-                }
-                Moving::Delivery(key) => {
-                    let Some(delivery) = deliveries.get(key) else { continue };
-                    let record = super::kept::record_of(delivery, config);
-                    records.pen.payload(delivery.key, &record, &mut payload);
-                    (delivery.key, record.kind(), delivery.lsn, delivery.origin_lsn, delivery.came)
-                }
-            };
-            let copy =
-                Record::Move { from, origin, kind: kind as u8, version: 1, wall: wall.0, payload: &payload };
-            let Some(lsn) = records.pen.append(now, key, &copy, Some(from)) else {
-                return records.moving.push_front(moving);
-            };
-            match moving {
-                Moving::Accept(key) => {
-                    if let Some(stored) = records.stored.get_mut(key) {
-                        stored.lsn = lsn;
-                    }
-                    records.stored.may_leave_memory(key);
-                }
-                Moving::Attempt(key) => {
-                    if let Some(stored) = records.stored.get_mut(key) {
-                        stored.outcome = lsn;
-                    }
-                }
-                Moving::Message(key) => {
-                    if let Some(open) = records.open.get_mut(key) {
-                        open.lsn = lsn;
-                    }
-                }
-                Moving::Delivery(key) => {
-                    if let Some(delivery) = deliveries.get_mut(key) {
-                        delivery.lsn = lsn;
-                    }
-                }
-            }
+        if let Some(at) = records.looks_again(now.mono) {
+            timers.push_once(at, Timer::Erase);
         }
     }
 }

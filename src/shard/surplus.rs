@@ -76,7 +76,8 @@ impl Surplus {
 
     /// Once in a while: the sinks may read what is durable, and what they have not got is kept. Gives the oldest record that
     /// is needed; the disk knows it with the next record.
-    pub fn look(&mut self, cursors: Option<&Cursors>) -> Lsn {
+    pub fn look(&mut self, now: Now, cursors: Option<&Cursors>) -> Lsn {
+        self.pen.book.look(now);
         if let Some(cursors) = cursors {
             cursors.tell_durable(self.shard, self.pen.recorder.durable());
             self.pen.book.keep_from(cursors.keep_from(self.shard));
@@ -84,6 +85,12 @@ impl Surplus {
         let front = self.pen.book.front();
         self.pen.recorder.needs_from(front);
         front
+    }
+
+    /// True while records are kept only for `[privacy] keep_text`.
+    #[must_use]
+    pub fn keeps(&self) -> bool {
+        self.pen.book.keeps()
     }
 
     /// True when every sink has every record.

@@ -29,6 +29,8 @@ pub(super) enum Timer {
     Restored,
     /// Stored messages: their waits, their ends.
     Stored,
+    /// What the journal says of what is over.
+    Erase,
     /// The drain deadline.
     Drained,
 }

@@ -5,7 +5,9 @@ use bindery::io::Clock;
 use bindery::io::journal::{Journal, ReadOnly, Settings, Start, Wake};
 use bindery::journal::cdr::origin_of;
 use bindery::journal::record::NO_REASON;
-use bindery::journal::{AppendRefused, Book, Cursors, Durability, Facts, Fault, Kind, Lsn, Record, Recovery};
+use bindery::journal::{
+    AppendRefused, Book, Cursors, Durability, Erasing, Facts, Fault, Kind, Lsn, Record, Recovery,
+};
 use bindery::sidecar::cdr::{self, Cells, Sink, SinkError};
 use bindery::time::{Duration, Instant, Now, Wall};
 use std::collections::BTreeSet;
@@ -141,6 +143,7 @@ impl Node {
             size_max: 256 << 20,
             min_free: 0,
             ring: 1 << 19,
+            erasing: Erasing::default(),
         };
         let wakes: Vec<Wake> = (0..shards).map(|_| Box::new(|| ()) as Wake).collect();
         let clock = Clock::start();

@@ -54,7 +54,7 @@ impl Rig {
         let file = self.disk.create(&name).unwrap();
         write_all(&mut self.disk, &file, 0, &vec![0; GEOMETRY.segment as usize]).unwrap();
         self.disk.sync(&file).unwrap();
-        self.committer.give(Spare { name, file });
+        self.committer.give(Spare { name, file, wiped_at: None });
     }
 
     fn append(&mut self, records: u64) {

@@ -69,7 +69,7 @@ struct Inode {
     pending: BTreeSet<usize>,
     /// A write or sync has failed in this life of the process.
     failed: bool,
-    /// Where the last write ended.
+    /// Where the last write of this life of the process ended.
     end: usize,
 }
 
@@ -167,7 +167,7 @@ impl SimDisk {
         self.dead = false;
         self.beside = None;
         self.calls = 0;
-        self.inodes.iter_mut().for_each(|inode| inode.failed = false);
+        self.inodes.iter_mut().for_each(|inode| (inode.failed, inode.end) = (false, 0));
     }
 
     /// The power is gone: of each sector that was on its way, either image or garbage.
@@ -175,7 +175,7 @@ impl SimDisk {
         self.dead = false;
         self.beside = None;
         self.calls = 0;
-        self.inodes.iter_mut().for_each(|inode| inode.failed = false);
+        self.inodes.iter_mut().for_each(|inode| (inode.failed, inode.end) = (false, 0));
         let garbles = self.prng.chance(1, 2);
         let drops = self.prng.below(101);
         for inode in &mut self.inodes {
@@ -207,6 +207,20 @@ impl SimDisk {
         let inode = self.names[name];
         self.inodes[inode].durable.clear();
         &mut self.inodes[inode].cached
+    }
+
+    /// Both images of every file that is not put away.
+    pub(crate) fn images(&self) -> impl Iterator<Item = &[u8]> {
+        let names = self.names.iter().chain(&self.durable_names);
+        let inodes: BTreeSet<usize> =
+            names.filter(|(name, _)| !name.starts_with("quarantine/")).map(|(_, inode)| *inode).collect();
+        inodes
+            .into_iter()
+            .flat_map(|inode| {
+                let Inode { cached, durable, .. } = &self.inodes[inode];
+                [Some(cached.as_slice()), (cached != durable).then_some(durable.as_slice())]
+            })
+            .flatten()
     }
 
     /// Removes a file as somebody else would.

@@ -1,6 +1,7 @@
 //! A shard's stand-in over the real committer and preparer, and the oracle that knows what was appended and promised.
 
 use crate::disk::{Bug, SimDisk};
+use crate::erase::Erased;
 use bindery::journal::commit::{Front, Identity};
 use bindery::journal::frame::{Frame, frame_len};
 use bindery::journal::header::time_ms;
@@ -17,6 +18,8 @@ pub(crate) const GEOMETRY: Geometry = Geometry { segment: 24 * 4096, batch: 12 *
 const RING: usize = 32 * 1024;
 const LIMITS: SpaceLimits = SpaceLimits { size_max: 40 * 24 * 4096, min_free: 0 };
 const JOURNAL: u128 = 0xB1D;
+/// The key of a record that is about no message.
+const NOBODY: u64 = 1 << 40;
 
 /// What a run did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -81,6 +84,8 @@ pub(crate) struct World {
     durable: Lsn,
     written: Lsn,
     running: Option<Running>,
+    /// What it says is erased.
+    pub(crate) erasing: Option<Erased>,
 }
 
 impl World {
@@ -98,10 +103,19 @@ impl World {
             durable: Lsn::NONE,
             written: Lsn::NONE,
             running: None,
+            erasing: None,
         };
         world.disk.slow = !seed.is_multiple_of(3);
         world.start(&Recovered::default());
         world
+    }
+
+    /// The same, new, whose texts are erased.
+    pub(crate) fn erases(mut self, erased: Erased) -> Self {
+        erased.watches(&mut self.book);
+        self.erasing = Some(erased);
+        self.start(&Recovered::default());
+        self
     }
 
     fn start(&mut self, recovered: &Recovered) {
@@ -129,8 +143,14 @@ impl World {
             tail: producer.used(),
             producer,
             freed: 0,
-            committer: Committer::new(identity, GEOMETRY, self.durability, seed),
-            preparer: Preparer::new(0, GEOMETRY, LIMITS, recovered),
+            committer: match &self.erasing {
+                Some(erased) => erased.committer(Committer::new(identity, GEOMETRY, self.durability, seed)),
+                None => Committer::new(identity, GEOMETRY, self.durability, seed),
+            },
+            preparer: match &self.erasing {
+                Some(erased) => erased.preparer(Preparer::new(0, GEOMETRY, LIMITS, recovered)),
+                None => Preparer::new(0, GEOMETRY, LIMITS, recovered),
+            },
             front: Lsn::NONE,
         });
         (self.durable, self.written) = (first.previous(), first.previous());
@@ -160,6 +180,9 @@ impl World {
             let length = if self.prng.chance(1, 40) { 9000 } else { self.prng.below(500) };
             let mut pdu = vec![self.serial as u8; length as usize];
             pdu.extend(self.serial.to_le_bytes());
+            if let Some(erased) = &mut self.erasing {
+                pdu.extend(erased.text(self.truth.len() as u64 + 1, self.now.mono));
+            }
             let closes = self.prng.chance(1, 2);
             let record = if closes {
                 Record::Tombstone { reason: self.serial as u8 }
@@ -173,7 +196,8 @@ impl World {
                     pdu: &pdu,
                 }
             };
-            self.append(key, &record);
+            let said = self.append(key, &record) && !closes;
+            self.erasing.iter_mut().filter(|_| !said).for_each(Erased::unsaid);
         }
         if self.prng.chance(1, 10) {
             self.compact();
@@ -189,7 +213,11 @@ impl World {
             .filter(|lsn| self.book.is_needed(Lsn(*lsn)))
             .take(10)
             .collect();
-        for lsn in wanted {
+        self.copy(&wanted);
+    }
+
+    fn copy(&mut self, wanted: &[u64]) {
+        for &lsn in wanted {
             let known = self.truth[lsn as usize - 1].clone();
             let from = Lsn(lsn);
             let (origin, kind, payload) = match Record::read(Kind::Move, 1, &known.payload) {
@@ -199,8 +227,58 @@ impl World {
                 _ => (from, known.kind, known.payload.as_slice()),
             };
             let record = Record::Move { from, origin, kind, version: 1, wall: self.now.wall.0, payload };
-            self.totals.moved += u64::from(self.append(known.key, &record));
+            let copied = self.append(known.key, &record);
+            self.totals.moved += u64::from(copied);
+            if let Some(erased) = self.erasing.as_mut().filter(|_| copied) {
+                erased.copied(lsn, self.truth.len() as u64);
+            }
         }
+    }
+
+    /// What a shard does now and then for what is to be erased.
+    fn look(&mut self) {
+        let Some(mut erased) = self.erasing.take() else { return };
+        self.book.look(self.now);
+        let below = self.book.copied_below().filter(|_| erased.copies());
+        let due = erased.nudges(self.now.mono);
+        erased.lives(&self.book, self.now.mono);
+        self.erasing = Some(erased);
+        if let Some(below) = below {
+            let front = self.book.needed().0;
+            let old: Vec<u64> = (front..below.0).filter(|lsn| self.book.is_needed(Lsn(*lsn))).collect();
+            self.copy(&old);
+        }
+        if due {
+            self.append(NOBODY, &Record::Tombstone { reason: 0 });
+        }
+    }
+
+    /// Runs for so long; what is said is erased, and what is kept is there.
+    pub(crate) fn run_for(&mut self, span: Duration) -> Result<(), String> {
+        let until = self.now.mono.after(span);
+        let mut idle = false;
+        while self.now.mono < until {
+            idle ^= self.prng.chance(1, if idle { 500 } else { 60 });
+            if !idle && self.prng.chance(1, 2) {
+                self.append_some();
+            }
+            self.look();
+            self.commit()?;
+            while self.prepare() {}
+            self.commit()?;
+            let span = self.prng.below(60);
+            self.now.mono = self.now.mono.after(Duration::from_millis(span));
+            self.now.wall.0 += span as i64 * 1000;
+            if let Some(what) = &self.disk.forbidden {
+                return Err(what.clone());
+            }
+        }
+        let (now, durable) = (self.now.mono, self.durable);
+        let Self { erasing, disk, book, .. } = self;
+        erasing.as_mut().map_or(Ok(()), |erased| {
+            erased.lives(book, now);
+            erased.check(disk, now, durable)
+        })
     }
 
     fn commit(&mut self) -> Result<(), String> {
@@ -225,13 +303,17 @@ impl World {
         Ok(())
     }
 
-    fn prepare(&mut self) {
-        let Some(running) = &mut self.running else { return };
+    /// False: there is nothing to do.
+    fn prepare(&mut self) -> bool {
+        let Some(running) = &mut self.running else { return false };
         let before = running.preparer.segments();
-        if let Ok(Done::Spare(spare)) = running.preparer.step(self.now.mono, running.front, &mut self.disk) {
+        let done = running.preparer.step(self.now.mono, running.front, &mut self.disk);
+        let worked = matches!(done, Ok(Done::Some | Done::Spare(_)));
+        if let Ok(Done::Spare(spare)) = done {
             running.committer.give(spare);
         }
         self.totals.given_back += before.saturating_sub(running.preparer.segments()) as u64;
+        worked
     }
 
     /// A while of work, until the power goes by itself or the time is over.
@@ -239,7 +321,9 @@ impl World {
         for _ in 0..20 + self.prng.below(200) {
             match self.prng.below(4) {
                 0 => self.append_some(),
-                1 => self.prepare(),
+                1 => {
+                    self.prepare();
+                }
                 _ => self.commit()?,
             }
             let span = if self.prng.chance(1, 20) { 300 } else { self.prng.below(3) };
@@ -299,6 +383,7 @@ impl World {
         self.running = None;
         let recovered = self.recover(promised)?;
         self.truth.truncate(recovered.end.0 as usize);
+        self.erasing.iter_mut().for_each(|erased| erased.cut(recovered.end, self.now.mono));
         self.totals.void += recovered.report.void;
         self.totals.recovered += recovered.report.records;
         self.start(&recovered);
@@ -308,12 +393,14 @@ impl World {
     fn recover(&mut self, promised: Lsn) -> Result<Recovered, String> {
         let mut read: BTreeMap<u64, Known> = BTreeMap::new();
         let mut book = Book::new(8192);
+        self.erasing.iter().for_each(|erased| erased.watches(&mut book));
         let mut wrong = None;
         let recovery = Recovery { shard: 0, journal: Some(JOURNAL) };
         let result = recovery.run(&mut self.disk, &mut |frame, place| {
             if read.last_key_value().is_some_and(|(last, _)| *last >= frame.lsn.0) {
                 wrong.get_or_insert(format!("{:?} is out of order", frame.lsn));
             }
+            book.was(place.wall);
             if book.note(frame, place.octets).is_err() {
                 wrong.get_or_insert("the book is full".to_owned());
             }
@@ -350,9 +437,9 @@ impl World {
             let frame = Frame { lsn, key: known.key, time_ms: 0, kind, version: 1, flags: 0, payload };
             told.note(&frame, frame_len(payload.len()) as u32).map_err(|full| format!("{full:?}"))?;
         }
-        if told.open() != book.open() || told.front() != book.front() {
-            let (open, front) = (told.open(), told.front());
-            return Err(format!("{} open from {:?}, not {open} from {front:?}", book.open(), book.front()));
+        if told.open() != book.open() || told.needed() != book.needed() {
+            let (open, front) = (told.open(), told.needed());
+            return Err(format!("{} open from {:?}, not {open} from {front:?}", book.open(), book.needed()));
         }
         for key in keys {
             let mut needed = told.records_of(key);

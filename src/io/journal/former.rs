@@ -8,6 +8,13 @@ use crate::journal::{Frame, Kind, Lsn};
 pub struct Former {
     pub(super) shard: u32,
     pub(super) recovered: Recovered,
+    /// What somebody has said is in its files.
+    pub(super) texts: bool,
+}
+
+/// True when somebody may have said something in this record.
+pub(super) fn has_text(frame: &Frame<'_>) -> bool {
+    matches!(frame.kind(), None | Some(Kind::Accept | Kind::DlrIn | Kind::MoIn | Kind::Move))
 }
 
 impl Former {
@@ -35,7 +42,8 @@ impl Former {
         segments.iter().chain(void).map(|segment| segment.length).sum()
     }
 
-    /// True when it can stay as it is: nothing is to be given back, and its sinks, if there are any, can read all they want.
+    /// True when it can stay as it is: nothing is to be given back, also for what is said in it, and its sinks, if there are
+    /// any, can read all they want.
     /// `is_needed`: of accounts that nobody knows, whose records stay where they are.
     #[must_use]
     pub fn rests(&self, is_needed: bool, has_sinks: bool) -> bool {
@@ -46,6 +54,7 @@ impl Former {
         };
         // What may not be durable is written again before a sink reads it.
         let awaited = has_sinks && tail.iter().any(|record| is_final(&record.frame));
-        files.iter().all(|files| *files == 0) && !awaited && (segments.len() <= 1 || is_needed)
+        let says = self.texts || segments.iter().any(|segment| segment.stale.is_some());
+        files.iter().all(|files| *files == 0) && !awaited && (segments.len() <= 1 && !says || is_needed)
     }
 }

@@ -23,7 +23,7 @@ use crate::journal::commit::{Change, Committer, Identity, Next, Spare};
 use crate::journal::prepare::{Done, Preparer};
 use crate::journal::recover::{Place, Recovered, Recovery, Refusal, Report};
 use crate::journal::space::SpaceLimits;
-use crate::journal::{Cursors, DiskError, Durability, Frame, Geometry, Lsn};
+use crate::journal::{Cursors, DiskError, Durability, Erasing, Frame, Geometry, Lsn};
 use crate::limits::{JOURNAL_BATCH_MAX, JOURNAL_SPARES, SHARDS_MAX};
 use crate::shard::Surplus;
 use crate::time::Duration;
@@ -60,6 +60,8 @@ pub struct Settings {
     pub min_free: u8,
     /// Octets of a shard's ring, a power of two.
     pub ring: usize,
+    /// How soon texts are gone that nobody needs.
+    pub erasing: Erasing,
 }
 
 /// Why a journal cannot be opened. Its files are as they were.
@@ -198,7 +200,12 @@ impl Journal {
             starts.push(Start { appender, end: recovered.end, report: recovered.report });
         }
         for shard in others {
-            journal.formers.push(Former { shard, recovered: journal.ground.read(shard, visit)? });
+            let mut texts = false;
+            let recovered = journal.ground.read(shard, &mut |shard, frame, place| {
+                texts |= former::has_text(frame);
+                visit(shard, frame, place);
+            })?;
+            journal.formers.push(Former { shard, recovered, texts });
         }
         journal.prepare(prepared, told)?;
         let disk = ReadOnly::new(&settings.directory);
@@ -347,11 +354,12 @@ impl Ground {
         let (journal, run) = (self.journal, recovered.next_run(now.wall));
         let (forks, number, front) = (recovered.forks.clone(), recovered.number, recovered.report.front);
         let identity = Identity { journal, shard, run, fork, forks, first, number, front };
-        let mut committer = Committer::new(identity, geometry, settings.durability, random());
+        let mut committer =
+            Committer::new(identity, geometry, settings.durability, random()).erasing(&settings.erasing);
         // What is let go of in a former one makes room in the others.
         let size_max = if is_former { settings.size_max } else { preparing::share(settings, 0) };
         let limits = SpaceLimits { size_max, min_free: settings.min_free };
-        let preparer = Preparer::new(shard, geometry, limits, recovered);
+        let preparer = Preparer::new(shard, geometry, limits, recovered).erasing(&settings.erasing);
         let mut preparer = if is_former { preparer.sparing() } else { preparer };
         loop {
             match preparer.step(now.mono, Lsn::NONE, &mut disk).map_err(OpenError::NoSpace)? {
@@ -396,6 +404,11 @@ impl Committing {
             self.shared.publish(&step);
             let mut news = step.front != front;
             front = step.front;
+            let over =
+                stop && (step.freed == tail || now.mono >= *closing.get_or_insert(now.mono.after(CLOSING)));
+            if over {
+                self.committer.ends();
+            }
             while let Some(change) = self.committer.change() {
                 if matches!(change, Change::Failed { .. }) {
                     self.shared.failed_files.fetch_add(1, Ordering::Relaxed);
@@ -407,7 +420,7 @@ impl Committing {
             if news && let Some(preparer) = self.preparer.get() {
                 preparer.unpark();
             }
-            if stop && (step.freed == tail || now.mono >= *closing.get_or_insert(now.mono.after(CLOSING))) {
+            if over {
                 return;
             }
             let at_most = match step.next {

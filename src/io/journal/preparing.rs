@@ -190,7 +190,7 @@ impl Prepared {
         let Some(ending) = self.former.as_mut().filter(|ending| !ending.over) else { return };
         let Some((surplus, cursors)) = &mut ending.surplus else { return };
         let cursors = cursors.as_deref();
-        let needed = surplus.look(cursors);
+        let needed = surplus.look(now, cursors);
         if !surplus.is_all_safe() {
             return;
         }
@@ -200,7 +200,7 @@ impl Prepared {
         {
             return surplus.close(now);
         }
-        if is_read && !self.preparer.gives_back(front) {
+        if is_read && !surplus.keeps() && !self.preparer.gives_back(front) {
             (ending.over, ending.surplus) = (true, None);
             self.preparer.ends();
             self.shared.ends();

@@ -82,7 +82,7 @@ fn what_is_of_nobody_stays_needed_there() {
     let mut surplus = kept_by(left, &second);
     assert_eq!(surplus.disown(now, &keys), 1);
     surplus.close(now);
-    assert_eq!(surplus.look(None), Lsn(1), "the first is that of acme");
+    assert_eq!(surplus.look(now, None), Lsn(1), "the first is that of acme");
     assert!(surplus.is_closed() && surplus.is_read(None));
     assert_eq!(kinds(&mut second), [Kind::Sent, Kind::Sent, Kind::Tombstone, Kind::Tombstone]);
     let again = left_of(&mut second, &["acme", "bank"]);
@@ -98,11 +98,11 @@ fn it_is_not_over_before_every_sink_has_every_record() {
     let (now, cursors) = (Rig::new(accounts()).now, Cursors::new(2, 2));
     let mut surplus = kept_by(left, &second);
     assert_eq!(surplus.disown(now, &keys), 2);
-    assert_eq!((surplus.look(Some(&cursors)), cursors.durable(1)), (Lsn(1), Lsn(2)));
+    assert_eq!((surplus.look(now, Some(&cursors)), cursors.durable(1)), (Lsn(1), Lsn(2)));
     for (sink, next, front) in [(0, 5, 1), (1, 3, 3), (1, 5, 5)] {
         assert!(!surplus.is_read(Some(&cursors)));
         cursors.advance(sink, 1, Lsn(next));
-        assert_eq!(surplus.look(Some(&cursors)), Lsn(front));
+        assert_eq!(surplus.look(now, Some(&cursors)), Lsn(front));
     }
     assert!(surplus.is_read(Some(&cursors)) && !surplus.is_closed());
     surplus.close(now);
