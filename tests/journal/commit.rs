@@ -5,7 +5,7 @@ use crate::world::GEOMETRY;
 use bindery::journal::commit::{Change, Front, Identity, Next, Spare, Step};
 use bindery::journal::disk::{FileKind, name_of, write_all};
 use bindery::journal::ring::{Producer, Unfreed};
-use bindery::journal::{Committer, Disk, Durability, Lsn, Record};
+use bindery::journal::{Committer, Disk, Durability, Erasing, Lsn, Record};
 use bindery::time::{Duration, Instant, Now, Wall};
 
 const RING: usize = 16 * 1024;
@@ -276,4 +276,57 @@ fn the_front_moves_only_when_the_record_that_moved_it_is_durable() {
     rig.append(1);
     rig.front = Front { lsn: Lsn(3), as_of: Lsn(3) };
     assert_eq!(rig.step(2).front, Lsn(2));
+}
+
+/// A rig whose texts are erased: a segment is written to for two seconds.
+fn erasing(spares: u64) -> Rig {
+    let mut rig = Rig::new(Durability::Strict, 0);
+    let (fork, front) = (Lsn::FIRST, Lsn::NONE);
+    let identity =
+        Identity { journal: 1, shard: 0, run: 1, fork, forks: Vec::new(), first: fork, number: 0, front };
+    let erasing = Erasing { keep: Duration::ZERO, within: Duration::from_secs(16) };
+    rig.committer = Committer::new(identity, GEOMETRY, Durability::Strict, 3).erasing(&erasing);
+    (0..spares).for_each(|_| rig.spare());
+    rig
+}
+
+#[test]
+fn a_segment_is_not_written_to_for_longer_than_its_share() {
+    let mut rig = erasing(2);
+    for millis in [0, 1000, 1999] {
+        rig.append(1);
+        rig.step(millis);
+    }
+    assert!(matches!(rig.committer.change(), Some(Change::Used { number: 1, .. })));
+    assert_eq!((rig.step(9000).next, rig.committer.change()), (Next::Idle, None), "nothing comes");
+    rig.append(1);
+    assert_eq!(rig.step(9001).durable, Lsn(4));
+    let end = 5 * 4096;
+    assert_eq!(rig.committer.change(), Some(Change::Sealed { number: 1, end }));
+    assert!(matches!(rig.committer.change(), Some(Change::Used { number: 2, base: Lsn(4), .. })));
+    // It waits for no file for that.
+    rig.append(1);
+    assert_eq!((rig.step(19_000).durable, rig.committer.change()), (Lsn(5), None));
+    rig.committer.ends();
+    assert_eq!(rig.committer.change(), Some(Change::Sealed { number: 2, end: 4 * 4096 }));
+}
+
+#[test]
+fn a_spare_that_is_not_used_in_time_goes_back_and_the_last_one_much_later() {
+    let mut rig = erasing(0);
+    for millis in [500, 700] {
+        rig.files += 1;
+        let name = name_of(FileKind::Spare, 0, rig.files);
+        let file = rig.disk.create(&name).unwrap();
+        let wiped_at = Some(Instant::from_nanos(millis * 1_000_000));
+        rig.committer.give(Spare { name, file, wiped_at });
+    }
+    let mut returned = |millis| {
+        rig.step(millis);
+        rig.committer.change()
+    };
+    assert_eq!(returned(499), None);
+    assert_eq!(returned(900), Some(Change::Returned { spare: name_of(FileKind::Spare, 0, 1) }));
+    assert_eq!(returned(2699), None, "the last one");
+    assert_eq!(returned(2700), Some(Change::Returned { spare: name_of(FileKind::Spare, 0, 2) }));
 }

@@ -7,7 +7,7 @@ use bindery::journal::{Book, Committer, Erasing, Lsn, Preparer};
 use bindery::time::{Duration, Instant};
 use std::collections::{BTreeMap, BTreeSet};
 
-const SEEDS: u64 = 24;
+const SEEDS: u64 = 8;
 /// What every text begins with.
 const MARK: [u8; 4] = [0xB1, 0xDE, 0x5E, 0xC7];
 
@@ -150,17 +150,17 @@ impl Erased {
 
 fn erasing(seed: u64) -> Erasing {
     let millis = |millis| Duration::from_millis(millis);
-    Erasing { keep: millis([0, 0, 3000, 30_000][seed as usize % 4]), within: millis(8000) }
+    Erasing { keep: millis([0, 0, 3000, 20_000][seed as usize % 4]), within: millis(8000) }
 }
 
 /// Runs one seed; how many texts had to be gone, and to be kept.
 fn run(seed: u64, lazy: Option<Lazy>) -> Result<(Totals, [u64; 2]), String> {
     let world = World::new(seed, crate::durability(seed / 4), None);
     let mut world = world.erases(Erased::new(erasing(seed), lazy));
-    world.fill(3);
+    world.fill(seed % 8 / 4 * 3);
     for life in 0..8 {
         // Some lives are long, some end at once.
-        world.run_for(Duration::from_secs([1, 12, 30, 4][(seed as usize + life) % 4]))?;
+        world.run_for(Duration::from_secs([1, 12, 40, 4][(seed as usize + life) % 4]))?;
         world.crash()?;
     }
     let erased = world.erasing.take().unwrap();
@@ -177,7 +177,7 @@ fn what_was_said_is_gone_in_time_and_what_waits_is_not() {
     }
     println!("{figures:?} texts had to be gone and kept, {all:?}");
     if crate::number("JOURNAL_SEED").is_none() {
-        assert!(figures[0] > 5000 && figures[1] > 500 && all.moved > 500, "{figures:?} {all:?}");
+        assert!(figures[0] > 2000 && figures[1] > 500 && all.moved > 500, "{figures:?} {all:?}");
     }
 }
 

@@ -7,8 +7,8 @@ use bindery::journal::disk::{Disk, DiskError, FileKind, name_of};
 use bindery::journal::prepare::Done;
 use bindery::journal::recover::Recovered;
 use bindery::journal::space::SpaceLimits;
-use bindery::journal::{Lsn, Preparer};
-use bindery::time::Instant;
+use bindery::journal::{Erasing, Lsn, Preparer};
+use bindery::time::{Duration, Instant};
 
 struct Rig {
     disk: SimDisk,
@@ -185,5 +185,106 @@ fn a_file_whose_preparation_fails_is_removed_and_another_one_made() {
             assert_eq!(rig.disk.forbidden, None);
         }
         assert!(calls >= 4, "{fault:?}: {calls} calls fail");
+    }
+}
+
+/// A rig whose texts are erased: a file that was given back waits a second for its next use.
+fn erasing() -> Rig {
+    let mut rig = Rig::new(10);
+    let erasing = Erasing { keep: Duration::ZERO, within: Duration::from_secs(16) };
+    let limits = SpaceLimits { size_max: 10 * GEOMETRY.segment, min_free: 10 };
+    rig.preparer = Preparer::new(0, GEOMETRY, limits, &Recovered::default()).erasing(&erasing);
+    rig
+}
+
+/// Octets of a file that are not zeros.
+fn said(rig: &mut Rig, name: &str) -> usize {
+    rig.disk.octets(name).iter().filter(|octet| **octet != 0).count()
+}
+
+#[test]
+fn a_file_that_was_given_back_is_used_as_it_is_while_that_is_soon_and_else_wiped() {
+    let mut rig = erasing();
+    rig.work(0, 0).unwrap();
+    for base in [1, 100, 200, 300] {
+        rig.takes(base);
+        rig.work(1, 0).unwrap();
+        let names = rig.names();
+        let last = names.iter().rfind(|name| name.ends_with(".seg")).unwrap();
+        rig.disk.octets(last).fill(7);
+    }
+    rig.work(2, 300).unwrap();
+    // Two spares are there: the files wait.
+    let freed: Vec<String> = rig.names().into_iter().filter(|name| !rig.spares.contains(name)).collect();
+    let freed: Vec<String> = freed.into_iter().filter(|name| name.ends_with(".spare")).collect();
+    assert_eq!(freed.len(), 3, "{:?}", rig.names());
+    assert!(freed.iter().all(|name| said(&mut rig, name) > 0));
+    rig.takes(400);
+    rig.work(900, 300).unwrap();
+    assert!(said(&mut rig, &freed[0]) > 0 && rig.spares.contains(&freed[0]), "in time");
+    rig.work(1002, 300).unwrap();
+    assert_eq!(freed[1..].iter().map(|name| said(&mut rig, name)).sum::<usize>(), 0);
+    assert!(said(&mut rig, &freed[0]) > 0, "the committer has it");
+    // It does not need it.
+    let spare = freed[0].clone();
+    rig.spares.retain(|name| *name != spare);
+    rig.preparer.changed(Change::Returned { spare });
+    rig.work(1002, 300).unwrap();
+    assert_eq!((said(&mut rig, &freed[0]), rig.spares.len()), (0, 2));
+    assert_eq!(rig.disk.forbidden, None);
+}
+
+#[test]
+fn what_stands_behind_the_records_of_a_segment_is_wiped_and_they_are_not() {
+    let mut rig = erasing();
+    rig.work(0, 0).unwrap();
+    for base in [1, 100, 200] {
+        rig.takes(base);
+        rig.work(1, 0).unwrap();
+    }
+    let segment = |number| name_of(FileKind::Segment, 0, number);
+    rig.disk.octets(&segment(1)).fill(7);
+    rig.work(2, 100).unwrap();
+    // The first is used again before it is wiped.
+    rig.spares.clear();
+    for base in [300, 400, 500] {
+        rig.used += 1;
+        let spare = rig.names().into_iter().find(|name| name.ends_with(".spare")).unwrap();
+        rig.preparer.changed(Change::Used { spare, number: rig.used, base: Lsn(base) });
+        rig.work(3, 100).unwrap();
+    }
+    let stale: Vec<u64> = (2..=6).filter(|number| said(&mut rig, &segment(*number)) > 0).collect();
+    assert_eq!(stale.len(), 1, "{:?}", rig.names());
+    let (number, end) = (stale[0], 3 * 4096);
+    let before = said(&mut rig, &segment(number));
+    rig.work(4, 100).unwrap();
+    assert_eq!(said(&mut rig, &segment(number)), before, "it may be written to");
+    rig.preparer.changed(Change::Sealed { number, end });
+    rig.work(5, 100).unwrap();
+    let octets = rig.disk.octets(&segment(number));
+    assert!(octets[end as usize..].iter().all(|octet| *octet == 0));
+    assert!(octets[2 * 4096..end as usize].iter().all(|octet| *octet == 7));
+    assert_eq!(rig.disk.forbidden, None);
+}
+
+#[test]
+fn a_file_that_cannot_be_wiped_is_not_used_again() {
+    for call in 0..3 {
+        let mut rig = erasing();
+        rig.work(0, 0).unwrap();
+        for base in [1, 100, 200] {
+            rig.takes(base);
+            rig.work(1, 0).unwrap();
+        }
+        rig.disk.octets(&name_of(FileKind::Segment, 0, 1)).fill(7);
+        rig.work(2, 100).unwrap();
+        rig.disk.plan = Plan { at: Some((rig.disk.calls + call, Fault::Io)), ..Plan::default() };
+        let failed = rig.work(1003, 100).is_err();
+        rig.disk.plan = Plan::default();
+        rig.work(1004, 100).unwrap();
+        let names = rig.names();
+        let said: usize = names.iter().map(|name| said(&mut rig, name)).sum();
+        assert_eq!((said, rig.spares.len()), (0, 2), "call {call}, failed: {failed}");
+        assert_eq!((rig.disk.forbidden.take(), failed), (None, call < 2), "{call}");
     }
 }

@@ -148,7 +148,10 @@ impl World {
                 None => Committer::new(identity, GEOMETRY, self.durability, seed),
             },
             preparer: match &self.erasing {
-                Some(erased) => erased.preparer(Preparer::new(0, GEOMETRY, LIMITS, recovered)),
+                Some(erased) => {
+                    let limits = SpaceLimits { size_max: 5 * LIMITS.size_max, ..LIMITS };
+                    erased.preparer(Preparer::new(0, GEOMETRY, limits, recovered))
+                }
                 None => Preparer::new(0, GEOMETRY, LIMITS, recovered),
             },
             front: Lsn::NONE,
@@ -256,9 +259,16 @@ impl World {
     /// Runs for so long; what is said is erased, and what is kept is there.
     pub(crate) fn run_for(&mut self, span: Duration) -> Result<(), String> {
         let until = self.now.mono.after(span);
-        let mut idle = false;
+        let (mut idle, mut check_at) = (false, self.now.mono);
         while self.now.mono < until {
-            idle ^= self.prng.chance(1, if idle { 500 } else { 60 });
+            if self.prng.chance(1, if idle { 500 } else { 100 }) {
+                idle = !idle;
+                // Nothing waits, and nobody comes.
+                let over = idle && self.prng.chance(1, 2);
+                (0..if over { 60 } else { 0 }).for_each(|key| {
+                    self.append(key, &Record::Tombstone { reason: 1 });
+                });
+            }
             if !idle && self.prng.chance(1, 2) {
                 self.append_some();
             }
@@ -272,13 +282,15 @@ impl World {
             if let Some(what) = &self.disk.forbidden {
                 return Err(what.clone());
             }
+            let (now, durable) = (self.now.mono, self.durable);
+            let Self { erasing, disk, book, .. } = self;
+            if let Some(erased) = erasing.as_mut().filter(|_| now >= check_at) {
+                check_at = now.after(Duration::from_secs(5));
+                erased.lives(book, now);
+                erased.check(disk, now, durable)?;
+            }
         }
-        let (now, durable) = (self.now.mono, self.durable);
-        let Self { erasing, disk, book, .. } = self;
-        erasing.as_mut().map_or(Ok(()), |erased| {
-            erased.lives(book, now);
-            erased.check(disk, now, durable)
-        })
+        Ok(())
     }
 
     fn commit(&mut self) -> Result<(), String> {
