@@ -6,7 +6,9 @@ use bindery::io::Clock;
 use bindery::io::journal::{AppendRefused, Journal, OpenError, ReadOnly, Settings, Start};
 use bindery::journal::record::NO_REASON;
 use bindery::journal::recover::{Refusal, Verdict};
-use bindery::journal::{Cursors, DiskError, Durability, Erasing, Lsn, Recall, Record, Recorder, Recovery};
+use bindery::journal::{
+    Cursors, DiskError, Durability, Erasing, Kind, Lsn, Recall, Record, Recorder, Recovery,
+};
 use bindery::ledger::Restored;
 use bindery::limits::JOURNAL_RECALLS_MAX;
 use bindery::shard::Left;
@@ -422,4 +424,47 @@ fn a_message_is_read_back_for_its_shard_which_is_woken() {
     assert_eq!(found, [Some(pdu_of(2999)), Some(pdu_of(0)), Some(pdu_of(1500)), None]);
     let more = (0..).take_while(|tag| recorder.recall(Recall { lsn: Lsn(1), key: 0, tag: *tag })).count();
     assert_eq!(more as u64, JOURNAL_RECALLS_MAX, "and no more at a time");
+}
+
+/// Octets of the files, those of `quarantine/` aside.
+fn all_octets(folder: &Path) -> Vec<Vec<u8>> {
+    let paths = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    // A file may have another name by now, or none.
+    paths.filter_map(|path| std::fs::read(path).ok()).collect()
+}
+
+fn says(folder: &Path, text: &[u8]) -> bool {
+    all_octets(folder).iter().any(|octets| octets.windows(text.len()).any(|part| part == text))
+}
+
+#[test]
+fn what_was_said_and_is_over_is_gone_from_the_files_soon_and_what_waits_is_there() {
+    let folder = Folder::new("erased");
+    let erasing = Erasing { keep: Duration::ZERO, within: Duration::from_secs(1) };
+    let settings = Settings { erasing, ..settings(&folder.0, Durability::Strict) };
+    let (journal, mut start, _) = open(&settings);
+    let clock = Clock::start();
+    let accept = |pdu| Record::Accept { accepted: 0, validity: 0, due: 0, esme: b"acme", id: b"", pdu };
+    let mut append = |key, record: &Record<'_>, front: Lsn| {
+        let lsn = start.appender.append(clock.now(), key, record).unwrap();
+        wait_for(&start, lsn);
+        start.appender.needs_from(front.max(Lsn::FIRST));
+        lsn
+    };
+    append(1, &accept(b"the code is 846213"), Lsn::FIRST);
+    append(1, &Record::Tombstone { reason: 1 }, Lsn::FIRST);
+    let mut front = append(2, &accept(b"what waits longer"), Lsn::FIRST);
+    assert!(says(&folder.0, b"846213") && says(&folder.0, b"waits longer"));
+    // As a shard does while nobody comes: what waits is copied, and the disk is told.
+    let begun = clock.now().mono;
+    while says(&folder.0, b"846213") {
+        assert!(clock.now().mono.since(begun) < Duration::from_secs(60), "it is still there");
+        let mut payload = Vec::new();
+        accept(b"what waits longer").payload(&mut payload);
+        let (from, kind) = (front, Kind::Accept as u8);
+        let copy = Record::Move { from, origin: from, kind, version: 1, wall: 0, payload: &payload };
+        front = append(2, &copy, from);
+    }
+    drop(journal);
+    assert!(says(&folder.0, b"waits longer"));
 }

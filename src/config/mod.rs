@@ -32,7 +32,6 @@ pub use homes::Homes;
 pub use report::{Other, Problem, Report, Severity};
 
 use crate::ids::{CarrierId, EsmeId, ShardId};
-use crate::journal::Erasing;
 use crate::limits::SHARDS_MAX;
 use crate::time::Duration;
 use crate::{carrier, esme, policy, route};
@@ -144,12 +143,14 @@ pub struct Journal {
 }
 
 /// `[privacy]`: who may read what messages say.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Privacy {
     /// Keys of the journal: the first seals new messages, all of them open. Empty: messages are written as they are.
     pub encrypt: Vec<Secret>,
-    /// How long what messages say is kept in the journal, and how soon it is gone then.
-    pub erasing: Erasing,
+    /// What messages say is kept in the journal for so long when it is not needed any more.
+    pub keep_text: Duration,
+    /// And is gone from it so much later.
+    pub erase_within: Duration,
 }
 
 /// A key of 32 octets. It is never shown.

@@ -6,11 +6,11 @@ use super::report::{Notes, Source};
 use super::table::Table;
 use super::units::duration_text;
 use super::{Privacy, Secret, keys};
-use crate::journal::Erasing;
 use crate::time::Duration;
 
 const ALLOWED: &str =
     "64 hexadecimal digits, as \"env:NAME\" or \"file:PATH\"; `openssl rand -hex 32` makes them";
+const WITHIN_DEFAULT: Duration = Duration::from_secs(7 * 86_400);
 /// Shortest `erase_within`: each of its shares is some seconds then.
 const WITHIN_LEAST: Duration = Duration::from_secs(60);
 const LONGEST: Duration = Duration::from_secs(400 * 86_400);
@@ -34,13 +34,15 @@ pub(super) fn read(
                 .help("remove this key");
         }
     }
-    Privacy { encrypt: read_keys(table, sources, files, notes), erasing: read_erasing(table, notes) }
+    let encrypt = read_keys(table, sources, files, notes);
+    let (keep_text, erase_within) = read_spans(table, notes);
+    Privacy { encrypt, keep_text, erase_within }
 }
 
-fn read_erasing(table: &Table<'_>, notes: &mut Notes) -> Erasing {
-    let defaults = Erasing::default();
-    let keep = table.duration(notes, "keep_text", Duration::ZERO..=LONGEST, defaults.keep);
-    let within = table.duration(notes, "erase_within", WITHIN_LEAST..=LONGEST, defaults.within);
+/// `keep_text` and `erase_within`.
+fn read_spans(table: &Table<'_>, notes: &mut Notes) -> (Duration, Duration) {
+    let keep = table.duration(notes, "keep_text", Duration::ZERO..=LONGEST, Duration::ZERO);
+    let within = table.duration(notes, "erase_within", WITHIN_LEAST..=LONGEST, WITHIN_DEFAULT);
     // How far what is kept reaches back is known in steps of a share of it.
     let least = keep / KEPT_MAX;
     if within < least
@@ -50,7 +52,7 @@ fn read_erasing(table: &Table<'_>, notes: &mut Notes) -> Erasing {
         let allowed = format!("a hundredth of keep_text at least, {}s", least.as_secs());
         notes.error(item.place, item.path(), fault).allowed(allowed);
     }
-    Erasing { keep, within }
+    (keep, within)
 }
 
 fn read_keys(table: &Table<'_>, sources: &[Source], files: &mut Files<'_>, notes: &mut Notes) -> Vec<Secret> {
@@ -68,6 +70,12 @@ fn read_keys(table: &Table<'_>, sources: &[Source], files: &mut Files<'_>, notes
         }
     }
     encrypt
+}
+
+impl Default for Privacy {
+    fn default() -> Self {
+        Self { encrypt: Vec::new(), keep_text: Duration::ZERO, erase_within: WITHIN_DEFAULT }
+    }
 }
 
 fn key(text: &[u8]) -> Option<Secret> {

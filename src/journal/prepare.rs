@@ -415,6 +415,12 @@ impl<F> Preparer<F> {
         self.segments.get(1).is_some_and(|next| next.base <= front)
     }
 
+    /// The first record of the newest segment.
+    #[must_use]
+    pub fn newest(&self) -> Option<Lsn> {
+        self.segments.back().map(|segment| segment.base)
+    }
+
     /// Removes the files that hold nothing. For a journal whose committer has ended with everything in step.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use crate::esme::settings::Durability as Wanted;
 use crate::io::journal::{Appender, Former, Journal, OpenError, Settings, Wake};
 use crate::io::{Clock, StopHandle};
 use crate::journal::recover::{Refusal, Report, Verdict};
-use crate::journal::{Cipher, Cursors, DiskError, Durability, Lsn, Opener, Sealer};
+use crate::journal::{Cipher, Cursors, DiskError, Durability, Erasing, Lsn, Opener, Sealer};
 use crate::ledger::Restored;
 use crate::ledger::restored::Kept;
 use crate::limits::{JOURNAL_NEEDED_MAX, JOURNAL_RING};
@@ -232,7 +232,7 @@ fn settings_of(config: &Config, kept: &Wished, shards: usize) -> std::io::Result
         size_max: kept.size_max,
         min_free: kept.min_free,
         ring: JOURNAL_RING,
-        erasing: config.privacy.erasing,
+        erasing: Erasing { keep: config.privacy.keep_text, within: config.privacy.erase_within },
     })
 }
 

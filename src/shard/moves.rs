@@ -241,9 +241,7 @@ impl Shard {
                     records.stored.may_leave_memory(key);
                 }
                 Moving::Attempt(key) => {
-                    if let Some(stored) = records.stored.get_mut(key) {
-                        stored.outcome = lsn;
-                    }
+                    records.stored.get_mut(key).into_iter().for_each(|stored| stored.outcome = lsn);
                 }
                 Moving::Message(key) => {
                     if let Some(open) = records.open.get_mut(key) {

@@ -20,7 +20,7 @@ use crate::ids::{CarrierId, EsmeId, LinkId};
 use crate::journal::cipher::is_sealed;
 use crate::journal::frame::frame_len;
 use crate::journal::record::{NO_REASON, Role};
-use crate::journal::{Book, Cipher, Cursors, Facts, Lsn, Record, Recorder};
+use crate::journal::{Book, Cipher, Cursors, Erasing, Facts, Lsn, Record, Recorder};
 use crate::ledger::{
     AddressTail, Destinations, End, Given, IdRoom, IdText, OpenKey, OpenMessage, OpenMessages, Stored,
     StoredKey,
@@ -203,7 +203,9 @@ pub(super) struct Records {
 
 impl Records {
     pub(super) fn new(recorder: Box<dyn Recorder>, mut book: Book, config: &Config) -> Self {
-        book.erasing(&config.privacy.erasing);
+        let privacy = &config.privacy;
+        let erasing = Erasing { keep: privacy.keep_text, within: privacy.erase_within };
+        book.erasing(&erasing);
         let durability = config.journal.as_ref().map_or(Durability::Group, |journal| journal.durability);
         Self {
             pen: Pen::new(recorder, book),
@@ -224,7 +226,7 @@ impl Records {
             front: Lsn::NONE,
             moving: VecDeque::new(),
             recalling: Recalling::default(),
-            copying: Copying::new(config.privacy.erasing),
+            copying: Copying::new(erasing),
             cursors: None,
             told: Lsn::NONE,
         }

@@ -44,7 +44,8 @@ impl Left {
     /// The journal is written again.
     #[must_use]
     pub fn kept_by(self, shard: usize, recorder: Box<dyn Recorder>) -> Surplus {
-        Surplus { shard, pen: Pen::new(recorder, self.book), closed: Lsn::NONE }
+        let left = self.book.last();
+        Surplus { shard, pen: Pen::new(recorder, self.book), left, closed: Lsn::NONE }
     }
 }
 
@@ -52,6 +53,8 @@ impl Left {
 pub struct Surplus {
     shard: usize,
     pen: Pen,
+    /// The last record that was left: what stands behind says nothing.
+    left: Lsn,
     /// The last record, when it is one that says nothing but how far all is over; so is none.
     closed: Lsn,
 }
@@ -85,6 +88,12 @@ impl Surplus {
         let front = self.pen.book.front();
         self.pen.recorder.needs_from(front);
         front
+    }
+
+    /// True when something may be said in a segment that begins with this record.
+    #[must_use]
+    pub fn says(&self, base: Lsn) -> bool {
+        base <= self.left
     }
 
     /// True while records are kept only for `[privacy] keep_text`.

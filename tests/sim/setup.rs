@@ -188,7 +188,7 @@ fn keep(prng: &mut Prng, setup: &mut Setup) {
     // From what is drawn already: the traffic of a seed stays as it is.
     let within = [4, 40, 7 * 86_400]
         [config.journal.as_ref().map_or(0, |journal| journal.retry.give_up_after.as_secs() as usize % 3)];
-    config.privacy.erasing.within = seconds(within);
+    config.privacy.erase_within = seconds(within);
     let classed = prng.chance(1, 2);
     if classed {
         let class = |name: &str, priority| ClassSettings { name: name.into(), priority, weight: 1 };

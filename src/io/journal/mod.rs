@@ -354,8 +354,11 @@ impl Ground {
         let (journal, run) = (self.journal, recovered.next_run(now.wall));
         let (forks, number, front) = (recovered.forks.clone(), recovered.number, recovered.report.front);
         let identity = Identity { journal, shard, run, fork, forks, first, number, front };
-        let mut committer =
-            Committer::new(identity, geometry, settings.durability, random()).erasing(&settings.erasing);
+        // A former one is soon to end with a segment that says nothing.
+        let quick = Erasing { within: Duration::ZERO, ..settings.erasing };
+        let erasing = if is_former { quick } else { settings.erasing };
+        let committer = Committer::new(identity, geometry, settings.durability, random());
+        let mut committer = committer.erasing(&erasing);
         // What is let go of in a former one makes room in the others.
         let size_max = if is_former { settings.size_max } else { preparing::share(settings, 0) };
         let limits = SpaceLimits { size_max, min_free: settings.min_free };

@@ -195,8 +195,11 @@ impl Prepared {
             return;
         }
         let is_read = surplus.is_read(cursors);
+        // The last segment stays, and is to say nothing: the next record begins one that does not.
+        let says = is_read && self.preparer.newest().is_some_and(|base| surplus.says(base));
         if self.preparer.gives_back(needed) && !self.preparer.gives_back(front)
             || is_read && !surplus.is_closed()
+            || says
         {
             return surplus.close(now);
         }

@@ -6,6 +6,7 @@ mod binds;
 mod carriers;
 mod classes;
 mod deliveries;
+mod erase;
 mod failover;
 mod homes;
 mod idle;
