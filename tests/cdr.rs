@@ -246,6 +246,7 @@ fn a_running_sink_keeps_up_and_writes_what_is_durable_before_it_ends() {
         journal: folder.path("journal"),
         sink: 0,
         ends: Vec::new(),
+        numbers: None,
     };
     let (tell, told) = std::sync::mpsc::channel();
     let log = Box::new(move |event: &bindery::shard::port::Event| tell.send(event.name).unwrap());
@@ -270,7 +271,8 @@ fn a_sink_that_fails_says_so_once_and_says_when_it_is_well_again() {
     node.settle();
     folder.write("cdr", b"in the way");
     let cdr = Cdr { path: folder.path("cdr/cdr.jsonl"), rotate: Duration::ZERO, keep: Duration::ZERO };
-    let settings = cdr::Settings { cdr, journal: folder.path("journal"), sink: 0, ends: Vec::new() };
+    let (ends, numbers) = (Vec::new(), None);
+    let settings = cdr::Settings { cdr, journal: folder.path("journal"), sink: 0, ends, numbers };
     let (tell, told) = std::sync::mpsc::channel();
     let log = Box::new(move |event: &bindery::shard::port::Event| tell.send(event.name).unwrap());
     let (running, cells) = cdr::start(settings, Arc::clone(&node.cursors), log).unwrap();
@@ -327,4 +329,56 @@ fn how_many_records_a_second_a_sink_writes() {
         written as f64 / seconds
     );
     assert_eq!(written, records / 1000 * 1000);
+}
+
+/// A number of the rig's messages stands in the file.
+fn has_numbers(folder: &Folder, name: &str) -> bool {
+    let text = String::from_utf8(folder.read(&format!("cdr/{name}"))).unwrap();
+    text.contains("38267123456") || text.contains("\"ACME\"")
+}
+
+#[test]
+fn files_of_old_days_lose_their_numbers_and_no_line() {
+    let folder = Folder::new("numbers");
+    let mut node = Node::open(&folder, 2);
+    let day = Duration::from_secs(86_400);
+    for days in 0..4 {
+        node.message(0);
+        node.message(1);
+        node.settle();
+        drop(Watch::hashing(&folder, &node, 10 * day).drained(at(days * DAY)));
+    }
+    let names = folder.names("cdr");
+    assert_eq!(names.len(), 4);
+    assert!(names.iter().all(|name| has_numbers(&folder, name)), "they are young");
+    let before = lines_of(&folder);
+    // What a crash left of the work of an earlier run.
+    folder.write(&format!("cdr/.{}.new", names[1]), b"half a li");
+    let mut watch = Watch::hashing(&folder, &node, 10 * day);
+    for turn in 0..8 {
+        watch.turn(at(12 * DAY + turn)).unwrap();
+        assert_eq!(lines_of(&folder), before, "turn {turn}");
+    }
+    let left: Vec<bool> = names.iter().map(|name| has_numbers(&folder, name)).collect();
+    assert_eq!(left, [false, false, true, true], "a day counts from its end");
+    let first = folder.read(&format!("cdr/{}", names[0]));
+    // Whatever ends the process, and also without what it had in mind, it goes on where it was.
+    for forgets in [false, true, false] {
+        drop(watch);
+        if forgets {
+            folder.remove("cdr/.date.jsonl.cursors");
+        }
+        node.message(0);
+        node.settle();
+        watch = Watch::hashing(&folder, &node, 10 * day).drained(at(12 * DAY));
+    }
+    for turn in 0..9 {
+        watch.turn(at(40 * DAY + turn * HOUR)).unwrap();
+    }
+    drop(watch);
+    assert_eq!(lines_of(&folder).len(), before.len() + 3);
+    let names = folder.names("cdr");
+    let left: Vec<bool> = names.iter().map(|name| has_numbers(&folder, name)).collect();
+    assert_eq!(left, [false, false, false, false, true], "the newest is written to");
+    assert_eq!(folder.read(&format!("cdr/{}", names[0])), first, "hashed once, with one key");
 }

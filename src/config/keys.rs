@@ -161,7 +161,7 @@ pub(super) const JOURNAL: Keys = Keys {
 };
 
 pub(super) const PRIVACY: Keys =
-    Keys { now: &["encrypt", "keep_text", "erase_within"], later: &["keep_numbers"] };
+    Keys { now: &["encrypt", "keep_text", "erase_within", "keep_numbers"], later: &[] };
 
 pub(super) const RETRY: Keys =
     Keys { now: &["first", "factor", "max", "jitter", "intervals", "give_up_after"], later: &[] };

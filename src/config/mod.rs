@@ -151,6 +151,8 @@ pub struct Privacy {
     pub keep_text: Duration,
     /// And is gone from it so much later.
     pub erase_within: Duration,
+    /// Numbers in call detail records are kept for so long; `None`: as long as these are.
+    pub keep_numbers: Option<Duration>,
 }
 
 /// A key of 32 octets. It is never shown.

@@ -14,6 +14,9 @@ const WITHIN_DEFAULT: Duration = Duration::from_secs(7 * 86_400);
 /// Shortest `erase_within`: each of its shares is some seconds then.
 const WITHIN_LEAST: Duration = Duration::from_secs(60);
 const LONGEST: Duration = Duration::from_secs(400 * 86_400);
+const HOUR: Duration = Duration::from_secs(3600);
+/// As long as call detail records may be kept.
+const NUMBERS_LONGEST: Duration = Duration::from_secs(3660 * 86_400);
 /// `keep_text` is so many times `erase_within` at most.
 const KEPT_MAX: u32 = 100;
 
@@ -36,7 +39,7 @@ pub(super) fn read(
     }
     let encrypt = read_keys(table, sources, files, notes);
     let (keep_text, erase_within) = read_spans(table, notes);
-    Privacy { encrypt, keep_text, erase_within }
+    Privacy { encrypt, keep_text, erase_within, keep_numbers: read_keep_numbers(document, table, notes) }
 }
 
 /// `keep_text` and `erase_within`.
@@ -53,6 +56,15 @@ fn read_spans(table: &Table<'_>, notes: &mut Notes) -> (Duration, Duration) {
         notes.error(item.place, item.path(), fault).allowed(allowed);
     }
     (keep, within)
+}
+
+fn read_keep_numbers(document: &Document<'_>, table: &Table<'_>, notes: &mut Notes) -> Option<Duration> {
+    let item = table.get("keep_numbers")?;
+    if document.cdrs.is_empty() {
+        let fault = "there are no [[cdr]] that it is about";
+        notes.error(item.place, item.path(), fault).help("remove this key");
+    }
+    item.duration(notes, &(HOUR..=NUMBERS_LONGEST))
 }
 
 fn read_keys(table: &Table<'_>, sources: &[Source], files: &mut Files<'_>, notes: &mut Notes) -> Vec<Secret> {
@@ -74,7 +86,12 @@ fn read_keys(table: &Table<'_>, sources: &[Source], files: &mut Files<'_>, notes
 
 impl Default for Privacy {
     fn default() -> Self {
-        Self { encrypt: Vec::new(), keep_text: Duration::ZERO, erase_within: WITHIN_DEFAULT }
+        Self {
+            encrypt: Vec::new(),
+            keep_text: Duration::ZERO,
+            erase_within: WITHIN_DEFAULT,
+            keep_numbers: None,
+        }
     }
 }
 

@@ -13,6 +13,7 @@ pub mod journal;
 mod link;
 pub mod log;
 mod mover;
+pub mod numbers;
 mod resolve;
 mod spin;
 mod stop;

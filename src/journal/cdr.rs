@@ -6,6 +6,7 @@
 
 pub mod dates;
 pub mod names;
+pub mod numbers;
 
 use super::record::NO_REASON;
 use super::{Facts, Frame, Lsn, Record};

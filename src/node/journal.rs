@@ -195,7 +195,9 @@ pub(super) fn sinks(
     let (mut running, mut cells) = (Vec::new(), Vec::new());
     for (sink, cdr) in config.cdrs.iter().enumerate() {
         let journal = config.node.data_dir.join("journal");
-        let settings = cdr::Settings { cdr: cdr.clone(), journal, sink, ends: ends.to_vec() };
+        let numbers = config.privacy.keep_numbers;
+        let numbers = numbers.map(|keep| (keep, config.node.data_dir.join("numbers.key")));
+        let settings = cdr::Settings { cdr: cdr.clone(), journal, sink, ends: ends.to_vec(), numbers };
         let lines = lines.clone();
         // The sink bounds its lines itself; one that finds no room says the same again later.
         let log = Box::new(move |event: &Event| drop(lines.try_send(event.clone())));

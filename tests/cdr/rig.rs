@@ -256,17 +256,30 @@ impl Watch {
     }
 
     pub(crate) fn with(folder: &Folder, node: &Node, keep: Duration, rotate: Duration) -> Self {
-        Self::of(folder, node, Cdr { path: folder.path("cdr/{date}.jsonl"), rotate, keep }, Vec::new())
+        Self::of(folder, node, Cdr { path: folder.path("cdr/{date}.jsonl"), rotate, keep }, Vec::new(), None)
+    }
+
+    /// One whose numbers are kept for so long.
+    pub(crate) fn hashing(folder: &Folder, node: &Node, keep_numbers: Duration) -> Self {
+        let (rotate, keep) = (Duration::from_secs(86_400), Duration::ZERO);
+        let cdr = Cdr { path: folder.path("cdr/{date}.jsonl"), rotate, keep };
+        Self::of(folder, node, cdr, Vec::new(), Some((keep_numbers, folder.path("numbers.key"))))
     }
 
     pub(crate) fn ending(folder: &Folder, node: &Node, ends: Vec<Lsn>) -> Self {
         let (rotate, keep) = (Duration::from_secs(86_400), Duration::ZERO);
-        Self::of(folder, node, Cdr { path: folder.path("cdr/{date}.jsonl"), rotate, keep }, ends)
+        Self::of(folder, node, Cdr { path: folder.path("cdr/{date}.jsonl"), rotate, keep }, ends, None)
     }
 
-    fn of(folder: &Folder, node: &Node, cdr: Cdr, ends: Vec<Lsn>) -> Self {
+    fn of(
+        folder: &Folder,
+        node: &Node,
+        cdr: Cdr,
+        ends: Vec<Lsn>,
+        numbers: Option<(Duration, PathBuf)>,
+    ) -> Self {
         let cells = Arc::new(Cells::default());
-        let settings = cdr::Settings { cdr, journal: folder.path("journal"), sink: 0, ends };
+        let settings = cdr::Settings { cdr, journal: folder.path("journal"), sink: 0, ends, numbers };
         let sink = Sink::new(settings, Arc::clone(&node.cursors), Arc::clone(&cells)).unwrap();
         Self { sink, cells, lost: 0 }
     }

@@ -179,7 +179,7 @@ impl World {
     pub(crate) fn check_journals(&mut self) {
         let (mut finished, mut open) = (Vec::new(), Vec::new());
         for paper in &self.net.papers {
-            if paper.lags() {
+            if paper.lags_behind(self.net.now.mono) {
                 self.net.oracle.fail("stuck", "a journal is not in step".into());
             }
             paper.read(&mut |frame, _| {

@@ -6,7 +6,7 @@ use bindery::journal::recover::Place;
 use bindery::journal::{AppendRefused, Frame, Kind, Lsn, Recall, Recalled, Record, Recorder};
 use bindery::ledger::Restored;
 use bindery::prng::Prng;
-use bindery::time::{Instant, Now, Wall};
+use bindery::time::{Duration, Instant, Now, Wall};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 /// Records that a shard may need at once.
@@ -93,6 +93,13 @@ impl Paper {
     pub(crate) fn lags(&self) -> bool {
         let state = self.state();
         state.durable < state.records.len() || !state.asked.is_empty()
+    }
+
+    /// The same of what was appended a while ago: what the node says of itself may have come just now.
+    pub(crate) fn lags_behind(&self, now: Instant) -> bool {
+        let state = self.state();
+        let late = |record: &Kept| now.since(record.at) > Duration::from_secs(5);
+        state.records.get(state.durable).is_some_and(late) || !state.asked.is_empty()
     }
 
     /// Messages that were read back.

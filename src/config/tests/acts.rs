@@ -128,6 +128,7 @@ const CHANGES: &[(&str, &str)] = &[
     ("segment_size = \"64MiB\"", "segment_size = \"17MiB\""),
     ("keep_text = \"0s\"", "keep_text = \"1h\""),
     ("erase_within = \"7d\"", "erase_within = \"8d\""),
+    ("keep_numbers = \"400d\"", "keep_numbers = \"30d\""),
     ("encrypt = \"0001", "encrypt = \"ff01"),
     ("size_max = \"20GiB\"", "size_max = \"512MiB\""),
     ("min_free = \"10%\"", "min_free = \"0%\""),

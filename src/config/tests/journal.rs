@@ -194,3 +194,30 @@ fn a_message_is_stored_in_a_journal_and_under_an_id_of_ours() {
     let help = "remove it, or set mode = \"relay\"";
     assert_eq!(found(&carriers), [format!("19:14 defaults.esme.message_id: {why} {help}")]);
 }
+
+#[test]
+fn how_long_is_kept_what_messages_say_has_its_ranges_and_its_relation() {
+    let privacy = |more: &str| format!("{}[[cdr]]\npath = \"x\"\n[privacy]\n{more}\n", with(""));
+    let defaults = config(&privacy("")).privacy;
+    assert_eq!((defaults.keep_text, defaults.erase_within), (Duration::ZERO, 7 * DAY));
+    assert_eq!(defaults.keep_numbers, None);
+    let set = config(&privacy("keep_text = \"100m\"\nerase_within = \"1m\"\nkeep_numbers = \"1h\"")).privacy;
+    assert_eq!((set.keep_text, set.erase_within), (6000 * SECOND, 60 * SECOND));
+    assert_eq!(set.keep_numbers, Some(3600 * SECOND));
+    for (line, column, fault) in [
+        ("keep_text = \"401d\"", 13, "keep_text: found \"401d\""),
+        ("erase_within = \"59s\"", 16, "erase_within: found \"59s\""),
+        ("keep_numbers = \"59m\"", 16, "keep_numbers: found \"59m\""),
+        ("keep_text = \"400d\"\nerase_within = \"1d\"", 16, "erase_within: erase_within is 1d"),
+    ] {
+        let found = found(&privacy(line));
+        let row = 19 + line.matches('\n').count();
+        assert_eq!(found, [format!("{row}:{column} privacy.{fault}")], "{line}");
+    }
+    let alone = format!("{SMALL}[privacy]\nkeep_text = \"1h\"\nkeep_numbers = \"1d\"\n");
+    let faults = found(&alone);
+    assert!(
+        faults[0].contains("there is no [journal]") && faults[1].contains("there are no [[cdr]]"),
+        "{faults:?}"
+    );
+}

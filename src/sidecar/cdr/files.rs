@@ -1,5 +1,6 @@
 //! The files of a sink. Owns: their folder and names. Takes: positions. Gives: the last line of every shard after a crash,
-//! and the file to go on with, cut where it is torn. Never: removes a file before its time.
+//! and the file to go on with, cut where it is torn; files without the numbers that are not to be kept. Never: removes a file
+//! before its time; changes one that is written to.
 //!
 //! The lines say how far the sink is. So that they need not all be read at a start, a hidden file beside them keeps what
 //! is known of those before a place that was synced; only what is behind it is read, and only that may be torn.
@@ -7,12 +8,13 @@
 use crate::journal::Lsn;
 use crate::journal::cdr::dates::DAY;
 use crate::journal::cdr::names::{Begin, DATE, Names};
+use crate::journal::cdr::numbers::Numbers;
 use crate::journal::cdr::origin_of;
 use crate::time::{Duration, Wall};
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Error, ErrorKind, Read, Result, Seek, SeekFrom, Write};
+use std::io::{BufRead, BufReader, BufWriter, Error, ErrorKind, Read, Result, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 /// The last record of each journal and shard that a line or the hidden file tells.
@@ -32,6 +34,8 @@ pub(super) struct Output {
 struct Saved {
     /// The file up to which, and how far in it, every line is counted in.
     place: Option<(Begin, u64)>,
+    /// No file up to this one has numbers.
+    hashed: Option<Begin>,
     positions: Positions,
 }
 
@@ -41,6 +45,10 @@ pub(super) struct Files {
     names: Names,
     hidden: PathBuf,
     keep: Duration,
+    /// The file that the hidden one tells the place in: those before it are not needed to go on.
+    placed: Option<Begin>,
+    /// No file up to this one has numbers.
+    hashed: Option<Begin>,
 }
 
 impl Files {
@@ -53,7 +61,7 @@ impl Files {
         }
         let folder = if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder };
         let hidden = folder.join(format!(".{}.cursors", name.replace(DATE, "date")));
-        Ok(Self { folder, names: Names::new(name, rotate), hidden, keep })
+        Ok(Self { folder, names: Names::new(name, rotate), hidden, keep, placed: None, hashed: None })
     }
 
     /// The file that is written at this time.
@@ -82,10 +90,11 @@ impl Files {
     }
 
     /// What the files say, after any end of the process, and the newest of them without its torn end.
-    pub(super) fn resume(&self) -> Result<(Positions, Option<Output>)> {
+    pub(super) fn resume(&mut self) -> Result<(Positions, Option<Output>)> {
         std::fs::create_dir_all(&self.folder)?;
         let saved = self.saved()?;
         let known = saved.place.is_some();
+        (self.placed, self.hashed) = (saved.place.map(|(begin, _)| begin), saved.hashed);
         let (mut positions, list) = (saved.positions, self.list()?);
         let (place, from) = saved.place.unwrap_or_default();
         let unread = list.iter().filter(|(begin, _)| !known || *begin >= place);
@@ -122,18 +131,44 @@ impl Files {
     }
 
     /// Keeps what is known of the lines up to a place that is synced.
-    pub(super) fn save(&self, output: &Output, journal: u128, shards: &[(u32, Lsn)]) -> Result<()> {
+    pub(super) fn save(&mut self, output: &Output, journal: u128, shards: &[(u32, Lsn)]) -> Result<()> {
         let shards: Map<String, Value> =
             shards.iter().map(|(shard, lsn)| (shard.to_string(), json!(lsn.0))).collect();
         let (begin, octets) = (output.begin.0, output.synced);
-        let value = json!({
+        let mut value = json!({
             "v": 1, "journal": format!("{journal:032x}"), "begin": begin, "octets": octets, "shards": shards,
         });
+        if let Some(hashed) = self.hashed {
+            value["hashed"] = hashed.0.into();
+        }
         let fresh = self.hidden.with_extension("new");
         let mut file = File::create(&fresh)?;
         writeln!(file, "{value}")?;
         file.sync_all()?;
-        std::fs::rename(&fresh, &self.hidden)
+        std::fs::rename(&fresh, &self.hidden)?;
+        self.placed = Some(output.begin);
+        Ok(())
+    }
+
+    /// The oldest file whose day ended so long ago loses its numbers; false: there is none that has any. What a crash leaves
+    /// is the file as it was, or without them.
+    pub(super) fn hash_one(&mut self, now: Wall, keep: Duration, numbers: &Numbers) -> Result<bool> {
+        let keep = i64::try_from(keep.as_micros()).unwrap_or(i64::MAX);
+        let Some(placed) = self.placed else { return Ok(false) };
+        let mut list = self.list()?;
+        // The newest one may be written to.
+        list.pop();
+        let is_next = |begin: Begin| begin < placed && self.hashed.is_none_or(|hashed| begin > hashed);
+        let Some((begin, name)) = list.into_iter().find(|(begin, _)| is_next(*begin)) else {
+            return Ok(false);
+        };
+        let end = self.names.end_of(begin).map(|end| end.0.max(begin.0.saturating_add(DAY)));
+        if end.is_none_or(|end| end.saturating_add(keep) > now.0) {
+            return Ok(false);
+        }
+        without_numbers(&self.folder, &name, numbers)?;
+        self.hashed = Some(begin);
+        Ok(true)
     }
 
     /// Removes the files whose time is over; the newest one stays.
@@ -161,7 +196,29 @@ fn saved_of(value: &Value) -> Option<Saved> {
     let shards = value.get("shards")?.as_object()?;
     let position =
         |(shard, lsn): (&String, &Value)| Some(((journal, shard.parse().ok()?), Lsn(lsn.as_u64()?)));
-    Some(Saved { place: Some(place), positions: shards.iter().map(position).collect::<Option<_>>()? })
+    let hashed = value.get("hashed").and_then(Value::as_i64).map(Begin);
+    Some(Saved { place: Some(place), hashed, positions: shards.iter().map(position).collect::<Option<_>>()? })
+}
+
+/// Another file takes the place of this one, if it has numbers.
+fn without_numbers(folder: &Path, name: &str, numbers: &Numbers) -> Result<()> {
+    let (path, fresh) = (folder.join(name), folder.join(format!(".{name}.new")));
+    let mut lines = BufReader::with_capacity(1 << 20, File::open(&path)?);
+    let mut file = BufWriter::with_capacity(1 << 20, File::create(&fresh)?);
+    let (mut line, mut out, mut had) = (Vec::new(), Vec::new(), false);
+    while lines.by_ref().take(LINE_MAX).read_until(b'\n', &mut line)? > 0 {
+        had |= numbers.line(&line, &mut out);
+        file.write_all(&out)?;
+        (line.clear(), out.clear());
+    }
+    if !had {
+        return std::fs::remove_file(&fresh);
+    }
+    let file = file.into_inner()?;
+    file.set_permissions(std::fs::metadata(&path)?.permissions())?;
+    file.sync_all()?;
+    std::fs::rename(&fresh, &path)?;
+    File::open(folder)?.sync_all()
 }
 
 /// Opens a file whose first octets are sound, without the others, for one writer.

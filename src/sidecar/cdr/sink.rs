@@ -41,6 +41,8 @@ pub struct Settings {
     /// For each shard the last record of the run before, when it is known. Lines of later ones, which `durability = "off"`
     /// allows to be lost, do not hide new records of the same number.
     pub ends: Vec<Lsn>,
+    /// `[privacy] keep_numbers`, and the file of the key of what stands in their place then; `None`: they are kept.
+    pub numbers: Option<(Duration, PathBuf)>,
 }
 
 /// Why a turn came to nothing. It is tried again.
@@ -318,9 +320,23 @@ impl Sink {
         }
         if self.cleaned.is_none_or(|at| now.mono.since(at) >= CLEAN_EVERY) {
             self.files.clean(now.wall)?;
-            self.cleaned = Some(now.mono);
+            // One file a turn: lines do not wait for all of them.
+            if !self.hash_one(now)? {
+                self.cleaned = Some(now.mono);
+            }
         }
         Ok(())
+    }
+
+    /// The next old file loses its numbers; false: there is none.
+    fn hash_one(&mut self, now: Now) -> Result<bool, SinkError> {
+        let Some((keep, path)) = &self.settings.numbers else { return Ok(false) };
+        let numbers = crate::io::numbers::key(path)?;
+        let hashed = self.files.hash_one(now.wall, *keep, &numbers)?;
+        if hashed {
+            self.save()?;
+        }
+        Ok(hashed)
     }
 
     fn undo(&mut self) {

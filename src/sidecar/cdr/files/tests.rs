@@ -55,7 +55,7 @@ fn the_last_whole_line_of_each_shard_is_found_and_a_torn_one_is_cut() {
 #[test]
 fn behind_the_place_that_was_synced_the_first_line_that_is_none_is_the_end() {
     let folder = Folder::new("hole");
-    let files = folder.files(0);
+    let mut files = folder.files(0);
     let first = [line(0, 1), line(0, 2)].concat();
     folder.write("2026-11-22.jsonl", &first);
     let (_, output) = files.resume().unwrap();
@@ -80,7 +80,7 @@ fn without_that_place_no_whole_line_is_cut() {
 #[test]
 fn files_that_were_taken_away_are_remembered() {
     let folder = Folder::new("taken");
-    let files = folder.files(0);
+    let mut files = folder.files(0);
     folder.write("2026-11-21.jsonl", &line(0, 3));
     folder.write("2026-11-22.jsonl", &line(1, 8));
     let (found, output) = files.resume().unwrap();
@@ -115,7 +115,7 @@ fn old_files_go_when_their_time_is_over_and_the_newest_stays() {
 #[test]
 fn a_file_has_one_writer_and_a_folder_no_date() {
     let folder = Folder::new("one");
-    let files = folder.files(0);
+    let mut files = folder.files(0);
     folder.write("2026-11-22.jsonl", "");
     let (_, output) = files.resume().unwrap();
     assert_eq!(files.resume().unwrap_err().kind(), ErrorKind::AddrInUse);
