@@ -445,7 +445,7 @@ impl<F> Committer<F> {
         assert!(length + SEGMENT_HEAD as u64 <= self.geometry.segment, "every batch fits an empty segment");
         if let Some(current) = &self.current
             && current.at + length <= self.geometry.segment
-            && !(self.is_old(current, now) && !self.spares.is_empty())
+            && (!self.is_old(current, now) || self.spares.is_empty())
         {
             return Ok(true);
         }

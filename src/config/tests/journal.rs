@@ -211,7 +211,7 @@ fn how_long_is_kept_what_messages_say_has_its_ranges_and_its_relation() {
         ("keep_text = \"400d\"\nerase_within = \"1d\"", 16, "erase_within: erase_within is 1d"),
     ] {
         let found = found(&privacy(line));
-        let row = 19 + line.matches('\n').count();
+        let row = 20 + line.matches('\n').count();
         assert_eq!(found, [format!("{row}:{column} privacy.{fault}")], "{line}");
     }
     let alone = format!("{SMALL}[privacy]\nkeep_text = \"1h\"\nkeep_numbers = \"1d\"\n");

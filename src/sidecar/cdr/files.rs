@@ -209,7 +209,8 @@ fn without_numbers(folder: &Path, name: &str, numbers: &Numbers) -> Result<()> {
     while lines.by_ref().take(LINE_MAX).read_until(b'\n', &mut line)? > 0 {
         had |= numbers.line(&line, &mut out);
         file.write_all(&out)?;
-        (line.clear(), out.clear());
+        line.clear();
+        out.clear();
     }
     if !had {
         return std::fs::remove_file(&fresh);
