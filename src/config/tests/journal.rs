@@ -208,7 +208,7 @@ fn how_long_is_kept_what_messages_say_has_its_ranges_and_its_relation() {
         ("keep_text = \"401d\"", 13, "keep_text: found \"401d\""),
         ("erase_within = \"59s\"", 16, "erase_within: found \"59s\""),
         ("keep_numbers = \"59m\"", 16, "keep_numbers: found \"59m\""),
-        ("keep_text = \"400d\"\nerase_within = \"1d\"", 16, "erase_within: erase_within is 1d"),
+        ("keep_text = \"400d\"\nerase_within = \"1d\"", 16, "erase_within: erase_within is 24h"),
     ] {
         let found = found(&privacy(line));
         let row = 20 + line.matches('\n').count();
