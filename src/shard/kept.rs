@@ -88,6 +88,7 @@ impl Shard {
                 return Err(LATER);
             }
             delivery.key = open.key;
+            delivery.number = Some(AddressTail::of(delivered.source()));
             if let Some(again) = self.go_again(now, &delivery) {
                 let (stored, lsn) = again?;
                 delivery.again = Some(stored);
@@ -319,7 +320,7 @@ impl Shard {
     pub(super) fn answered_without_record(&mut self, now: Now, delivery: &Delivery) {
         let open = self.records.as_mut().and_then(|records| records.open.get_mut(delivery.record));
         let last = open.filter(|_| delivery.is_receipt && delivery.is_final).is_some_and(|open| {
-            open.ends_for(None);
+            open.ends_for(delivery.number);
             open.awaited == 0
         });
         if last {

@@ -312,6 +312,8 @@ pub(super) struct Delivery {
     pub(super) until: Instant,
     /// The records of its message at its owner; the null key: it has none.
     pub(super) record: OpenKey,
+    /// Of a receipt whose message has records: which number it is of.
+    pub(super) number: Option<AddressTail>,
     /// Its route wants it kept: nobody else is asked.
     pub(super) queued: bool,
     /// Its message goes again in place of it: its account does not get it.

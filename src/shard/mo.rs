@@ -409,6 +409,7 @@ pub(super) fn delivery_of(link: LinkId, carrier: CarrierId, esme: EsmeId, pdu: &
         frame: Vec::new(),
         until: Instant::ZERO,
         record: OpenKey::default(),
+        number: None,
         queued: false,
         again: None,
         key: 0,

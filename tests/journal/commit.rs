@@ -161,6 +161,7 @@ fn with_process_a_full_file_is_synced_before_the_next_one_and_both_are_given_up_
             let full = until_durable(&mut rig, millis, Lsn(1));
             assert_eq!(full.durable, written.previous(), "what the full file has");
             assert!(matches!(rig.committer.change(), Some(Change::Used { number: 1, .. })));
+            assert!(matches!(rig.committer.change(), Some(Change::Sealed { number: 1, .. })));
             assert_eq!(until_durable(&mut rig, millis + 200, written).durable, written);
             assert!(matches!(rig.committer.change(), Some(Change::Used { number: 2, .. })));
             continue;
