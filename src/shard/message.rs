@@ -257,8 +257,6 @@ pub(super) struct Multi {
     pub(super) taken: Vec<TakenPart>,
     /// The record that its response waits for.
     pub(super) lsn: Option<Lsn>,
-    /// Of a part there is no record, though receipts are to come.
-    pub(super) left_out: bool,
 }
 
 /// A part that a carrier accepted.

@@ -117,7 +117,6 @@ impl Shard {
             first_failure: CommandStatus::OK,
             taken: Vec::new(),
             lsn: None,
-            left_out: false,
         });
         for address in unroutable {
             self.count_refusal(esme, Reason::NoRoute);
@@ -225,9 +224,6 @@ impl Shard {
             multi.accepted = true;
             multi.lsn = multi.lsn.max(lsn);
             if let Some(id) = response.message_id.filter(|id| !id.is_empty()) {
-                // One that reached nobody has no record either, and no receipts.
-                let to_come = message.awaited > u16::from(response.unsuccess.count());
-                multi.left_out |= lsn.is_none() && to_come;
                 let (id, destination) = (IdText::from_slice(id), message.destination.clone());
                 let record = lsn.map_or(0, |_| message.open.number());
                 let (carrier, awaited) = (message.carrier, message.awaited);
@@ -252,9 +248,7 @@ impl Shard {
         }
         let id = multi.given.text().unwrap_or_default();
         let asked = (multi.link, multi.esme, CommandId::SUBMIT_MULTI);
-        // The receipts of a part that the journal had no room for wait for no record: nor does the response before them.
-        let lsn = multi.lsn.filter(|_| !multi.left_out);
-        self.answer_after(now, asked, lsn, out, |session, to| {
+        self.answer_after(now, asked, multi.lsn, out, |session, to| {
             let status = status.for_version(session.version());
             write_pdu(to, CommandId::SUBMIT_MULTI_RESP, status, multi.sequence, |out| {
                 if multi.accepted {
