@@ -22,6 +22,8 @@ pub struct Account<Waiting> {
     pub only_carrier: Option<CarrierId>,
     /// Deliveries that wait for a session with room, the oldest first.
     pub waiting: VecDeque<Waiting>,
+    /// Deliveries that wait for their records, and are not in `waiting` yet.
+    pub held: u32,
     /// It answered a receipt late: until then the next ones are written down before it gets them.
     pub answers_late_until: Instant,
     sessions: Vec<(LinkId, BindKind)>,
@@ -46,6 +48,7 @@ impl<Waiting> Account<Waiting> {
             settings,
             only_carrier,
             waiting: VecDeque::new(),
+            held: 0,
             answers_late_until: Instant::ZERO,
             sessions: Vec::new(),
             turn: 0,

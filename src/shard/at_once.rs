@@ -98,8 +98,9 @@ impl Shard {
         let Some(delivery) = self.deliveries.get_mut(key) else { return };
         let esme = delivery.esme;
         delivery.written = delivery.written.map(|(link, _)| (link, out.position(link)));
-        let is_ready = self.is_own(esme)
-            && self.accounts.get(esme.index()).is_some_and(|account| account.waiting.is_empty());
+        let account = self.accounts.get(esme.index());
+        let is_next = account.is_some_and(|account| account.held == 0 && account.waiting.is_empty());
+        let is_ready = self.is_own(esme) && is_next;
         if !is_ready || !self.pass_on(now, key, LinkId::default(), out) {
             return self.write_down(now, key, out);
         }
@@ -147,7 +148,7 @@ impl Shard {
                 if self.may_go(esme, lsn) {
                     self.let_go(now, key, self.is_safe(esme, lsn), out);
                 } else {
-                    self.hold(esme, lsn, Held::Delivery(key));
+                    self.hold_delivery(esme, lsn, key);
                 }
             }
             None if with_esme => {}

@@ -155,8 +155,15 @@ impl Shard {
         if self.may_go(esme, lsn) {
             self.let_go(now, key, self.is_safe(esme, lsn), out);
         } else {
-            self.hold(esme, lsn, Held::Delivery(key));
+            self.hold_delivery(esme, lsn, key);
         }
+    }
+
+    /// A delivery waits for its record; those of its account that come meanwhile go behind it.
+    pub(super) fn hold_delivery(&mut self, esme: EsmeId, lsn: Lsn, key: DeliveryKey) {
+        let Some(account) = self.accounts.get_mut(esme.index()) else { return };
+        account.held += 1;
+        self.hold(esme, lsn, Held::Delivery(esme, key));
     }
 
     /// The record of a delivery is safe, or will never be: the carrier hears so and the account is next, or the carrier hears

@@ -52,7 +52,7 @@ pub(super) struct HeldResponse {
 pub(super) enum Held {
     Response(HeldResponse),
     /// A receipt or MO: its carrier is answered, and its account gets it.
-    Delivery(DeliveryKey),
+    Delivery(EsmeId, DeliveryKey),
     /// A receipt without a record: its account gets it.
     Relay(DeliveryKey),
     /// A receipt is over: its carrier is answered.
@@ -519,7 +519,12 @@ impl Shard {
                     });
                     self.retained.reuse(octets);
                 }
-                Held::Delivery(key) => self.let_go(now, key, safe, out),
+                Held::Delivery(esme, key) => {
+                    if let Some(account) = self.accounts.get_mut(esme.index()) {
+                        account.held = account.held.saturating_sub(1);
+                    }
+                    self.let_go(now, key, safe, out);
+                }
                 Held::Relay(key) => self.relay_kept(now, key, out),
                 Held::Asker(asker) => self.answer_asker(now, asker, out),
                 Held::Stored(held) => self.keep_promise(now, held, safe, out),

@@ -265,13 +265,13 @@ def started_on_flips(seen, chosen, written, journal, drawn):
     for trial in range(trials):
         name = f"start {trial + 1}"
         node = disk_node.copied(written.node, written.folder / name.replace(" ", ""))
-        # Three messages that wait, receipts of three others that have them, a header.
+        # Three messages that wait, what is over of three others, a header.
         owned = drawn.sample(sorted(keys), 3)
         ranges = [(keys[key][0], drawn.randrange(keys[key][1].at, keys[key][1].end)) for key in owned]
         files = sorted(journal.shard_of)
-        for _ in range(3):
-            file = drawn.choice(files)
-            record = drawn.choice([one for one in journal.records[file] if one.key not in keys and one.kind == "DLR_IN"])
+        over = [(file, one) for file in files for one in journal.records[file]
+                if one.key not in keys and one.kind in ("ACCEPT", "SENT", "DLR_IN")]
+        for file, record in drawn.sample(over, 3):
             ranges.append((file, drawn.randrange(record.at, record.end)))
         ranges.append((files[0], drawn.randrange(PAGE)))
         for file, at in ranges:

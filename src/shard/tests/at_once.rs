@@ -205,3 +205,26 @@ fn after_a_crash_before_the_end_was_safe_the_carrier_sends_it_again_and_the_mess
     assert_eq!(told(&mut kept, alpha), [(8, CommandStatus::OK)]);
     assert_eq!(kept.ends().len(), 1);
 }
+
+#[test]
+fn one_passes_none_before_it_that_waits_for_its_record() {
+    let (mut kept, link, alpha) = begun();
+    let held = |kept: &Kept| {
+        let accounts = kept.rig.shards.iter().flat_map(|shard| shard.accounts.iter());
+        accounts.map(|account| account.held).sum::<u32>()
+    };
+    kept.rig.send(alpha, &receipt("A1", NUMBER, 7));
+    let one = given(&mut kept, link, "A1");
+    kept.rig.send(link, &refusal(&one, CommandStatus::QUEUE_FULL));
+    kept.turn();
+    assert_eq!(held(&kept), 1);
+    kept.rig.send(alpha, &receipt("A2", OTHER, 8));
+    kept.turn();
+    kept.rig.silent(link);
+    kept.durable();
+    kept.durable();
+    assert_eq!((held(&kept), kept.rig.heard(link).len()), (0, 0));
+    kept.rig.advance(RECEIPT_AGAIN + Duration::from_millis(10));
+    let ids: Vec<_> = kept.rig.heard(link).iter().filter_map(|heard| heard.receipt_ids().1).collect();
+    assert_eq!(ids, ["A1", "A2"]);
+}
