@@ -3,7 +3,8 @@
 //! Owns: nothing of its own. Takes: the final receipt of a message that has records, for an account that is bound and has
 //! room. Gives: the receipt to the account, and ESME_ROK to the carrier once the final record of the message survives
 //! what the account wants. Never: lets a carrier wait for an account: who has not answered in `RECEIPT_AT_ONCE` has the
-//! receipt written down, and for a while the next ones before they are given to it.
+//! receipt written down, and for a while the next ones before they are given to it. `RECEIPT_AT_ONCE` says why none is for now;
+//! the simulator and the tests of this room ask for it.
 //!
 //! ```text
 //! at its turn ──room──▶ with the ESME ──answered──▶ FINISH ──safe──▶ the carrier hears ESME_ROK
@@ -77,7 +78,8 @@ impl Shard {
         let is_ready = account.is_some_and(|account| {
             account.waiting.is_empty() && account.answers_late_until <= now.mono && account.receivers() > 0
         });
-        let open = self.records.as_ref().and_then(|records| records.open.get(delivery.record));
+        let records = self.records.as_ref().filter(|records| !records.patience.0.is_zero());
+        let open = records.and_then(|records| records.open.get(delivery.record));
         let ends_all = open.is_some_and(|open| delivery.is_final && open.awaited <= 1 && open.end.is_none());
         is_ready && ends_all
     }

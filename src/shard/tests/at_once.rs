@@ -2,18 +2,30 @@
 
 use super::journal::{Kept, NUMBER, OTHER, acme};
 use super::pdus::{Dlr, Heard, answer, receipt, refusal};
-use super::rig::config;
+use crate::config::Config;
 use crate::ids::LinkId;
 use crate::journal::Kind;
-use crate::limits::{RECEIPT_AGAIN, RECEIPT_AT_ONCE, RECEIPT_FIRST_WRITTEN};
+use crate::limits::{RECEIPT_AGAIN, RECEIPT_FIRST_WRITTEN};
 use crate::session::BindKind;
 use crate::smpp::status::CommandStatus;
 use crate::time::{Duration, Instant};
 
+/// How soon an account answers at once.
+const SOON: Duration = Duration::from_millis(5);
+
+fn up(config: Config) -> Kept {
+    asking(Kept::up(config))
+}
+
+fn asking(mut kept: Kept) -> Kept {
+    kept.rig.shards.iter_mut().for_each(|shard| shard.waits_for_accounts(SOON, RECEIPT_FIRST_WRITTEN));
+    kept.answer_receipts_until(Instant::ZERO);
+    kept
+}
+
 /// Two messages that the carrier has, whose responses are through; accounts answer as they like.
 fn begun() -> (Kept, LinkId, LinkId) {
-    let mut kept = Kept::up(acme());
-    kept.answer_receipts_until(Instant::ZERO);
+    let mut kept = up(acme());
     let (link, alpha) = (kept.rig.trx("acme"), kept.rig.carrier(0));
     for (sequence, number, id) in [(1, NUMBER, "A1"), (2, OTHER, "A2")] {
         kept.accepted(link, number, sequence, id);
@@ -52,8 +64,7 @@ fn a_receipt_that_is_answered_at_once_has_no_record_and_its_carrier_is_answered_
 
 #[test]
 fn a_receipt_stays_behind_the_response_of_its_message() {
-    let mut kept = Kept::up(acme());
-    kept.answer_receipts_until(Instant::ZERO);
+    let mut kept = up(acme());
     let (link, alpha) = (kept.rig.trx("acme"), kept.rig.carrier(0));
     kept.accepted(link, NUMBER, 1, "A1");
     kept.rig.send(alpha, &receipt("A1", NUMBER, 7));
@@ -71,7 +82,7 @@ fn who_is_late_has_its_receipt_written_down_and_the_next_ones_before_it_gets_the
     let (mut kept, link, alpha) = begun();
     kept.rig.send(alpha, &receipt("A1", NUMBER, 7));
     let one = given(&mut kept, link, "A1");
-    kept.rig.advance(RECEIPT_AT_ONCE);
+    kept.rig.advance(SOON);
     assert_eq!(told(&mut kept, alpha), []);
     kept.durable();
     assert_eq!(told(&mut kept, alpha), [(7, CommandStatus::OK)]);
@@ -102,7 +113,7 @@ fn an_answer_that_comes_while_the_record_is_written_ends_it_once() {
     let (mut kept, link, alpha) = begun();
     kept.rig.send(alpha, &receipt("A1", NUMBER, 7));
     let one = given(&mut kept, link, "A1");
-    kept.rig.advance(RECEIPT_AT_ONCE);
+    kept.rig.advance(SOON);
     kept.rig.send(link, &answer(&one, ""));
     kept.turn();
     assert_eq!(told(&mut kept, alpha), []);
@@ -162,7 +173,7 @@ fn a_journal_without_room_leaves_the_answer_to_the_esme() {
     kept.rig.send(alpha, &receipt("A1", NUMBER, 7));
     let one = given(&mut kept, link, "A1");
     kept.full(true);
-    kept.rig.advance(RECEIPT_AT_ONCE);
+    kept.rig.advance(SOON);
     kept.durable();
     assert_eq!(told(&mut kept, alpha), []);
     kept.rig.send(link, &answer(&one, ""));
@@ -175,8 +186,7 @@ fn a_journal_without_room_leaves_the_answer_to_the_esme() {
 
 #[test]
 fn an_intermediate_receipt_is_written_down_as_ever() {
-    let mut kept = Kept::up(config(&["acme"], &["alpha"]));
-    kept.answer_receipts_until(Instant::ZERO);
+    let mut kept = up(acme());
     let (link, alpha) = (kept.rig.trx("acme"), kept.rig.carrier(0));
     kept.accepted(link, NUMBER, 1, "A1");
     kept.durable();
@@ -195,9 +205,8 @@ fn after_a_crash_before_the_end_was_safe_the_carrier_sends_it_again_and_the_mess
     let (mut kept, link, alpha) = begun();
     kept.rig.send(alpha, &receipt("A1", NUMBER, 7));
     given(&mut kept, link, "A1");
-    let mut kept = Kept::again(acme(), kept.papers);
+    let mut kept = asking(Kept::again(acme(), kept.papers));
     let (link, alpha) = (kept.rig.trx("acme"), kept.rig.carrier(0));
-    kept.answer_receipts_until(Instant::ZERO);
     kept.rig.send(alpha, &receipt("A1", NUMBER, 8));
     let one = given(&mut kept, link, "A1");
     kept.rig.send(link, &answer(&one, ""));
