@@ -14,7 +14,6 @@
 use super::Shard;
 use super::kept::record_of;
 use super::message::{Delivery, DeliveryKey, Origin};
-use super::mo::Delivered;
 use super::port::Outbox;
 use super::records::Held;
 use super::timers::Timer;
@@ -74,14 +73,15 @@ impl Shard {
     /// True when a receipt may be given to its account before anything of it is written: what its answer ends has a
     /// record of its own.
     pub(super) fn may_be_at_once(&self, now: Now, delivery: &Delivery) -> bool {
-        let account = self.accounts.get(delivery.esme.index());
-        let is_ready = account.is_some_and(|account| {
-            account.waiting.is_empty() && account.answers_late_until <= now.mono && account.receivers() > 0
-        });
         let records = self.records.as_ref().filter(|records| !records.patience.0.is_zero());
-        let open = records.and_then(|records| records.open.get(delivery.record));
-        let ends_all = open.is_some_and(|open| delivery.is_final && open.awaited <= 1 && open.end.is_none());
-        is_ready && ends_all
+        let Some(open) = records.and_then(|records| records.open.get(delivery.record)) else { return false };
+        let ends_all = delivery.is_final && open.awaited <= 1 && open.end.is_none();
+        ends_all
+            && self.accounts.get(delivery.esme.index()).is_some_and(|account| {
+                account.waiting.is_empty()
+                    && account.answers_late_until <= now.mono
+                    && account.receivers() > 0
+            })
     }
 
     /// A receipt goes to its account, behind everything that waits for a record now: the response of its message may.
@@ -106,6 +106,9 @@ impl Shard {
         if !is_ready || !self.pass_on(now, key, LinkId::default(), out) {
             return self.write_down(now, key, out);
         }
+        if let Some(delivery) = self.deliveries.get_mut(key) {
+            delivery.at_once = AtOnce::WithEsme;
+        }
         if let Some(records) = &mut self.records {
             let due = now.mono.after(records.patience.0);
             if records.at_once.is_empty() {
@@ -113,26 +116,6 @@ impl Shard {
             }
             records.at_once.push_back((due, key));
         }
-    }
-
-    /// Gives it to a session other than `former`; false: there is none with room.
-    fn pass_on(&mut self, now: Now, key: DeliveryKey, former: LinkId, out: &mut Outbox) -> bool {
-        let Some(delivery) = self.deliveries.get_mut(key) else { return false };
-        let (esme, written) = (delivery.esme, delivery.written);
-        let frame = core::mem::take(&mut delivery.frame);
-        let next = Delivered::kept(&frame).and_then(|delivered| {
-            let link = self.receiver(esme, written, former, &delivered, out)?;
-            Some((delivered, link))
-        });
-        if let Some((delivered, link)) = &next {
-            self.deliver(now, key, *link, delivered, out);
-        }
-        let goes = next.is_some();
-        if let Some(delivery) = self.deliveries.get_mut(key) {
-            delivery.frame = frame;
-            delivery.at_once = if goes { AtOnce::WithEsme } else { AtOnce::Here };
-        }
-        goes
     }
 
     /// It needs a record after all. Without room for one its carrier keeps it, or hears what the ESME says that has it.
@@ -221,12 +204,8 @@ impl Shard {
         let Some(delivery) = self.deliveries.get(key).filter(|one| one.at_once != AtOnce::No) else {
             return false;
         };
-        let (former, stage) = (delivery.link, delivery.at_once);
-        let goes = self.pass_on(now, key, former, out);
-        if let Some(delivery) = self.deliveries.get_mut(key) {
-            delivery.at_once = stage;
-        }
-        if !goes {
+        let former = delivery.link;
+        if !self.pass_on(now, key, former, out) {
             self.come_back(now, key, out);
         }
         true

@@ -87,7 +87,7 @@ impl Shard {
     }
 
     /// A session of the account that may be given this now, other than `not`.
-    pub(super) fn receiver(
+    fn receiver(
         &mut self,
         esme: EsmeId,
         written: Option<(LinkId, u64)>,
@@ -118,7 +118,7 @@ impl Shard {
         account.next_receiver(usable)
     }
 
-    pub(super) fn deliver(
+    fn deliver(
         &mut self,
         now: Now,
         key: DeliveryKey,
@@ -268,23 +268,29 @@ impl Shard {
         if self.records.is_some() && self.lost_at_once(now, key, out) {
             return;
         }
-        let Some(delivery) = self.deliveries.get_mut(key) else { return };
-        let (esme, written, former) = (delivery.esme, delivery.written, delivery.link);
+        let Some(former) = self.deliveries.get(key).map(|delivery| delivery.link) else { return };
+        if !self.pass_on(now, key, former, out) {
+            self.fail_delivery(now, key, CommandStatus::RECEIVER_TEMPORARY, out);
+        }
+    }
+
+    /// Gives a delivery whose PDU is here to a session other than `former`; false: there is none with room.
+    pub(super) fn pass_on(&mut self, now: Now, key: DeliveryKey, former: LinkId, out: &mut Outbox) -> bool {
+        let Some(delivery) = self.deliveries.get_mut(key) else { return false };
+        let (esme, written) = (delivery.esme, delivery.written);
         let frame = core::mem::take(&mut delivery.frame);
         let next = Delivered::kept(&frame).and_then(|delivered| {
             let link = self.receiver(esme, written, former, &delivered, out)?;
             Some((delivered, link))
         });
-        if let Some((delivered, link)) = next {
-            self.deliver(now, key, link, &delivered, out);
+        if let Some((delivered, link)) = &next {
+            self.deliver(now, key, *link, delivered, out);
         }
-        let moved = next.is_some();
+        let goes = next.is_some();
         if let Some(delivery) = self.deliveries.get_mut(key) {
             delivery.frame = frame;
         }
-        if !moved {
-            self.fail_delivery(now, key, CommandStatus::RECEIVER_TEMPORARY, out);
-        }
+        goes
     }
 
     /// Nobody took a delivery: its carrier keeps it.
