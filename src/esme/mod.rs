@@ -24,6 +24,8 @@ pub struct Account<Waiting> {
     pub waiting: VecDeque<Waiting>,
     /// Deliveries that wait for their records, and are not in `waiting` yet.
     pub held: u32,
+    /// Receipts that wait for their turn behind what waits for records, and are not with the account yet.
+    pub turns: u32,
     /// It answered a receipt late: until then the next ones are written down before it gets them.
     pub answers_late_until: Instant,
     sessions: Vec<(LinkId, BindKind)>,
@@ -49,6 +51,7 @@ impl<Waiting> Account<Waiting> {
             only_carrier,
             waiting: VecDeque::new(),
             held: 0,
+            turns: 0,
             answers_late_until: Instant::ZERO,
             sessions: Vec::new(),
             turn: 0,

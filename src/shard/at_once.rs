@@ -3,8 +3,8 @@
 //! Owns: nothing of its own. Takes: the final receipt of a message that has records, for an account that is bound and has
 //! room. Gives: the receipt to the account, and ESME_ROK to the carrier once the final record of the message survives
 //! what the account wants. Never: lets a carrier wait for an account: who has not answered in `RECEIPT_AT_ONCE` has the
-//! receipt written down, and for a while the next ones before they are given to it. `RECEIPT_AT_ONCE` says why none is for now;
-//! the simulator and the tests of this room ask for it.
+//! receipt written down, and for a while the next ones before they are given to it; lets one pass another that came before
+//! it.
 //!
 //! ```text
 //! at its turn ──room──▶ with the ESME ──answered──▶ FINISH ──safe──▶ the carrier hears ESME_ROK
@@ -73,7 +73,7 @@ impl Shard {
     /// True when a receipt may be given to its account before anything of it is written: what its answer ends has a
     /// record of its own.
     pub(super) fn may_be_at_once(&self, now: Now, delivery: &Delivery) -> bool {
-        let records = self.records.as_ref().filter(|records| !records.patience.0.is_zero());
+        let records = self.records.as_ref();
         let Some(open) = records.and_then(|records| records.open.get(delivery.record)) else { return false };
         let ends_all = delivery.is_final && open.awaited <= 1 && open.end.is_none();
         ends_all
@@ -89,20 +89,29 @@ impl Shard {
         delivery.at_once = AtOnce::Here;
         let esme = delivery.esme;
         let key = self.deliveries.insert(delivery);
-        match self.last_held(esme) {
-            Some(last) => self.hold(esme, last, Held::Relay(key)),
-            None => self.give_at_once(now, key, out),
+        let Some(last) = self.last_held(esme) else { return self.give_at_once(now, key, out) };
+        if let Some(account) = self.accounts.get_mut(esme.index()) {
+            account.turns += 1;
         }
+        self.hold(esme, last, Held::Turn(esme, key));
     }
 
-    /// Its turn has come.
-    pub(super) fn give_at_once(&mut self, now: Now, key: DeliveryKey, out: &mut Outbox) {
+    /// What it waited behind is gone.
+    pub(super) fn take_turn(&mut self, now: Now, esme: EsmeId, key: DeliveryKey, out: &mut Outbox) {
+        if let Some(account) = self.accounts.get_mut(esme.index()) {
+            account.turns = account.turns.saturating_sub(1);
+        }
+        self.give_at_once(now, key, out);
+    }
+
+    /// Its turn has come. What of its account waits for a record now was before it.
+    fn give_at_once(&mut self, now: Now, key: DeliveryKey, out: &mut Outbox) {
         let Some(delivery) = self.deliveries.get_mut(key) else { return };
         let esme = delivery.esme;
         delivery.written = delivery.written.map(|(link, _)| (link, out.position(link)));
-        let account = self.accounts.get(esme.index());
-        let is_next = account.is_some_and(|account| account.held == 0 && account.waiting.is_empty());
-        let is_ready = self.is_own(esme) && is_next;
+        let is_next = self.accounts.get(esme.index()).is_some_and(|account| account.held == 0);
+        let may = self.deliveries.get(key).is_some_and(|delivery| self.may_be_at_once(now, delivery));
+        let is_ready = self.is_own(esme) && is_next && may;
         if !is_ready || !self.pass_on(now, key, LinkId::default(), out) {
             return self.write_down(now, key, out);
         }

@@ -96,7 +96,9 @@ impl Shard {
                 return Ok(None);
             }
         }
-        let at_once = delivery.is_receipt && self.may_be_at_once(now, &delivery);
+        // Behind those that wait for their turn also when it will need a record: theirs may come to need one.
+        let behind = self.accounts.get(delivery.esme.index()).is_some_and(|account| account.turns > 0);
+        let at_once = delivery.is_receipt && (behind || self.may_be_at_once(now, &delivery));
         let Self { records, accounts, config, own_ids, .. } = self;
         let Some(records) = records else { return Ok(Some(delivery)) };
         let Some(account) = accounts.get(delivery.esme.index()) else { return Err(LATER) };
@@ -207,9 +209,6 @@ impl Shard {
 
     /// A delivery that has no record, or waits for one while nothing can be promised: its carrier hears what its account says.
     pub(super) fn relay_kept(&mut self, now: Now, key: DeliveryKey, out: &mut Outbox) {
-        if self.deliveries.get(key).is_some_and(|delivery| delivery.at_once != AtOnce::No) {
-            return self.give_at_once(now, key, out);
-        }
         let Some(mut delivery) = self.deliveries.remove(key) else { return };
         let frame = core::mem::take(&mut delivery.frame);
         delivery.written = behind_response(delivery.written, out);

@@ -55,6 +55,8 @@ pub(super) enum Held {
     Delivery(EsmeId, DeliveryKey),
     /// A receipt without a record: its account gets it.
     Relay(DeliveryKey),
+    /// A receipt that may need no record of its own.
+    Turn(EsmeId, DeliveryKey),
     /// A receipt is over: its carrier is answered.
     Asker(Asker),
     /// Stored messages: their ESME is answered, and they may leave.
@@ -526,6 +528,7 @@ impl Shard {
                     self.let_go(now, key, safe, out);
                 }
                 Held::Relay(key) => self.relay_kept(now, key, out),
+                Held::Turn(esme, key) => self.take_turn(now, esme, key, out),
                 Held::Asker(asker) => self.answer_asker(now, asker, out),
                 Held::Stored(held) => self.keep_promise(now, held, safe, out),
                 Held::Sending(key, carrier) => self.send_stored(now, key, carrier, safe, out),

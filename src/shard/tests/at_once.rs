@@ -5,20 +5,17 @@ use super::pdus::{Dlr, Heard, answer, receipt, refusal};
 use crate::config::Config;
 use crate::ids::LinkId;
 use crate::journal::Kind;
-use crate::limits::{RECEIPT_AGAIN, RECEIPT_FIRST_WRITTEN};
+use crate::limits::{RECEIPT_AGAIN, RECEIPT_AT_ONCE, RECEIPT_FIRST_WRITTEN};
 use crate::session::BindKind;
 use crate::smpp::status::CommandStatus;
 use crate::time::{Duration, Instant};
-
-/// How soon an account answers at once.
-const SOON: Duration = Duration::from_millis(5);
 
 fn up(config: Config) -> Kept {
     asking(Kept::up(config))
 }
 
+/// No account counts as late yet.
 fn asking(mut kept: Kept) -> Kept {
-    kept.rig.shards.iter_mut().for_each(|shard| shard.waits_for_accounts(SOON, RECEIPT_FIRST_WRITTEN));
     kept.answer_receipts_until(Instant::ZERO);
     kept
 }
@@ -82,7 +79,7 @@ fn who_is_late_has_its_receipt_written_down_and_the_next_ones_before_it_gets_the
     let (mut kept, link, alpha) = begun();
     kept.rig.send(alpha, &receipt("A1", NUMBER, 7));
     let one = given(&mut kept, link, "A1");
-    kept.rig.advance(SOON);
+    kept.rig.advance(RECEIPT_AT_ONCE);
     assert_eq!(told(&mut kept, alpha), []);
     kept.durable();
     assert_eq!(told(&mut kept, alpha), [(7, CommandStatus::OK)]);
@@ -113,7 +110,7 @@ fn an_answer_that_comes_while_the_record_is_written_ends_it_once() {
     let (mut kept, link, alpha) = begun();
     kept.rig.send(alpha, &receipt("A1", NUMBER, 7));
     let one = given(&mut kept, link, "A1");
-    kept.rig.advance(SOON);
+    kept.rig.advance(RECEIPT_AT_ONCE);
     kept.rig.send(link, &answer(&one, ""));
     kept.turn();
     assert_eq!(told(&mut kept, alpha), []);
@@ -173,7 +170,7 @@ fn a_journal_without_room_leaves_the_answer_to_the_esme() {
     kept.rig.send(alpha, &receipt("A1", NUMBER, 7));
     let one = given(&mut kept, link, "A1");
     kept.full(true);
-    kept.rig.advance(SOON);
+    kept.rig.advance(RECEIPT_AT_ONCE);
     kept.durable();
     assert_eq!(told(&mut kept, alpha), []);
     kept.rig.send(link, &answer(&one, ""));
@@ -213,6 +210,28 @@ fn after_a_crash_before_the_end_was_safe_the_carrier_sends_it_again_and_the_mess
     kept.durable();
     assert_eq!(told(&mut kept, alpha), [(8, CommandStatus::OK)]);
     assert_eq!(kept.ends().len(), 1);
+}
+
+#[test]
+fn one_that_waits_for_its_turn_is_passed_by_none_behind_it_when_its_account_gets_late() {
+    let (mut kept, link, alpha) = begun();
+    for (sequence, id) in [(3, "A3"), (4, "A4")] {
+        kept.accepted(link, NUMBER, sequence, id);
+    }
+    kept.rig.send(alpha, &receipt("A1", NUMBER, 7));
+    kept.rig.send(alpha, &receipt("A2", OTHER, 8));
+    kept.durable();
+    let mut heard = kept.rig.heard(link);
+    let first: Vec<_> = heard.drain(2..).filter_map(|heard| heard.receipt_ids().1).collect();
+    assert_eq!(first, ["A1", "A2"], "behind the responses");
+    // This response waits for its record, and with it the turn of A3.
+    kept.accepted(link, NUMBER, 5, "A5");
+    kept.rig.send(alpha, &receipt("A3", NUMBER, 9));
+    kept.rig.advance(RECEIPT_AT_ONCE);
+    kept.rig.send(alpha, &receipt("A4", NUMBER, 10));
+    (0..3).for_each(|_| kept.durable());
+    let ids: Vec<_> = kept.rig.heard(link).iter().skip(1).filter_map(|heard| heard.receipt_ids().1).collect();
+    assert_eq!(ids, ["A3", "A4"]);
 }
 
 #[test]
