@@ -276,6 +276,20 @@ pub const STORED_OCTETS_HERE: u64 = 4 * 1024 * 1024;
 pub const STORED_NEAR: usize = 1024;
 /// Messages of a queue that are read back together.
 pub const STORED_AHEAD: usize = 256;
+/// A message whose receipt has not come so long after it was accepted stays in the journal alone, until a receipt or an
+/// operation may be of it: then it is read back, which takes about a millisecond. Most receipts come sooner. In memory it takes
+/// about 60 octets, awake about 450.
+pub const SLEEP_AFTER: Duration = Duration::from_secs(60);
+/// A shard looks so often for messages that may leave memory.
+pub const SLEEP_LOOK: Duration = Duration::from_secs(1);
+/// Messages that leave memory in one turn, and those whose owners have not answered whether they may.
+pub const SLEEPS_PER_TURN: usize = 32;
+/// See `SLEEPS_PER_TURN`.
+pub const SLEEPS_ASKED_MAX: usize = 1024;
+/// Pieces of 1,024 sleeping messages that are looked through, for those that woke, in one look.
+pub const SLEEPERS_LOOKED: usize = 8;
+/// Sleeping messages whose receipt did not come in `RECEIPT_KEEP` that are ended in one look.
+pub const SLEEPERS_ENDED: usize = 256;
 /// Messages of a shard that are read back from its journal at a time.
 pub const JOURNAL_RECALLS_MAX: u64 = 1024;
 /// A message that could not be read back is asked for again so much later.

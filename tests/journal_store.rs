@@ -7,7 +7,7 @@ use bindery::io::journal::{AppendRefused, Journal, OpenError, ReadOnly, Settings
 use bindery::journal::record::NO_REASON;
 use bindery::journal::recover::{Refusal, Verdict};
 use bindery::journal::{
-    Cursors, DiskError, Durability, Erasing, Kind, Lsn, Recall, Record, Recorder, Recovery,
+    Cursors, DiskError, Durability, Erasing, Kind, Lsn, Recall, Record, Recorder, Recovery, Wanted,
 };
 use bindery::ledger::Restored;
 use bindery::limits::JOURNAL_RECALLS_MAX;
@@ -410,7 +410,7 @@ fn a_message_is_read_back_for_its_shard_which_is_woken() {
     // Key 7 is not in the record after it.
     let asked = [(2999, 2999), (0, 0), (1500, 1500), (8, 7)];
     for (tag, (record, key)) in (0..).zip(asked) {
-        assert!(recorder.recall(Recall { lsn: Lsn(record + 1), key, tag }));
+        assert!(recorder.recall(Recall { wanted: Wanted::Pdu, lsn: Lsn(record + 1), key, tag }));
     }
     let mut came = Vec::new();
     while came.len() < asked.len() {
@@ -420,9 +420,11 @@ fn a_message_is_read_back_for_its_shard_which_is_woken() {
         came.extend(std::iter::from_fn(|| recorder.recalled()));
     }
     came.sort_by_key(|recalled| recalled.recall.tag);
-    let found: Vec<Option<Vec<u8>>> = came.into_iter().map(|recalled| recalled.pdu).collect();
+    let found: Vec<Option<Vec<u8>>> = came.into_iter().map(|recalled| recalled.content).collect();
     assert_eq!(found, [Some(pdu_of(2999)), Some(pdu_of(0)), Some(pdu_of(1500)), None]);
-    let more = (0..).take_while(|tag| recorder.recall(Recall { lsn: Lsn(1), key: 0, tag: *tag })).count();
+    let more = (0..)
+        .take_while(|tag| recorder.recall(Recall { wanted: Wanted::Pdu, lsn: Lsn(1), key: 0, tag: *tag }))
+        .count();
     assert_eq!(more as u64, JOURNAL_RECALLS_MAX, "and no more at a time");
 }
 

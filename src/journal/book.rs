@@ -28,6 +28,9 @@ struct Needed {
 
 /// In `Needed::octets`: the next such record of the key takes its place (`Role::Latest`). A frame is shorter by far.
 const LATEST: u32 = 1 << 31;
+/// The same, of the newest record of a key: what it says is on the disk alone.
+const RESTS: u32 = 1 << 30;
+const OCTETS: u32 = RESTS - 1;
 
 #[derive(Debug, Clone, Default)]
 struct Block {
@@ -295,6 +298,23 @@ impl Book {
         })
     }
 
+    /// The one record of a key is on the disk alone from now on, or is not any more. False: it has none, or several.
+    pub fn rest(&mut self, key: u64, rests: bool) -> bool {
+        let at = self.newest(key);
+        let Some(record) = self.records.get_mut(at as usize).filter(|record| record.older == NONE) else {
+            return false;
+        };
+        record.octets = record.octets & !RESTS | if rests { RESTS } else { 0 };
+        true
+    }
+
+    /// The record of a key that is on the disk alone.
+    #[must_use]
+    pub fn rests(&self, key: u64) -> Option<Lsn> {
+        let newest = self.records.get(self.newest(key) as usize)?;
+        (newest.octets & RESTS != 0).then_some(newest.lsn)
+    }
+
     /// What to copy: the shortest front of which less than a quarter is needed; when the disk is nearly full
     /// (`used_percent`), the front of which the least share is. The last block stays.
     #[must_use]
@@ -368,7 +388,7 @@ impl Book {
     fn mark(&mut self, lsn: Lsn, octets: u32) {
         if let Some(block) = self.block(lsn) {
             let (word, bit) = bit_of(lsn);
-            block.needed_octets += u64::from(octets & !LATEST);
+            block.needed_octets += u64::from(octets & OCTETS);
             if let Some(word) = block.needed.get_mut(word) {
                 debug_assert!(*word & bit == 0);
                 *word |= bit;
@@ -379,7 +399,7 @@ impl Book {
     fn unmark(&mut self, lsn: Lsn, octets: u32) {
         if let Some(block) = self.block(lsn) {
             let (word, bit) = bit_of(lsn);
-            block.needed_octets -= u64::from(octets & !LATEST);
+            block.needed_octets -= u64::from(octets & OCTETS);
             if let Some(word) = block.needed.get_mut(word) {
                 debug_assert!(*word & bit != 0);
                 *word &= !bit;
@@ -444,7 +464,7 @@ impl Book {
         while let Some(record) = self.records.get_mut(at as usize) {
             if record.lsn == from {
                 let before = record.octets;
-                record.octets = octets | before & LATEST;
+                record.octets = octets | before & !OCTETS;
                 record.lsn = lsn;
                 self.unmark(from, before);
                 self.mark(lsn, octets);

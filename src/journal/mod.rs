@@ -61,7 +61,7 @@ pub use erase::{Ages, Erasing};
 pub use follow::Follower;
 pub use frame::Frame;
 pub use prepare::Preparer;
-pub use recall::{Recall, Recalled, Recaller};
+pub use recall::{Recall, Recalled, Recaller, Wanted};
 pub use record::{Facts, Fault, Kind, Record};
 pub use recorder::{AppendRefused, Recorder};
 pub use recover::{Recovered, Recovery, Report};

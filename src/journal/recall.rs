@@ -1,5 +1,6 @@
-//! Messages read back from a shard's journal. Owns: the place where it reads. Takes: which ACCEPTs are wanted, all of them
-//! durable. Gives: the PDU of each, or that it is not there as it was written. Never: a message with another key; writes.
+//! Messages read back from a shard's journal. Owns: the place where it reads. Takes: which ACCEPTs and SENTs are wanted, all
+//! of them durable. Gives: what each says, or that it is not there as it was written. Never: a message with another key;
+//! writes.
 //!
 //! What is asked for together is read in the order of the disk: messages that wait in a queue lie near each other.
 
@@ -12,10 +13,21 @@ use super::record::Record;
 /// Records that are read over to get from one to the next; for what is farther away its segment is looked for.
 const NEAR: u64 = 4096;
 
+/// What is wanted of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// The PDU in its ACCEPT.
+    Pdu,
+    /// The payload of its SENT.
+    Sent,
+}
+
 /// A message that is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Recall {
-    /// Its ACCEPT, or the copy of that which is needed now.
+    /// What of it.
+    pub wanted: Wanted,
+    /// Its record, or the copy of that which is needed now.
     pub lsn: Lsn,
     /// Its key.
     pub key: u64,
@@ -28,18 +40,31 @@ pub struct Recall {
 pub struct Recalled {
     /// What was asked.
     pub recall: Recall,
-    /// The message; `None`: it is not there, or damaged.
-    pub pdu: Option<Vec<u8>>,
+    /// The record that it is a copy of, or itself.
+    pub origin: Lsn,
+    /// What was wanted; `None`: it is not there, or damaged.
+    pub content: Option<Vec<u8>>,
 }
 
 impl Recall {
-    /// The message in this record, if it is the one that is wanted.
+    /// What has come of it: in this record, if it is the one that is wanted.
     #[must_use]
-    pub fn pdu<'a>(&self, frame: &Frame<'a>) -> Option<&'a [u8]> {
-        if frame.lsn != self.lsn || frame.key != self.key {
-            return None;
-        }
-        if let Record::Accept { pdu, .. } = frame.original()? { Some(pdu) } else { None }
+    pub fn found(self, frame: Option<&Frame<'_>>) -> Recalled {
+        let frame = frame.filter(|frame| frame.lsn == self.lsn && frame.key == self.key);
+        let origin = match frame.and_then(Frame::record) {
+            Some(Record::Move { origin, .. }) => origin,
+            _ => self.lsn,
+        };
+        let content = match (self.wanted, frame.and_then(Frame::original)) {
+            (Wanted::Pdu, Some(Record::Accept { pdu, .. })) => Some(pdu.to_vec()),
+            (Wanted::Sent, Some(record @ Record::Sent { .. })) => {
+                let mut payload = Vec::with_capacity(record.len());
+                record.payload(&mut payload);
+                Some(payload)
+            }
+            _ => None,
+        };
+        Recalled { recall: self, origin, content }
     }
 }
 
@@ -75,10 +100,10 @@ impl<F> Recaller<F> {
             // An error is none of the message's: what was not read is not there for now.
             let _ = self.follower.read(disk, last.lsn, usize::MAX, &mut |frame, _| {
                 while let Some(recall) = wanted.next_if(|recall| recall.lsn <= frame.lsn) {
-                    found(Recalled { recall, pdu: recall.pdu(frame).map(<[u8]>::to_vec) });
+                    found(recall.found(Some(frame)));
                 }
             });
-            wanted.for_each(|recall| found(Recalled { recall, pdu: None }));
+            wanted.for_each(|recall| found(recall.found(None)));
         }
     }
 }

@@ -4,12 +4,14 @@
 //! messages, receipts. Gives: the entry that a receipt belongs to, or none. Never: guesses; a receipt for the wrong
 //! account is worse than one that is late.
 
+pub mod asleep;
 pub mod end;
 pub mod form;
 pub mod open;
 pub mod over;
 pub mod parked;
 pub mod restored;
+pub mod sleepers;
 mod split;
 pub mod stored;
 
@@ -19,6 +21,7 @@ pub use open::{OpenKey, OpenMessage, OpenMessages};
 pub use over::Over;
 pub use parked::{Parked, ParkedKey};
 pub use restored::Restored;
+pub use sleepers::Sleepers;
 pub use stored::{Octets, Stand, Stored, StoredKey, StoredMessage};
 
 use crate::ids::{CarrierId, EsmeId, LinkId};
@@ -27,6 +30,7 @@ use crate::limits::{
 };
 use crate::smpp::id_form::{IdKey, response_key};
 use crate::time::Instant;
+use asleep::{Asleep, Sleep};
 use hashbrown::HashTable;
 use smallvec::SmallVec;
 use split::Split;
@@ -257,6 +261,7 @@ pub struct Entry {
     generation: u32,
     /// Found by hash, not in the ascending list.
     own_hashed: bool,
+    sleep: Sleep,
 }
 
 impl Entry {
@@ -271,6 +276,11 @@ impl Entry {
 
     /// A receipt for this number has come. One that is final, and news, is with the ESME from now on.
     pub fn begin(&mut self, tail: AddressTail, is_final: bool) -> Begun {
+        debug_assert!(
+            self.sleep != Sleep::Asked,
+            "what comes for it waits until its owner has said whether it sleeps"
+        );
+        self.sleep = Sleep::Never;
         if self.done {
             return Begun::Over;
         }
@@ -327,6 +337,20 @@ pub struct EntryKey {
     generation: u32,
 }
 
+impl EntryKey {
+    /// As a letter carries it, and back.
+    #[must_use]
+    pub fn number(self) -> u64 {
+        u64::from(self.generation) << 32 | u64::from(self.index)
+    }
+
+    /// What `number` gave.
+    #[must_use]
+    pub const fn of(number: u64) -> Self {
+        Self { index: number as u32, generation: (number >> 32) as u32 }
+    }
+}
+
 /// What the shard says of an accepted message.
 #[derive(Debug, Clone, Copy)]
 pub struct NewEntry<'a> {
@@ -379,6 +403,10 @@ pub struct Ledger {
     awaiting: VecDeque<EntryKey>,
     /// Those of them that do wait.
     awaited: usize,
+    /// So many in front of them were looked at, whether they may leave memory.
+    looked_at: usize,
+    /// Those that have left it.
+    asleep: Asleep,
     recent: VecDeque<EntryKey>,
     /// Messages to one number whose receipt nobody asked for, in no table: most are never looked for.
     unsorted: VecDeque<Unsorted>,
@@ -463,10 +491,20 @@ impl Ledger {
         Self::default()
     }
 
-    /// Entries held.
+    /// Entries held, those on the disk too.
     #[must_use]
     pub fn len(&self) -> usize {
+        self.awake() + self.asleep.len()
+    }
+
+    fn awake(&self) -> usize {
         self.by_id.len() + self.unsorted.len()
+    }
+
+    /// Entries that wait for a receipt in memory.
+    #[must_use]
+    pub const fn awaited(&self) -> usize {
+        self.awaited
     }
 
     /// True when none is held.
@@ -587,6 +625,7 @@ impl Ledger {
             key,
             generation,
             own_hashed: hashed,
+            sleep: Sleep::May,
         });
         EntryKey { index, generation }
     }
@@ -598,6 +637,7 @@ impl Ledger {
                 break;
             }
             self.awaiting.pop_front();
+            self.looked_at = self.looked_at.saturating_sub(1);
             if waits.is_some() {
                 self.evicted += 1;
                 self.remove(oldest);
@@ -609,7 +649,7 @@ impl Ledger {
         while self.own.front().is_some_and(|(_, key)| self.get(*key).is_none()) {
             self.own.pop_front();
         }
-        if self.own.len() > 2 * self.len() + LEDGER_RECENT_MAX {
+        if self.own.len() > 2 * self.awake() + LEDGER_RECENT_MAX {
             let places = &self.places;
             self.own.retain(|(_, key)| {
                 entry_at(places, key.index).is_some_and(|entry| entry.generation == key.generation)
@@ -617,6 +657,7 @@ impl Ledger {
         }
         if self.awaiting.len() > 2 * self.awaited + LEDGER_RECENT_MAX {
             let places = &self.places;
+            self.looked_at = 0;
             self.awaiting.retain(|key| {
                 entry_at(places, key.index)
                     .is_some_and(|entry| entry.generation == key.generation && !entry.done)

@@ -2,14 +2,14 @@
 //! messages as they come, what carriers answer. Gives: a message by its handle, the oldest for expiry. Never: grows over
 //! `JOURNAL_OPEN_MAX`; decides when a message is over.
 
-use super::{AddressTail, Destinations, End, Given, IdText, Over, StoredMessage};
+use super::{AddressTail, Destinations, End, Given, IdText, Over, Sleepers, StoredMessage};
 use crate::ids::{CarrierId, EsmeId};
 use crate::journal::{Facts, Lsn};
 use crate::limits::{JOURNAL_OPEN_MAX, REROUTE_OCTETS_MAX};
 use crate::time::{Instant, Wall};
 use slotmap::{Key, KeyData, SlotMap, new_key_type};
 use smallvec::SmallVec;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 new_key_type! {
     /// A message that is not over. The null key: there is none, or no journal.
@@ -155,6 +155,10 @@ pub struct OpenMessages {
     order: VecDeque<OpenKey>,
     /// Octets of those that may be sent again.
     again: usize,
+    /// Those that came back from the disk, which `order` has lost: by key, which is about the order in which they were given.
+    woken: BTreeMap<u64, OpenKey>,
+    /// Those that are on the disk alone.
+    pub asleep: Sleepers,
 }
 
 impl OpenMessages {
@@ -163,19 +167,47 @@ impl OpenMessages {
     #[must_use]
     pub fn new() -> Self {
         let messages = SlotMap::with_capacity_and_key(JOURNAL_OPEN_MAX);
-        Self { messages, order: VecDeque::with_capacity(2 * JOURNAL_OPEN_MAX), again: 0 }
+        Self { messages, order: VecDeque::with_capacity(2 * JOURNAL_OPEN_MAX), ..Self::default() }
     }
 
-    /// Messages held.
+    /// Messages in memory.
     #[must_use]
     pub fn len(&self) -> usize {
         self.messages.len()
     }
 
-    /// True when none is held.
+    /// True when none is.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.messages.is_empty()
+    }
+
+    /// A message stays on the disk alone. Gives its key there.
+    pub fn sleep(&mut self, key: OpenKey) -> Option<u64> {
+        let key = self.remove(key)?.key;
+        self.asleep.push(key);
+        Some(key)
+    }
+
+    /// A message is back from the disk, and over at `expires`, whatever has not come. It is let in over the limit, too: it
+    /// was here before.
+    pub fn wake(&mut self, message: OpenMessage, expires: Instant) -> OpenKey {
+        let key = message.key;
+        let handle = self.messages.insert(OpenMessage { expires, ..message });
+        self.asleep.wakes();
+        self.woken.insert(key, handle);
+        handle
+    }
+
+    /// True when it came back from the disk and is not over.
+    #[must_use]
+    pub fn is_woken(&self, key: u64) -> bool {
+        self.woken.contains_key(&key)
+    }
+
+    /// Those that came back from the disk.
+    pub fn woken(&self) -> impl Iterator<Item = (OpenKey, &OpenMessage)> {
+        self.woken.values().filter_map(|key| Some((*key, self.messages.get(*key)?)))
     }
 
     /// Takes a message; `None`: there are as many as may be.
@@ -197,6 +229,9 @@ impl OpenMessages {
     /// A message is over.
     pub fn remove(&mut self, key: OpenKey) -> Option<OpenMessage> {
         let message = self.messages.remove(key)?;
+        if !self.woken.is_empty() {
+            self.woken.remove(&message.key);
+        }
         self.again -= message.again.as_ref().map_or(0, |again| again.frame().len());
         Some(message)
     }
@@ -238,6 +273,11 @@ impl OpenMessages {
 
     /// The next one whose time is over. It stays until it is removed.
     pub fn expired(&mut self, now: Instant) -> Option<OpenKey> {
+        if let Some((_, key)) = self.woken.first_key_value()
+            && self.messages.get(*key).is_some_and(|message| message.expires <= now)
+        {
+            return Some(*key);
+        }
         while let Some(&key) = self.order.front() {
             match self.messages.get(key) {
                 Some(message) if message.expires > now => return None,

@@ -3,7 +3,7 @@
 //! waited too long. Never: grows over its bounds, answers.
 
 use crate::ids::{CarrierId, LinkId};
-use crate::smpp::id_form::{IdKey, receipt_keys};
+use crate::smpp::id_form::{IdKey, receipt_keys, response_key};
 use crate::time::Instant;
 use hashbrown::HashTable;
 use slotmap::{SlotMap, new_key_type};
@@ -90,6 +90,12 @@ impl Parked {
                 .is_some_and(|receipt| receipt.carrier == carrier && receipt.keys.contains(&key))
         });
         same.collect()
+    }
+
+    /// True when there are receipts that may be of a message with this id of its carrier.
+    #[must_use]
+    pub fn has_for(&self, carrier: CarrierId, id: &[u8]) -> bool {
+        !self.for_message(carrier, response_key(id)).is_empty()
     }
 
     /// Takes one out.

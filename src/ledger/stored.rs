@@ -18,7 +18,7 @@
 use super::split::Split;
 use super::{End, Given};
 use crate::ids::{CarrierId, EsmeId, LinkId, PoolId};
-use crate::journal::{Lsn, Recall};
+use crate::journal::{Lsn, Recall, Wanted};
 use crate::limits::{STORED_AHEAD, STORED_MAX, STORED_NEAR, STORED_OCTETS_HERE, STORED_OCTETS_MAX};
 use crate::smpp::status::CommandStatus;
 use crate::time::{Instant, Wall};
@@ -408,7 +408,7 @@ impl Stored {
     pub fn recall(&mut self, key: StoredKey, tag: u64) -> Option<Recall> {
         let message = self.messages.get_mut(key).filter(|message| message.place == Octets::Away)?;
         message.place = Octets::Coming;
-        Some(Recall { lsn: message.lsn, key: message.key, tag })
+        Some(Recall { wanted: Wanted::Pdu, lsn: message.lsn, key: message.key, tag })
     }
 
     /// Nobody could be asked for them.

@@ -161,6 +161,12 @@ impl Shard {
             Some((pdu, operation, entry.carrier, entry.id.clone()))
         });
         let Some((pdu, operation, carrier, id)) = found else {
+            let again = Pdu::whole(&frame).and_then(|pdu| Operation::parse(&pdu).ok());
+            let again = again.filter(|_| self.has_room_for_sleeper());
+            if let Some(sleeper) = again.and_then(|operation| self.sleeper(now, esme, operation.id(), out)) {
+                let frame = self.retained.hand_out(frame);
+                return self.await_sleeper(sleeper, (from, tag), esme, (link, deadline), frame);
+            }
             self.retained.release(frame);
             return self.send_mail(now, from, Mail::NotFound { tag }, out);
         };

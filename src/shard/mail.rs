@@ -15,7 +15,7 @@ use crate::ids::{CarrierId, EsmeId, LinkId, ListenerId};
 use crate::ledger::{Destinations, Given, IdText, NewEntry, Over};
 use crate::smpp::message_state::MessageState;
 use crate::smpp::status::CommandStatus;
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use core::net::{IpAddr, SocketAddr};
 
 /// What the sender of a request knows it by; the reply brings it back.
@@ -108,6 +108,47 @@ pub enum Mail {
     Index(Indexed),
     /// The same, of the last run.
     Restored(Indexed, Over),
+    /// Nobody has asked for this message of yours in a while: it may leave memory.
+    Sleep {
+        /// Comes back with `Sleeps`.
+        tag: Tag,
+        /// Its records, as its owner knows them.
+        record: u64,
+        /// The session that submitted it.
+        link: LinkId,
+    },
+    /// Whether it does.
+    Sleeps {
+        /// Of `Sleep`.
+        tag: Tag,
+        /// Its key in the journal of its owner; 0: it stays.
+        key: u64,
+    },
+    /// A receipt or an operation may be of this message of yours.
+    Wake {
+        /// Its key.
+        key: u64,
+        /// Of its id.
+        hash: u32,
+    },
+    /// A message that slept is awake.
+    Woken {
+        /// Its key.
+        key: u64,
+        /// How long ago it was accepted.
+        age: Duration,
+        /// What the index is to say.
+        indexed: Indexed,
+    },
+    /// A message that slept does not wake.
+    Gone {
+        /// Its key.
+        key: u64,
+        /// Of its id.
+        hash: u32,
+        /// It is over; else it could not be read now, and may be asked for again.
+        over: bool,
+    },
     /// A carrier of mine accepted a part of this submit_multi after its time.
     LatePart {
         /// Of the submit_multi.
@@ -171,6 +212,11 @@ impl Mail {
             | Self::Alert { .. }
             | Self::Index(_)
             | Self::Restored(..)
+            | Self::Sleep { .. }
+            | Self::Sleeps { .. }
+            | Self::Wake { .. }
+            | Self::Woken { .. }
+            | Self::Gone { .. }
             | Self::LatePart { .. }
             | Self::LateStored { .. }
             | Self::SessionGone(_)

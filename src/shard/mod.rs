@@ -12,6 +12,7 @@
 //! node read.
 
 mod answers;
+mod asleep;
 mod at_once;
 mod attempts;
 mod away;
@@ -296,6 +297,7 @@ impl Shard {
                 Timer::AtOnce => self.tick_at_once(now, out),
                 Timer::Restored => self.tell_restored(now, out),
                 Timer::Stored => self.tick_stored(now, out),
+                Timer::Asleep => self.tick_asleep(now, out),
                 // The end of the turn does it.
                 Timer::Erase => {}
                 Timer::Drained => out.act(Action::Exit),

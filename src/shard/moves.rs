@@ -6,7 +6,7 @@
 //! `[privacy] erase_within` is copied in any case: what is over stands between.
 
 use super::Shard;
-use super::message::DeliveryKey;
+use super::message::{Deliveries, DeliveryKey};
 use super::records::{Records, sent_of};
 use crate::journal::book::Plan;
 use crate::journal::record::NO_REASON;
@@ -28,6 +28,8 @@ const MOVE_ON: Duration = Duration::from_millis(1);
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Moving {
     Message(OpenKey),
+    /// One that is on the disk alone.
+    Asleep(u64),
     Delivery(DeliveryKey),
     /// The ACCEPT of a stored message, and its last attempt.
     Accept(StoredKey),
@@ -103,7 +105,8 @@ impl Records {
             return None;
         }
         let look = copying.erasing.nudge().max(JOURNAL_MOVE_LOOK);
-        Some(now.after(if self.moving.is_empty() { look } else { MOVE_ON }))
+        let moves = !self.moving.is_empty() || self.sleeping.copies();
+        Some(now.after(if moves { MOVE_ON } else { look }))
     }
 
     /// A record that says nothing: the batch that it is in begins a segment where the last one is old, and tells the disk
@@ -132,7 +135,7 @@ impl Records {
     /// What is needed below this record is to be copied now.
     fn moves_below(&mut self, now: Now, used_percent: u64) -> Option<Lsn> {
         let Self { pen, copying, moving, .. } = self;
-        if !moving.is_empty() {
+        if !moving.is_empty() || self.sleeping.copies() {
             return None;
         }
         if now.mono >= copying.copy_at
@@ -149,6 +152,32 @@ impl Records {
         // Where room is short age does not count, as long as each octet that is copied frees another one.
         let pays = |plan: &Plan| if pressed { 2 * plan.octets < plan.frees } else { plan.below <= old };
         pen.book.plan(used_percent).filter(pays).map(|plan| plan.below)
+    }
+
+    /// The copy of something is its record now.
+    fn moved(&mut self, moving: Moving, lsn: Lsn, deliveries: &mut Deliveries) {
+        match moving {
+            Moving::Accept(key) => {
+                if let Some(stored) = self.stored.get_mut(key) {
+                    stored.lsn = lsn;
+                }
+                self.stored.may_leave_memory(key);
+            }
+            Moving::Attempt(key) => {
+                self.stored.get_mut(key).into_iter().for_each(|stored| stored.outcome = lsn);
+            }
+            Moving::Message(key) => {
+                if let Some(open) = self.open.get_mut(key) {
+                    open.lsn = lsn;
+                }
+            }
+            Moving::Asleep(_) => {}
+            Moving::Delivery(key) => {
+                if let Some(delivery) = deliveries.get_mut(key) {
+                    delivery.lsn = lsn;
+                }
+            }
+        }
     }
 
     /// New messages need the room of what is kept for a while only.
@@ -177,7 +206,9 @@ impl Shard {
         let in_front = |lsn: Lsn| lsn != Lsn::NONE && lsn < below;
         let messages = records.open.waiting().take_while(|(_, message)| message.origin < below);
         let messages = messages.filter(|(_, message)| in_front(message.lsn));
-        records.moving = messages.map(|(key, _)| Moving::Message(key)).collect();
+        let woken = records.open.woken().filter(|(_, message)| in_front(message.lsn));
+        records.moving = messages.chain(woken).map(|(key, _)| Moving::Message(key)).collect();
+        records.copy_sleepers(below);
         let waiting = deliveries.iter().filter(|(_, delivery)| in_front(delivery.lsn));
         records.moving.extend(waiting.map(|(key, _)| Moving::Delivery(key)));
         for (key, stored) in records.stored.iter() {
@@ -189,6 +220,9 @@ impl Shard {
     pub(super) fn move_some(&mut self, now: Now) {
         let Self { records, config, deliveries, .. } = self;
         let Some(records) = records else { return };
+        if records.moving.is_empty() {
+            records.find_sleepers_to_copy();
+        }
         for _ in 0..JOURNAL_MOVES_PER_TURN {
             let Some(moving) = records.moving.pop_front() else { return };
             let mut payload = Vec::new();
@@ -198,6 +232,13 @@ impl Shard {
                     let mut room = IdRoom::default();
                     sent_of(open, config, &mut room).payload(&mut payload);
                     (open.key, Kind::Sent, open.lsn, open.origin, open.submitted)
+                }
+                Moving::Asleep(key) => {
+                    if records.recalls_enough() {
+                        return records.moving.push_front(moving);
+                    }
+                    records.copy_sleeper(key);
+                    continue; // It is copied when it was read.
                 }
                 Moving::Accept(key) => {
                     if records.recalls_enough() {
@@ -233,27 +274,7 @@ impl Shard {
             let Some(lsn) = records.pen.append(now, key, &copy, Some(from)) else {
                 return records.moving.push_front(moving);
             };
-            match moving {
-                Moving::Accept(key) => {
-                    if let Some(stored) = records.stored.get_mut(key) {
-                        stored.lsn = lsn;
-                    }
-                    records.stored.may_leave_memory(key);
-                }
-                Moving::Attempt(key) => {
-                    records.stored.get_mut(key).into_iter().for_each(|stored| stored.outcome = lsn);
-                }
-                Moving::Message(key) => {
-                    if let Some(open) = records.open.get_mut(key) {
-                        open.lsn = lsn;
-                    }
-                }
-                Moving::Delivery(key) => {
-                    if let Some(delivery) = deliveries.get_mut(key) {
-                        delivery.lsn = lsn;
-                    }
-                }
-            }
+            records.moved(moving, lsn, deliveries);
         }
     }
 }

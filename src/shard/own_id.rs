@@ -42,6 +42,16 @@ impl OwnIds {
         self.last << SHARD_BITS | self.shard
     }
 
+    /// When an id was given, about: the clock may have gone back since the last one.
+    pub(super) const fn wall_of(id: u64) -> Wall {
+        Wall((id >> (SHARD_BITS + SEQUENCE_BITS)) as i64 + EPOCH_US)
+    }
+
+    /// The shard that gave an id.
+    pub(super) const fn shard_of(id: u64) -> u32 {
+        (id & ((1 << SHARD_BITS) - 1)) as u32
+    }
+
     /// For 3.3 peers: 32 bits, started from the time so that a restart does not begin where the last one began.
     pub(super) fn next_short(&mut self, now: Wall) -> u32 {
         if self.short == 0 {

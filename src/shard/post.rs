@@ -146,6 +146,11 @@ impl Shard {
             Mail::Noted { tag: Tag(_) } => {}
             Mail::Index(indexed) => self.on_index(now, &indexed, out),
             Mail::Restored(indexed, over) => self.on_restored(now, &indexed, &over, out),
+            Mail::Sleep { tag, record, link } => self.on_sleep(now, (from, tag), record, link, out),
+            Mail::Sleeps { tag, key } => self.on_sleeps(now, tag, key, out),
+            Mail::Wake { key, hash } => self.on_wake(now, from, (key, hash), out),
+            Mail::Woken { key, age, indexed } => self.on_woken(now, (key, age), &indexed, out),
+            Mail::Gone { key, hash, over } => self.on_gone(now, (key, hash), over, out),
             Mail::LatePart { multi, indexed } => self.on_late_part(now, multi, indexed, out),
             Mail::LateStored { stored, indexed } => self.on_late_stored(now, stored, indexed, out),
             Mail::SessionGone(link) => self.forget_guests(now, from, link, out),

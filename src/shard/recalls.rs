@@ -1,4 +1,4 @@
-//! Stored messages whose octets are on the disk only. Owns: operations that wait for them. Takes: which messages are wanted,
+//! Stored messages whose octets are on the disk only; what is read back of sleeping ones goes to `asleep`. Owns: operations that wait for them. Takes: which messages are wanted,
 //! what the journal reads back. Gives: each to what waited for it. Never: makes a turn wait for the disk; asks for more
 //! than `JOURNAL_RECALLS_MAX` at a time.
 
@@ -10,7 +10,7 @@ use super::port::{Level, Outbox};
 use super::records::Records;
 use crate::counters::Reason;
 use crate::ids::{EsmeId, LinkId, PoolId};
-use crate::journal::{Lsn, Recalled};
+use crate::journal::{Lsn, Recall, Recalled, Wanted};
 use crate::ledger::{Octets, Stand, StoredKey};
 use crate::limits::{JOURNAL_RECALLS_MAX, RECALL_AGAIN, RECALL_OPERATIONS_MAX};
 use crate::smpp::frame::Pdu;
@@ -38,14 +38,19 @@ struct Waiting {
 impl Records {
     /// Where the octets of a message are; those on the disk are on their way then, unless too many are.
     pub(super) fn octets_of(&mut self, key: StoredKey) -> Octets {
-        if let Some(recall) = self.stored.recall(key, tag_of(key).0) {
-            if self.pen.recorder.recall(recall) {
-                self.recalling.asked += 1;
-            } else {
-                self.stored.not_asked(key);
-            }
+        if let Some(recall) = self.stored.recall(key, tag_of(key).0)
+            && !self.ask_disk(recall)
+        {
+            self.stored.not_asked(key);
         }
         self.stored.get(key).map_or(Octets::Lost, |message| message.place())
+    }
+
+    /// False: enough is under way.
+    pub(super) fn ask_disk(&mut self, recall: Recall) -> bool {
+        let asks = self.pen.recorder.recall(recall);
+        self.recalling.asked += u64::from(asks);
+        asks
     }
 
     /// Those of the first ones of a pool and class are wanted next.
@@ -88,8 +93,11 @@ impl Shard {
     fn on_recalled(&mut self, now: Now, recalled: Recalled, out: &mut Outbox) {
         let Some(records) = &mut self.records else { return };
         records.recalling.asked = records.recalling.asked.saturating_sub(1);
+        if recalled.recall.wanted == Wanted::Sent {
+            return self.on_sent_recalled(now, recalled, out);
+        }
         let key: StoredKey = key_of_tag(Tag(recalled.recall.tag));
-        let pdu = recalled.pdu.and_then(|pdu| records.pen.open(recalled.recall.key, pdu));
+        let pdu = recalled.content.and_then(|pdu| records.pen.open(recalled.recall.key, pdu));
         let lost = pdu.is_none();
         if !records.stored.came(key, pdu) {
             return;

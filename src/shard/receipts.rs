@@ -11,7 +11,7 @@ use super::port::Outbox;
 use super::timers::Timer;
 use crate::counters::Match;
 use crate::ids::{CarrierId, LinkId};
-use crate::ledger::{AddressTail, Begun, EntryKey, Given, IdText, OpenKey};
+use crate::ledger::{AddressTail, Begun, Entry, EntryKey, Given, IdText, OpenKey};
 use crate::limits::{PARKED_MAX, RECEIPT_PARK};
 use crate::smpp::frame::Pdu;
 use crate::smpp::id_form::response_key;
@@ -30,10 +30,19 @@ impl Shard {
         delivered: &Delivered<'_>,
         out: &mut Outbox,
     ) {
-        match self.find_message(carrier, receipt, delivered) {
-            Some(entry) => self.give_receipt(now, (link, carrier), entry, receipt, delivered, out),
-            None => self.park(now, link, carrier, receipt, &delivered.pdu, out),
+        if let Some(id) = self.rouse(now, carrier, receipt, out) {
+            return self.park(now, (link, carrier), receipt, Some(id), &delivered.pdu, out);
         }
+        match self.find_message(carrier, receipt, delivered) {
+            Some(entry) if !self.falls_asleep(entry) => {
+                self.give_receipt(now, (link, carrier), entry, receipt, delivered, out);
+            }
+            _ => self.park(now, (link, carrier), receipt, receipt.id(), &delivered.pdu, out),
+        }
+    }
+
+    fn falls_asleep(&self, entry: EntryKey) -> bool {
+        self.ledger.get(entry).is_some_and(Entry::falls_asleep)
     }
 
     /// The message of a receipt: by the TLV's id, else by the text's, which may be cut.
@@ -118,17 +127,17 @@ impl Shard {
     fn park(
         &mut self,
         now: Now,
-        link: LinkId,
-        carrier: CarrierId,
+        (link, carrier): (LinkId, CarrierId),
         receipt: &Receipt<'_>,
+        id: Option<&[u8]>,
         pdu: &Pdu<'_>,
         out: &mut Outbox,
     ) {
         let room = self.link(link).is_some_and(|slot: &LinkSlot| slot.parked < PARKED_MAX);
-        let copy = receipt.id().filter(|_| room).and_then(|id| Some((id, self.retained.copy(pdu.bytes())?)));
+        let copy = id.filter(|_| room).and_then(|id| Some((id, self.retained.copy(pdu.bytes())?)));
         let Some((id, frame)) = copy else {
             self.count_receipt(carrier, Match::Orphan, receipt.state);
-            let without_id = receipt.id().is_none();
+            let without_id = id.is_none();
             let reason = if without_id { "it names no id" } else { "too many wait for their message" };
             self.note_unmatched(now.mono, carrier, reason);
             return self.refuse_delivery(now, link, pdu.command_id(), pdu.sequence_number(), out);
@@ -154,7 +163,9 @@ impl Shard {
             let delivered = Delivered::kept(&frame);
             let receipt = delivered.and_then(|delivered| delivered.receipt(v33));
             let (Some(delivered), Some(receipt)) = (delivered, receipt) else { continue };
-            let Some(entry) = self.find_message(carrier, &receipt, &delivered) else {
+            let sleeps = self.may_sleep(carrier, &receipt);
+            let entry = if sleeps { None } else { self.find_message(carrier, &receipt, &delivered) };
+            let Some(entry) = entry.filter(|entry| !self.falls_asleep(*entry)) else {
                 self.parked.put_back(at, frame);
                 continue;
             };

@@ -6,6 +6,7 @@
 //! a relayed message because the journal cannot take it, which is counted (`journal_left_out_total`).
 
 use super::Shard;
+use super::asleep::Sleeping;
 use super::at_once::Asker;
 use super::message::{DeliveryKey, Kind as MessageKind, Message, Retained};
 use super::moves::{Copying, Moving};
@@ -195,6 +196,8 @@ pub(super) struct Records {
     pub(super) moving: VecDeque<Moving>,
     /// What is read back from the disk.
     pub(super) recalling: Recalling,
+    /// Messages that are on the disk alone.
+    pub(super) sleeping: Sleeping,
     /// When what is copied to the end of the journal.
     pub(super) copying: Copying,
     /// How far the sinks of call detail records are, and how far they may read.
@@ -228,6 +231,7 @@ impl Records {
             front: Lsn::NONE,
             moving: VecDeque::new(),
             recalling: Recalling::default(),
+            sleeping: Sleeping::new(config),
             copying: Copying::new(erasing),
             cursors: None,
             told: Lsn::NONE,
@@ -257,6 +261,7 @@ impl Records {
         let untold = self.cursors.is_some() && self.told < self.pen.recorder.durable();
         untold
             || self.pen.recorder.has_recalled()
+            || self.may_read_sleeper()
             || self.held.iter().zip([Wait::Written, Wait::Durable]).any(may)
     }
 
@@ -264,7 +269,10 @@ impl Records {
     pub(super) fn sleeps(&self) -> bool {
         // Sinks want what was appended last, too.
         let untold = self.cursors.is_some() && self.told < self.pen.book.last();
-        let waits = untold || self.is_recalling() || self.held.iter().any(|held| !held.is_empty());
+        let waits = untold
+            || self.is_recalling()
+            || self.sleeping.waits()
+            || self.held.iter().any(|held| !held.is_empty());
         let recorder = &self.pen.recorder;
         !waits || (recorder.sleeps(recorder.written(), recorder.durable()) && !self.has_news())
     }
@@ -544,6 +552,7 @@ impl Shard {
             self.close_message(now, open, End::no_receipt());
         }
         self.take_recalled(now, out);
+        self.turn_asleep(now, out);
         self.pump_stored(now, out);
         self.look_later();
         self.plan_moves(now);
@@ -553,7 +562,7 @@ impl Shard {
         let Some(records) = records else { return };
         records.send_unsent(now, config);
         records.end_unfinished(now, config);
-        counters.journal_open.set(records.open.len() as u64);
+        counters.journal_open.set((records.open.len() + records.open.asleep.len()) as u64);
         counters.stored.set(records.stored.len() as u64);
         records.stored.leave_memory(records.pen.recorder.durable());
         counters.stored_octets.set(records.stored.octets());

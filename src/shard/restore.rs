@@ -15,7 +15,7 @@ use super::timers::Timer;
 use crate::config::Config;
 use crate::ids::{CarrierId, EsmeId, LinkId, ShardId};
 use crate::journal::record::NO_REASON;
-use crate::journal::{Cipher, Cursors, Record, Recorder};
+use crate::journal::{Cipher, Cursors, Facts, Record, Recorder};
 use crate::ledger::restored::{Kept, Promised, Taken, Written};
 use crate::ledger::{
     AddressTail, Destinations, End, Given, IdText, NewEntry, OpenKey, OpenMessage, Over, Restored,
@@ -42,7 +42,7 @@ pub(super) struct Known<'a> {
 }
 
 /// How much of a span is left when it began so long ago; a clock that went back takes nothing away.
-fn left(span: Duration, begun: Wall, now: Wall) -> Duration {
+pub(super) fn left(span: Duration, begun: Wall, now: Wall) -> Duration {
     let ago = Duration::from_micros(u64::try_from(now.0.saturating_sub(begun.0)).unwrap_or(0));
     span.saturating_sub(ago)
 }
@@ -54,6 +54,17 @@ fn over_of<'a>(over: &Over, text: &[u8], pdus: impl Iterator<Item = &'a [u8]>) -
         over.take(&destinations, AddressTail::of(delivered.source()));
     }
     over
+}
+
+/// A message of which a SENT says this.
+pub(super) fn open_of(key: u64, (esme, carrier): (EsmeId, CarrierId), facts: &Facts<'_>) -> OpenMessage {
+    let mut open = OpenMessage::new(key, esme, Wall(facts.accepted), facts.source, facts.destination);
+    open.carrier = Some(carrier).filter(|carrier| *carrier != OURSELVES);
+    open.submitted = Wall(facts.submitted);
+    (open.attempts, open.parts, open.data_coding) = (facts.attempts, facts.parts, facts.data_coding);
+    open.given = Given::of_text(facts.id);
+    open.message_id = IdText::from_slice(facts.message_id);
+    open
 }
 
 /// Final receipts of a message that are still to come.
@@ -262,12 +273,7 @@ impl Shard {
         let ours = facts.message_id.is_empty();
         let carrier = known.carriers.get(facts.carrier).copied();
         let carrier = if ours { carrier.unwrap_or(OURSELVES) } else { carrier? };
-        let mut open = OpenMessage::new(key, esme, Wall(facts.accepted), facts.source, facts.destination);
-        open.carrier = Some(carrier).filter(|carrier| *carrier != OURSELVES);
-        open.submitted = Wall(facts.submitted);
-        (open.attempts, open.parts, open.data_coding) = (facts.attempts, facts.parts, facts.data_coding);
-        open.given = Given::of_text(facts.id);
-        open.message_id = IdText::from_slice(facts.message_id);
+        let mut open = open_of(key, (esme, carrier), &facts);
         open.awaited = accepted.awaited.saturating_sub(kept.answered.len() as u16);
         open.over = over_of(&accepted.over, facts.destination, kept.answered.iter().map(Vec::as_slice));
         (open.lsn, open.origin) = (accepted.record.lsn, accepted.record.origin);

@@ -29,6 +29,8 @@ pub(super) enum Timer {
     Restored,
     /// Stored messages: their waits, their ends.
     Stored,
+    /// Messages that may leave memory, and those that are over there.
+    Asleep,
     /// What the journal says of what is over.
     Erase,
     /// The drain deadline.

@@ -4,7 +4,9 @@ use crate::disk::{Plan, SimDisk};
 use crate::world::{Known, World, known};
 use crate::{CUTS, durability, seeds};
 use bindery::journal::recover::Recovery;
-use bindery::journal::{Disk as _, Durability, Follower, Kind, Lsn, Recall, Recalled, Recaller, Record};
+use bindery::journal::{
+    Disk as _, Durability, Follower, Kind, Lsn, Recall, Recalled, Recaller, Record, Wanted,
+};
 use bindery::prng::Prng;
 use std::collections::BTreeMap;
 
@@ -135,7 +137,8 @@ fn a_message_is_read_back_wherever_it_stands_and_another_is_never_taken_for_it()
                     let lsn = 1 + prng.below(durable.0);
                     let known = &world.truth[lsn as usize - 1];
                     // Some ask for what is not theirs.
-                    Recall { lsn: Lsn(lsn), key: known.key + u64::from(prng.chance(1, 8)), tag }
+                    let wanted = if prng.chance(1, 2) { Wanted::Pdu } else { Wanted::Sent };
+                    Recall { wanted, lsn: Lsn(lsn), key: known.key + u64::from(prng.chance(1, 8)), tag }
                 })
                 .collect();
             let mut came = Vec::new();
@@ -143,12 +146,14 @@ fn a_message_is_read_back_wherever_it_stands_and_another_is_never_taken_for_it()
             came.sort_by_key(|recalled| recalled.recall.tag);
             asked.sort_by_key(|recall| recall.tag);
             assert_eq!(came.iter().map(|recalled| recalled.recall).collect::<Vec<_>>(), asked);
-            for Recalled { recall, pdu } in came {
+            for Recalled { recall, origin, content } in came {
                 let truth = &world.truth[recall.lsn.0 as usize - 1];
-                let wanted = (truth.key == recall.key).then(|| message_of(truth)).flatten();
+                let wanted = (truth.key == recall.key).then(|| message_of(truth, recall.wanted)).flatten();
                 // A file that was given back may be open still, with what it had.
                 let is_there = restart.contains_key(&recall.lsn.0);
-                assert!(pdu == wanted || !is_there && pdu.is_none(), "seed {seed}: {recall:?}");
+                let wanted = wanted.map(|(origin, content)| (origin.unwrap_or(recall.lsn), content));
+                let is_it = content.is_some() && content.map(|content| (origin, content)) == wanted;
+                assert!(is_it || wanted.is_none() || !is_there, "seed {seed}: {recall:?}");
                 if wanted.is_some() { found += 1 } else { refused += 1 }
             }
         }
@@ -156,11 +161,15 @@ fn a_message_is_read_back_wherever_it_stands_and_another_is_never_taken_for_it()
     assert!(found > 10 && refused > 10, "{found} found, {refused} refused");
 }
 
-/// The PDU that an ACCEPT, or a copy of one, holds.
-fn message_of(known: &Known) -> Option<Vec<u8>> {
-    let record = match Record::read(Kind::of(known.kind)?, 1, &known.payload)? {
-        Record::Move { kind, version, payload, .. } => Record::read(Kind::of(kind)?, version, payload)?,
-        other => other,
+/// What an ACCEPT or SENT, or a copy of one, holds, and which one it is a copy of.
+fn message_of(known: &Known, wanted: Wanted) -> Option<(Option<Lsn>, Vec<u8>)> {
+    let (origin, kind, payload) = match Record::read(Kind::of(known.kind)?, 1, &known.payload)? {
+        Record::Move { origin, kind, payload, .. } => (Some(origin), kind, payload),
+        _ => (None, known.kind, &known.payload[..]),
     };
-    if let Record::Accept { pdu, .. } = record { Some(pdu.to_vec()) } else { None }
+    match (wanted, Record::read(Kind::of(kind)?, 1, payload)?) {
+        (Wanted::Pdu, Record::Accept { pdu, .. }) => Some((origin, pdu.to_vec())),
+        (Wanted::Sent, Record::Sent { .. }) => Some((origin, payload.to_vec())),
+        _ => None,
+    }
 }

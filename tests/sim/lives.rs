@@ -116,6 +116,9 @@ impl World {
             if self.setup.away {
                 shard.keep_here(0, 0);
             }
+            if let Some(after) = self.setup.sleeps_after {
+                shard.sleeps_after(after);
+            }
             if self.setup.patient {
                 shard.waits_for_accounts(Duration::from_millis(500), Duration::from_secs(1));
             }

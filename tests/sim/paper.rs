@@ -237,7 +237,7 @@ impl Recorder for Paper {
         let recall = state.came.pop()?;
         state.read_back += 1;
         let frame = Frame::unsealed(&state.records.get(recall.lsn.0 as usize - 1)?.octets)?.0;
-        Some(Recalled { recall, pdu: recall.pdu(&frame).map(<[u8]>::to_vec) })
+        Some(recall.found(Some(&frame)))
     }
 
     fn has_recalled(&self) -> bool {

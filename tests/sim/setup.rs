@@ -93,6 +93,8 @@ pub(crate) struct Setup {
     pub(crate) away: bool,
     /// Receipts wait for their records so long that ESMEs, which are slow, may be sooner.
     pub(crate) patient: bool,
+    /// Accepted messages leave memory so soon.
+    pub(crate) sleeps_after: Option<Duration>,
 }
 
 fn pick<T: Copy>(prng: &mut Prng, among: &[T]) -> T {
@@ -221,6 +223,8 @@ impl Setup {
             keep(&mut Prng::new(seed ^ 0x1ED6), &mut setup);
             setup.away = seed % 4 == 3;
             setup.patient = !seed.is_multiple_of(3);
+            setup.sleeps_after =
+                [None, Some(Duration::ZERO), Some(Duration::from_millis(300))][seed as usize / 4 % 3];
         }
         setup
     }
@@ -276,7 +280,16 @@ impl Setup {
             CARRIERS[abroad]
         )
         .unwrap();
-        Self { config: read(&text), accounts, carriers, traffic, shards, away: false, patient: false }
+        Self {
+            config: read(&text),
+            accounts,
+            carriers,
+            traffic,
+            shards,
+            away: false,
+            patient: false,
+            sleeps_after: None,
+        }
     }
 
     /// True when the node answers this account's messages itself.

@@ -155,7 +155,7 @@ impl Recorder for Pen {
         let recall = self.recalls.pop()?;
         let frame = Frame::unsealed(&self.frames[recall.lsn.0 as usize - 1]).unwrap().0;
         let readable = !self.said.unreadable.load(Ordering::SeqCst);
-        Some(Recalled { recall, pdu: recall.pdu(&frame).filter(|_| readable).map(<[u8]>::to_vec) })
+        Some(recall.found(Some(&frame).filter(|_| readable)))
     }
 
     fn has_recalled(&self) -> bool {

@@ -1,0 +1,242 @@
+//! Accepted messages that are on the disk alone, as their carriers' ids find them.
+//!
+//! Owns: for each its key in the journal of its owner and 31 bits of the hash of its id. Takes: messages that nobody has asked
+//! for in a while. Gives: the keys that an id may stand for. Never: says which it is; forgets one before its owner says so.
+//!
+//! One takes 12 octets and an octet of the table, at most seven eighths full.
+
+use super::split::Split;
+use super::{Entry, EntryKey, Given, IdText, Ledger, NewEntry, id_hash, mix};
+use crate::ids::{CarrierId, EsmeId, LinkId};
+use crate::smpp::id_form::{receipt_keys, response_key};
+use crate::time::{Duration, Instant};
+use smallvec::SmallVec;
+
+/// So many entries are looked at for one that may leave memory.
+const TIRED_LOOKS: usize = 64;
+
+const HASH: u32 = u32::MAX >> 1;
+const ASKED: u32 = 1 << 31;
+
+/// Whether an entry may leave memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sleep {
+    /// It may.
+    May,
+    /// Its message's owner was asked.
+    Asked,
+    /// A receipt has come, or its owner wants it awake.
+    Never,
+}
+
+/// A key is two words: together with the hash they are 12 octets, not 16.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Place {
+    key: [u32; 2],
+    hash: u32,
+}
+
+const _: () = assert!(size_of::<Place>() == 12);
+
+impl Place {
+    const fn new(hash: u32, key: u64) -> Self {
+        Self { key: [key as u32, (key >> 32) as u32], hash }
+    }
+
+    fn key(self) -> u64 {
+        let [low, high] = self.key.map(u64::from);
+        high << 32 | low
+    }
+
+    fn is(self, hash: u32) -> bool {
+        self.hash & HASH == hash
+    }
+
+    fn spread(&self) -> u64 {
+        mix(u64::from(self.hash & HASH))
+    }
+}
+
+/// See the room's header.
+#[derive(Debug, Default)]
+pub struct Asleep {
+    places: Split<Place>,
+}
+
+impl Asleep {
+    /// What is kept of an id's hash.
+    #[must_use]
+    pub const fn short(hash: u64) -> u32 {
+        (hash >> 7) as u32 & HASH
+    }
+
+    /// Messages.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// True when there is none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Takes one.
+    pub fn insert(&mut self, hash: u32, key: u64) {
+        let place = Place::new(hash & HASH, key);
+        self.places.insert_unique(place.spread(), place, Place::spread);
+    }
+
+    /// True when one may have an id with this hash.
+    #[must_use]
+    pub fn has(&self, hash: u32) -> bool {
+        !self.is_empty() && self.places.find(Place::new(hash, 0).spread(), |place| place.is(hash)).is_some()
+    }
+
+    /// The keys of those that may, and have not been asked for: they are from now on.
+    pub fn ask(&mut self, hash: u32) -> SmallVec<[u64; 2]> {
+        let mut keys = SmallVec::new();
+        let is_new = |place: &Place| place.is(hash) && place.hash & ASKED == 0;
+        while let Some(place) = self.places.find_mut(Place::new(hash, 0).spread(), is_new) {
+            place.hash |= ASKED;
+            keys.push(place.key());
+        }
+        keys
+    }
+
+    /// One is not asleep any more. False: it was not.
+    pub fn remove(&mut self, hash: u32, key: u64) -> bool {
+        let is_it = |place: &Place| place.is(hash) && place.key() == key;
+        self.places.remove(Place::new(hash, 0).spread(), is_it).is_some()
+    }
+}
+
+impl Entry {
+    /// True while its owner is asked whether it may leave memory: what comes for it waits.
+    #[must_use]
+    pub fn falls_asleep(&self) -> bool {
+        self.sleep == Sleep::Asked
+    }
+
+    /// What an owner that has its records can read back: one destination, an id that does not need the index.
+    fn may_sleep(&self) -> bool {
+        let can = self.record != 0 && self.awaited == 1 && self.several.is_none();
+        can && self.sleep == Sleep::May && !self.done && !matches!(self.given, Given::Short(_))
+    }
+}
+
+impl Ledger {
+    /// The next entry that was accepted before this and may leave memory; its message's owner is asked from now on. With it
+    /// the session that submitted it, and its records. A few are looked at for it.
+    pub fn tired(&mut self, before: Instant) -> Option<(EntryKey, EsmeId, (LinkId, u64))> {
+        for _ in 0..TIRED_LOOKS {
+            let key = *self.awaiting.get(self.looked_at)?;
+            let entry = self.get_mut(key);
+            if entry.as_ref().is_some_and(|entry| entry.accepted() > before) {
+                return None;
+            }
+            let tired = entry.filter(|entry| entry.may_sleep()).map(|entry| {
+                entry.sleep = Sleep::Asked;
+                (key, entry.esme, (entry.link, entry.record))
+            });
+            self.looked_at += 1;
+            if tired.is_some() {
+                return tired;
+            }
+        }
+        None
+    }
+
+    /// An owner wants a message in memory.
+    pub fn stays(&mut self, key: EntryKey) -> Option<(CarrierId, IdText)> {
+        let entry = self.get_mut(key)?;
+        entry.sleep = Sleep::Never;
+        Some((entry.carrier, entry.id.clone()))
+    }
+
+    /// The message of an entry is on the disk alone, and has this key there.
+    pub fn sleeps(&mut self, at: EntryKey, key: u64) -> Option<(CarrierId, IdText)> {
+        let entry = self.get(at)?;
+        debug_assert!(entry.falls_asleep());
+        let (carrier, id) = (entry.carrier, entry.id.clone());
+        self.asleep.insert(Asleep::short(id_hash(carrier, entry.key)), key);
+        self.remove(at);
+        Some((carrier, id))
+    }
+
+    /// What is kept of a message with this id of this carrier while it is on the disk alone.
+    #[must_use]
+    pub fn sleep_hash(carrier: CarrierId, id: &[u8]) -> u32 {
+        Asleep::short(id_hash(carrier, response_key(id)))
+    }
+
+    /// True when the message of a receipt of this carrier with this id may be one that is on the disk alone.
+    #[must_use]
+    pub fn may_sleep(&self, carrier: CarrierId, receipt_id: &[u8]) -> bool {
+        let hash = |key| Asleep::short(id_hash(carrier, key));
+        !self.asleep.is_empty() && receipt_keys(receipt_id).any(|one| self.asleep.has(hash(one.key)))
+    }
+
+    /// The keys of those that it may be, and their hashes; each once.
+    pub fn sleepers(&mut self, carrier: CarrierId, receipt_id: &[u8]) -> SmallVec<[(u64, u32); 2]> {
+        let hashes = receipt_keys(receipt_id).map(|one| Asleep::short(id_hash(carrier, one.key)));
+        let asleep = &mut self.asleep;
+        hashes.flat_map(|hash| asleep.ask(hash).into_iter().map(move |key| (key, hash))).collect()
+    }
+
+    /// The hashes of those of `carriers` that an account may call by this id of theirs.
+    #[must_use]
+    pub fn sleepers_of_account(&self, id: &[u8], carriers: u32) -> SmallVec<[(CarrierId, u32); 2]> {
+        let all = (0..if self.asleep.is_empty() { 0 } else { carriers }).map(CarrierId);
+        let hashes = all.map(|carrier| (carrier, Self::sleep_hash(carrier, id)));
+        hashes.filter(|(_, hash)| self.asleep.has(*hash)).collect()
+    }
+
+    /// A message is back from the disk, and was accepted so long ago.
+    pub fn wakes(&mut self, now: Instant, key: u64, age: Duration, new: &NewEntry<'_>) {
+        self.asleep.remove(Self::sleep_hash(new.carrier, new.id), key);
+        let accepted = now.since(Instant::ZERO).saturating_sub(age);
+        self.insert(Instant::ZERO.after(accepted), new);
+    }
+
+    /// A message that was on the disk alone is over, or stays there and may be asked for again.
+    pub fn gone(&mut self, hash: u32, key: u64, over: bool) {
+        if self.asleep.remove(hash, key) && !over {
+            self.asleep.insert(hash, key);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn those_that_an_id_may_stand_for_are_asked_for_once() {
+        let mut asleep = Asleep::default();
+        assert!(!asleep.has(7));
+        for (hash, key) in [(7, 1 << 40), (7, u64::MAX), (8, 3)] {
+            asleep.insert(hash, key);
+        }
+        assert!(asleep.has(7) && asleep.has(8) && !asleep.has(9));
+        let mut keys = asleep.ask(7);
+        keys.sort_unstable();
+        assert_eq!(&keys[..], [1 << 40, u64::MAX]);
+        assert!(asleep.ask(7).is_empty() && asleep.has(7));
+        assert!(asleep.remove(7, u64::MAX) && !asleep.remove(7, u64::MAX) && !asleep.remove(7, 3));
+        assert_eq!(asleep.len(), 2);
+        asleep.insert(7, 5);
+        assert_eq!(&asleep.ask(7)[..], [5]);
+    }
+
+    #[test]
+    fn many_are_found_by_their_hashes() {
+        let mut asleep = Asleep::default();
+        let hash = |key: u64| Asleep::short(mix(key * 3));
+        (0..50_000).for_each(|key| asleep.insert(hash(key), key));
+        assert!((0..50_000).all(|key| asleep.ask(hash(key)).contains(&key) || asleep.has(hash(key))));
+        assert!((0..50_000).all(|key| asleep.remove(hash(key), key)));
+        assert!(asleep.is_empty());
+    }
+}
