@@ -115,6 +115,7 @@ fn main() -> io::Result<()> {
         "steps" => open::steps(&options)?,
         "forget" => open::forget(&options)?,
         "memory" => tables::memory(&options)?,
+        "asleep" => tables::asleep(&options)?,
         "inserts" => tables::inserts(&options)?,
         other => return Err(wrong(other)),
     };

@@ -102,6 +102,40 @@ pub(crate) fn memory(options: &Options) -> io::Result<Value> {
     }))
 }
 
+/// How much memory `--messages` take that have left the tables, as they do a minute after they were accepted; each did so
+/// `AWAKE` messages later.
+pub(crate) fn asleep(options: &Options) -> io::Result<Value> {
+    const AWAKE: u64 = 10_000;
+    machine::as_the_shard()?;
+    let octets = record_octets();
+    let (mut open, mut ledger, mut book) =
+        (OpenMessages::new(), Ledger::new(), Book::new(JOURNAL_NEEDED_MAX));
+    let mut after_awake = 0;
+    for message in 0..options.messages + AWAKE {
+        let handle = to_open(&mut open, message);
+        to_ledger(&mut ledger, message, handle);
+        to_book(&mut book, message, octets);
+        if message == AWAKE {
+            after_awake = machine::resident()?;
+        }
+        // As the shard does, in each turn.
+        black_box(open.expired(at(message)));
+        let Some(before) = message.checked_sub(AWAKE) else { continue };
+        while let Some((entry, _, (_, record))) = ledger.tired(at(before)) {
+            let Some(key) = open.sleep(OpenKey::of(record)).filter(|key| book.rest(*key, true)) else {
+                return Err(io::Error::other("a message stays awake"));
+            };
+            ledger.sleeps(entry, key);
+        }
+    }
+    let grown = machine::resident()?.saturating_sub(after_awake);
+    let slept = options.messages as usize;
+    if open.asleep.len() != slept || ledger.len() != slept + AWAKE as usize {
+        return Err(io::Error::other(format!("{} of {slept} sleep", open.asleep.len())));
+    }
+    Ok(json!({ "each": grown as f64 / options.messages as f64 }))
+}
+
 /// The longest of so many inserts, nanoseconds, and what all of them took.
 fn longest(messages: u64, mut insert: impl FnMut(u64)) -> (u64, u64) {
     let (begun, mut longest) = (Instant::now(), 0);

@@ -10,8 +10,8 @@ use super::erase::{Ages, Erasing};
 use super::frame::Frame;
 use super::record::{Kind, Record, Role};
 use crate::limits::{JOURNAL_BLOCK, JOURNAL_MOVE_ALWAYS_AT, JOURNAL_MOVE_BELOW};
+use crate::split::Split;
 use crate::time::{Now, Wall};
-use hashbrown::HashTable;
 use std::collections::VecDeque;
 
 const NONE: u32 = u32::MAX;
@@ -58,7 +58,7 @@ pub struct Plan {
 #[derive(Debug)]
 pub struct Book {
     /// The newest record of each key that is open.
-    keys: HashTable<u32>,
+    keys: Split<u32>,
     records: Vec<Needed>,
     free: u32,
     records_max: usize,
@@ -90,7 +90,7 @@ impl Book {
     #[must_use]
     pub fn new(records_max: usize) -> Self {
         Self {
-            keys: HashTable::with_capacity(records_max),
+            keys: Split::default(),
             records: Vec::with_capacity(records_max),
             free: NONE,
             records_max,
@@ -410,9 +410,8 @@ impl Book {
     /// Nothing of a key is needed any more.
     pub fn close(&mut self, key: u64) {
         let records = &self.records;
-        let found = self.keys.find_entry(hash(key), |newest| key_at(records, *newest) == Some(key));
-        let Ok(found) = found else { return };
-        let mut at = found.remove().0;
+        let found = self.keys.remove(hash(key), |newest| key_at(records, *newest) == Some(key));
+        let Some(mut at) = found else { return };
         while let Some(record) = self.records.get_mut(at as usize) {
             let (lsn, octets, older) = (record.lsn, record.octets, record.older);
             record.older = core::mem::replace(&mut self.free, at);
@@ -435,10 +434,7 @@ impl Book {
 
     /// One record of a key is not needed any more; the key stays open while others are.
     fn answered(&mut self, key: u64, of: Lsn) {
-        let records = &self.records;
-        let found = self.keys.find_entry(hash(key), |newest| key_at(records, *newest) == Some(key));
-        let Ok(mut found) = found else { return };
-        let (mut at, mut newer) = (*found.get(), NONE);
+        let (mut at, mut newer) = (self.newest(key), NONE);
         while let Some(&Needed { lsn, octets, older, .. }) = self.records.get(at as usize) {
             if lsn != of {
                 (newer, at) = (at, older);
@@ -447,9 +443,9 @@ impl Book {
             if let Some(newer) = self.records.get_mut(newer as usize) {
                 newer.older = older;
             } else if older == NONE {
-                found.remove();
-            } else {
-                *found.get_mut() = older;
+                self.keys.remove(hash(key), |newest| *newest == at);
+            } else if let Some(newest) = self.keys.find_mut(hash(key), |newest| *newest == at) {
+                *newest = older;
             }
             if let Some(record) = self.records.get_mut(at as usize) {
                 record.older = core::mem::replace(&mut self.free, at);

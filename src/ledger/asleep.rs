@@ -3,10 +3,9 @@
 //! Owns: for each its key in the journal of its owner and 31 bits of the hash of its id. Takes: messages that nobody has asked
 //! for in a while. Gives: the keys that an id may stand for. Never: says which it is; forgets one before its owner says so.
 //!
-//! One takes 12 octets and an octet of the table, at most seven eighths full.
+//! One takes 12 octets and a little room to grow: parts of a few hundred are kept in order.
 
-use super::split::Split;
-use super::{Entry, EntryKey, Given, IdText, Ledger, NewEntry, id_hash, mix};
+use super::{Entry, EntryKey, Given, IdText, Ledger, NewEntry, id_hash};
 use crate::ids::{CarrierId, EsmeId, LinkId};
 use crate::smpp::id_form::{receipt_keys, response_key};
 use crate::time::{Duration, Instant};
@@ -52,15 +51,20 @@ impl Place {
         self.hash & HASH == hash
     }
 
-    fn spread(&self) -> u64 {
-        mix(u64::from(self.hash & HASH))
+    const fn order(self) -> u32 {
+        self.hash & HASH
     }
 }
+
+/// Parts; the lowest bits of a hash say which one.
+const PARTS: usize = 4096;
 
 /// See the room's header.
 #[derive(Debug, Default)]
 pub struct Asleep {
-    places: Split<Place>,
+    /// Each in the order of the hashes. None before the first message.
+    parts: Vec<Vec<Place>>,
+    len: usize,
 }
 
 impl Asleep {
@@ -73,42 +77,73 @@ impl Asleep {
     /// Messages.
     #[must_use]
     pub const fn len(&self) -> usize {
-        self.places.len()
+        self.len
     }
 
     /// True when there is none.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.len == 0
+    }
+
+    /// Those with this hash.
+    fn same(&mut self, hash: u32) -> &mut [Place] {
+        let part = self.parts.get_mut(hash as usize % PARTS).map(Vec::as_mut_slice).unwrap_or_default();
+        let from = part.partition_point(|place| place.order() < hash);
+        let rest = part.get_mut(from..).unwrap_or_default();
+        let until = rest.iter().take_while(|place| place.is(hash)).count();
+        rest.get_mut(..until).unwrap_or_default()
     }
 
     /// Takes one.
     pub fn insert(&mut self, hash: u32, key: u64) {
+        self.parts.resize_with(PARTS, Vec::new);
         let place = Place::new(hash & HASH, key);
-        self.places.insert_unique(place.spread(), place, Place::spread);
+        let Some(part) = self.parts.get_mut(place.hash as usize % PARTS) else { return };
+        if part.len() == part.capacity() {
+            part.reserve_exact((part.len() / 8).max(8));
+        }
+        let at = part.partition_point(|other| other.order() < place.hash);
+        part.insert(at, place);
+        self.len += 1;
     }
 
     /// True when one may have an id with this hash.
     #[must_use]
     pub fn has(&self, hash: u32) -> bool {
-        !self.is_empty() && self.places.find(Place::new(hash, 0).spread(), |place| place.is(hash)).is_some()
+        let part = self.parts.get(hash as usize % PARTS);
+        part.is_some_and(|part| part.binary_search_by_key(&hash, |place| place.order()).is_ok())
     }
 
     /// The keys of those that may, and have not been asked for: they are from now on.
     pub fn ask(&mut self, hash: u32) -> SmallVec<[u64; 2]> {
-        let mut keys = SmallVec::new();
-        let is_new = |place: &Place| place.is(hash) && place.hash & ASKED == 0;
-        while let Some(place) = self.places.find_mut(Place::new(hash, 0).spread(), is_new) {
+        let new = self.same(hash).iter_mut().filter(|place| place.hash & ASKED == 0);
+        let ask = |place: &mut Place| {
             place.hash |= ASKED;
-            keys.push(place.key());
-        }
-        keys
+            place.key()
+        };
+        new.map(ask).collect()
+    }
+
+    /// One may be asked for again.
+    pub fn answered(&mut self, hash: u32, key: u64) {
+        let same = self.same(hash).iter_mut().filter(|place| place.key() == key);
+        same.for_each(|place| place.hash &= HASH);
     }
 
     /// One is not asleep any more. False: it was not.
     pub fn remove(&mut self, hash: u32, key: u64) -> bool {
-        let is_it = |place: &Place| place.is(hash) && place.key() == key;
-        self.places.remove(Place::new(hash, 0).spread(), is_it).is_some()
+        let Some(part) = self.parts.get_mut(hash as usize % PARTS) else { return false };
+        let from = part.partition_point(|place| place.order() < hash);
+        let found =
+            part.iter().skip(from).take_while(|place| place.is(hash)).position(|place| place.key() == key);
+        let Some(at) = found else { return false };
+        part.remove(from + at);
+        if part.len() < part.capacity() / 2 {
+            part.shrink_to(part.len() + part.len() / 8);
+        }
+        self.len -= 1;
+        true
     }
 }
 
@@ -202,14 +237,17 @@ impl Ledger {
 
     /// A message that was on the disk alone is over, or stays there and may be asked for again.
     pub fn gone(&mut self, hash: u32, key: u64, over: bool) {
-        if self.asleep.remove(hash, key) && !over {
-            self.asleep.insert(hash, key);
+        if over {
+            self.asleep.remove(hash, key);
+        } else {
+            self.asleep.answered(hash, key);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::mix;
     use super::*;
 
     #[test]

@@ -12,7 +12,6 @@ pub mod over;
 pub mod parked;
 pub mod restored;
 pub mod sleepers;
-mod split;
 pub mod stored;
 
 pub use end::End;
@@ -29,11 +28,11 @@ use crate::limits::{
     ADDRESS_TAIL, LEDGER_RECENT_MAX, LEDGER_UNSORTED_MAX, RECEIPT_KEEP, RECEIPTS_AWAITED_MAX,
 };
 use crate::smpp::id_form::{IdKey, response_key};
+use crate::split::Split;
 use crate::time::Instant;
 use asleep::{Asleep, Sleep};
 use hashbrown::HashTable;
 use smallvec::SmallVec;
-use split::Split;
 use std::collections::VecDeque;
 use std::sync::Arc;
 

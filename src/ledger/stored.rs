@@ -15,12 +15,12 @@
 //!                                                            └────────── Waits ◀─────────┘ refused for now, unknown
 //! ```
 
-use super::split::Split;
 use super::{End, Given};
 use crate::ids::{CarrierId, EsmeId, LinkId, PoolId};
 use crate::journal::{Lsn, Recall, Wanted};
 use crate::limits::{STORED_AHEAD, STORED_MAX, STORED_NEAR, STORED_OCTETS_HERE, STORED_OCTETS_MAX};
 use crate::smpp::status::CommandStatus;
+use crate::split::Split;
 use crate::time::{Instant, Wall};
 use slotmap::{SlotMap, new_key_type};
 use smallvec::SmallVec;

@@ -5,10 +5,11 @@ use crate::source::{nesting, paths, tokens};
 use crate::tree::File;
 
 /// A room and the rooms that it may use. Left of every room stand only rooms of earlier rows.
-pub(crate) const ROOMS: [(&str, &[&str]); 23] = [
+pub(crate) const ROOMS: [(&str, &[&str]); 24] = [
     ("limits", &[]),
     ("time", &[]),
     ("prng", &[]),
+    ("split", &[]),
     ("ids", &[]),
     ("throttle", FIRST),
     ("counters", FIRST),
@@ -20,7 +21,7 @@ pub(crate) const ROOMS: [(&str, &[&str]); 23] = [
     ("policy", SESSIONS),
     ("purse", SESSIONS),
     ("journal", SESSIONS),
-    ("ledger", &["limits", "time", "prng", "ids", "throttle", "counters", "smpp", "journal"]),
+    ("ledger", &["limits", "time", "prng", "split", "ids", "throttle", "counters", "smpp", "journal"]),
     ("config", &["limits", "time", "prng", "ids", "throttle", "smpp", "esme", "carrier", "route", "policy"]),
     ("shard", CORE),
     ("io", &["limits", "time", "prng", "ids", "counters", "journal", "shard"]),
@@ -32,7 +33,8 @@ pub(crate) const ROOMS: [(&str, &[&str]); 23] = [
 ];
 
 const FIRST: &[&str] = &["limits", "time", "prng", "ids"];
-const SESSIONS: &[&str] = &["limits", "time", "prng", "ids", "throttle", "counters", "smpp", "session"];
+const SESSIONS: &[&str] =
+    &["limits", "time", "prng", "split", "ids", "throttle", "counters", "smpp", "session"];
 const CORE: &[&str] = &[
     "limits", "time", "prng", "ids", "throttle", "counters", "smpp", "session", "esme", "carrier", "route",
     "policy", "purse", "journal", "ledger", "config",

@@ -8,7 +8,7 @@ const PARTS: usize = 256;
 
 /// See the room's header.
 #[derive(Debug)]
-pub(super) struct Split<T> {
+pub struct Split<T> {
     parts: Box<[HashTable<T>; PARTS]>,
     /// Never asked: eight bits of a hash name one of the others.
     none: HashTable<T>,
@@ -28,8 +28,16 @@ const fn part_of(hash: u64) -> usize {
 }
 
 impl<T> Split<T> {
-    pub(super) const fn len(&self) -> usize {
+    /// Entries held.
+    #[must_use]
+    pub const fn len(&self) -> usize {
         self.len
+    }
+
+    /// True when none is.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
     }
 
     #[inline]
@@ -42,32 +50,36 @@ impl<T> Split<T> {
         self.parts.get_mut(part_of(hash)).unwrap_or(&mut self.none)
     }
 
+    /// One with this hash.
     #[inline]
-    pub(super) fn find(&self, hash: u64, is_it: impl FnMut(&T) -> bool) -> Option<&T> {
+    #[must_use]
+    pub fn find(&self, hash: u64, is_it: impl FnMut(&T) -> bool) -> Option<&T> {
         self.part(hash).find(hash, is_it)
     }
 
+    /// The same, to be changed; its hash stays.
     #[inline]
-    pub(super) fn find_mut(&mut self, hash: u64, is_it: impl FnMut(&T) -> bool) -> Option<&mut T> {
+    #[must_use]
+    pub fn find_mut(&mut self, hash: u64, is_it: impl FnMut(&T) -> bool) -> Option<&mut T> {
         self.part_mut(hash).find_mut(hash, is_it)
     }
 
     /// All with this hash.
     #[inline]
-    pub(super) fn iter_hash(&self, hash: u64) -> impl Iterator<Item = &T> {
+    pub fn iter_hash(&self, hash: u64) -> impl Iterator<Item = &T> {
         self.part(hash).iter_hash(hash)
     }
 
     /// Takes an entry that is not there yet; `hasher` says the hash of one that is.
     #[inline]
-    pub(super) fn insert_unique(&mut self, hash: u64, entry: T, hasher: impl Fn(&T) -> u64) {
+    pub fn insert_unique(&mut self, hash: u64, entry: T, hasher: impl Fn(&T) -> u64) {
         self.part_mut(hash).insert_unique(hash, entry, hasher);
         self.len += 1;
     }
 
     /// Puts an entry out.
     #[inline]
-    pub(super) fn remove(&mut self, hash: u64, is_it: impl FnMut(&T) -> bool) -> Option<T> {
+    pub fn remove(&mut self, hash: u64, is_it: impl FnMut(&T) -> bool) -> Option<T> {
         let entry = self.part_mut(hash).find_entry(hash, is_it).ok()?.remove().0;
         self.len -= 1;
         Some(entry)
@@ -80,7 +92,7 @@ mod tests {
 
     #[test]
     fn it_holds_what_was_put_in_and_its_parts_share_it() {
-        let hash = |number: &u64| super::super::mix(*number);
+        let hash = |number: &u64| (*number ^ (*number >> 31)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         let mut all = Split::default();
         for number in 0..100_000_u64 {
             all.insert_unique(hash(&number), number, hash);
