@@ -10,6 +10,7 @@ pub mod form;
 pub mod open;
 pub mod over;
 pub mod parked;
+mod pieces;
 pub mod restored;
 pub mod sleepers;
 pub mod stored;

@@ -2,6 +2,7 @@
 //! messages as they come, what carriers answer. Gives: a message by its handle, the oldest for expiry. Never: grows over
 //! `JOURNAL_OPEN_MAX`; decides when a message is over.
 
+use super::pieces::Pieces;
 use super::{AddressTail, Destinations, End, Given, IdText, Over, Sleepers, StoredMessage};
 use crate::ids::{CarrierId, EsmeId};
 use crate::journal::{Facts, Lsn};
@@ -9,7 +10,7 @@ use crate::limits::{JOURNAL_OPEN_MAX, REROUTE_OCTETS_MAX};
 use crate::time::{Instant, Wall};
 use slotmap::{Key, KeyData, SlotMap, new_key_type};
 use smallvec::SmallVec;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 new_key_type! {
     /// A message that is not over. The null key: there is none, or no journal.
@@ -152,7 +153,7 @@ pub struct OpenMessages {
     messages: SlotMap<OpenKey, OpenMessage>,
     /// In the order in which they are over by themselves; stale keys stay until they reach the front or outnumber the
     /// others.
-    order: VecDeque<OpenKey>,
+    order: Pieces<OpenKey>,
     /// Octets of those that may be sent again.
     again: usize,
     /// Those that came back from the disk, which `order` has lost: by key, which is about the order in which they were given.
@@ -167,7 +168,7 @@ impl OpenMessages {
     #[must_use]
     pub fn new() -> Self {
         let messages = SlotMap::with_capacity_and_key(JOURNAL_OPEN_MAX);
-        Self { messages, order: VecDeque::with_capacity(2 * JOURNAL_OPEN_MAX), ..Self::default() }
+        Self { messages, ..Self::default() }
     }
 
     /// Messages in memory.
@@ -268,7 +269,7 @@ impl OpenMessages {
             let messages = &self.messages;
             self.order.retain(|key| messages.contains_key(*key));
         }
-        self.order.push_back(key);
+        self.order.push(key);
     }
 
     /// The next one whose time is over. It stays until it is removed.
@@ -278,15 +279,15 @@ impl OpenMessages {
         {
             return Some(*key);
         }
-        while let Some(&key) = self.order.front() {
+        while let Some(key) = self.order.first() {
             match self.messages.get(key) {
                 Some(message) if message.expires > now => return None,
                 Some(_) => {
-                    self.order.pop_front();
+                    self.order.drop_first();
                     return Some(key);
                 }
                 None => {
-                    self.order.pop_front();
+                    self.order.drop_first();
                 }
             }
         }

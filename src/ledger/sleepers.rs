@@ -2,17 +2,14 @@
 //! that leaves memory. Gives: the oldest, and all of them a piece at a time. Never: knows of one whether it still sleeps; who
 //! looks at it says so.
 
-use std::collections::VecDeque;
-
-/// Keys of a piece: so many are looked at together.
-const PIECE: usize = 1024;
+use super::pieces::Pieces;
 
 /// See the room's header.
 #[derive(Debug, Default)]
 pub struct Sleepers {
-    /// None is empty. Some of the keys are stale.
-    pieces: VecDeque<VecDeque<u64>>,
-    /// Where the look goes on.
+    /// Some of them are stale.
+    keys: Pieces<u64>,
+    /// The piece that is looked at next.
     at: usize,
     len: usize,
 }
@@ -33,14 +30,7 @@ impl Sleepers {
     /// One falls asleep.
     pub fn push(&mut self, key: u64) {
         self.len += 1;
-        match self.pieces.back_mut().filter(|piece| piece.len() < PIECE) {
-            Some(piece) => piece.push_back(key),
-            None => {
-                let mut piece = VecDeque::with_capacity(PIECE);
-                piece.push_back(key);
-                self.pieces.push_back(piece);
-            }
-        }
+        self.keys.push(key);
     }
 
     /// One wakes, or is over.
@@ -51,15 +41,14 @@ impl Sleepers {
     /// The one that was given first.
     #[must_use]
     pub fn first(&self) -> Option<u64> {
-        self.pieces.front()?.front().copied()
+        self.keys.first()
     }
 
     /// Nobody needs to look at that one any more.
     pub fn drop_first(&mut self) {
-        let Some(piece) = self.pieces.front_mut() else { return };
-        piece.pop_front();
-        if piece.is_empty() {
-            self.pieces.pop_front();
+        let pieces = self.keys.pieces();
+        self.keys.drop_first();
+        if self.keys.pieces() < pieces {
             self.at = self.at.saturating_sub(1);
         }
     }
@@ -71,18 +60,10 @@ impl Sleepers {
 
     /// Looks at the next piece, and forgets those of it that do not `stay`. True: that was the last piece.
     pub fn look(&mut self, stays: impl FnMut(&u64) -> bool) -> bool {
-        if let Some(piece) = self.pieces.get_mut(self.at) {
-            piece.retain(stays);
-            if piece.len() < piece.capacity() / 2 {
-                piece.shrink_to_fit();
-            }
-            if piece.is_empty() {
-                self.pieces.remove(self.at);
-            } else {
-                self.at += 1;
-            }
+        if self.keys.retain_in(self.at, stays) {
+            self.at += 1;
         }
-        let is_last = self.at >= self.pieces.len();
+        let is_last = self.at >= self.keys.pieces();
         if is_last {
             self.at = 0;
         }
