@@ -101,7 +101,7 @@ impl Asleep {
         let place = Place::new(hash & HASH, key);
         let Some(part) = self.parts.get_mut(place.hash as usize % PARTS) else { return };
         if part.len() == part.capacity() {
-            part.reserve_exact((part.len() / 8).max(8));
+            part.reserve_exact((part.len() / 16).max(8));
         }
         let at = part.partition_point(|other| other.order() < place.hash);
         part.insert(at, place);
@@ -140,7 +140,7 @@ impl Asleep {
         let Some(at) = found else { return false };
         part.remove(from + at);
         if part.len() < part.capacity() / 2 {
-            part.shrink_to(part.len() + part.len() / 8);
+            part.shrink_to(part.len() + part.len() / 16);
         }
         self.len -= 1;
         true
@@ -198,6 +198,11 @@ impl Ledger {
         self.asleep.insert(Asleep::short(id_hash(carrier, entry.key)), key);
         self.remove(at);
         Some((carrier, id))
+    }
+
+    /// A message of the last run is on the disk alone.
+    pub fn slept(&mut self, carrier: CarrierId, id: &[u8], key: u64) {
+        self.asleep.insert(Self::sleep_hash(carrier, id), key);
     }
 
     /// What is kept of a message with this id of this carrier while it is on the disk alone.

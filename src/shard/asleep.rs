@@ -25,6 +25,7 @@ use crate::esme::settings::ReceiptsTo;
 use crate::ids::{CarrierId, EsmeId, LinkId, ShardId};
 use crate::journal::record::NO_REASON;
 use crate::journal::{Facts, Kind, Lsn, Recall, Recalled, Record, Wanted};
+use crate::ledger::restored::Accepted;
 use crate::ledger::{Destinations, End, EntryKey, Given, IdText, Ledger, OpenKey};
 use crate::limits::{
     RECALL_OPERATIONS_MAX, RECEIPT_KEEP, SLEEP_AFTER, SLEEP_LOOK, SLEEPERS_ENDED, SLEEPERS_LOOKED,
@@ -72,6 +73,11 @@ struct Tired {
     open: OpenKey,
     /// Where its session's stream was when that was asked.
     written: (LinkId, u64),
+}
+
+/// True for the text of an id that is found by the index alone.
+fn is_short(id: &[u8]) -> bool {
+    matches!(Given::of_text(id), Given::Short(_))
 }
 
 /// The places of accounts and carriers, in the order of their names.
@@ -331,13 +337,9 @@ impl Shard {
         let Some(records) = &self.records else { return false };
         let recorder = &records.pen.recorder;
         let Some(message) = records.open.get(open) else { return false };
-        // Any session of its account may have its receipt: it does not know who submitted it any more.
-        let account = self.accounts.get(message.esme.index());
-        let to_any = account.is_some_and(|account| account.settings.receipts == ReceiptsTo::Any);
         let is_safe = message.lsn != Lsn::NONE && message.lsn <= recorder.durable() && !recorder.failed();
         let is_plain = message.awaited == 1 && message.end.is_none() && records.open.again(open).is_none();
-        // Its carrier's home finds us by the key.
-        to_any && is_safe && is_plain && OwnIds::shard_of(message.key) == self.position.shard.0
+        is_safe && is_plain && self.gave(message.key) && self.is_asked_by_any(message.esme)
     }
 
     fn put_to_sleep(&mut self, open: OpenKey) -> Option<u64> {
@@ -361,10 +363,46 @@ impl Shard {
         if key == 0 {
             return self.unpark(now, carrier, &id, out);
         }
-        // What came for it meanwhile.
-        if self.parked.has_for(carrier, &id) {
-            self.wake_all(now, carrier, &id, out);
+        self.wake_for_parked(now, carrier, &id, out);
+    }
+
+    /// What came for a message before it was known that it sleeps.
+    pub(super) fn wake_for_parked(&mut self, now: Now, carrier: CarrierId, id: &[u8], out: &mut Outbox) {
+        if self.parked.has_for(carrier, id) {
+            self.wake_all(now, carrier, id, out);
         }
+    }
+
+    /// A message of the last run needs nothing of memory: true, and it sleeps on.
+    pub(super) fn sleeps_on(
+        &mut self,
+        now: Now,
+        (key, accepted): (u64, &Accepted),
+        esme: EsmeId,
+        facts: &Facts<'_>,
+    ) -> bool {
+        let is_ours = self.gave(key) && self.is_asked_by_any(esme);
+        let Some(records) = &mut self.records else { return false };
+        let is_old = left(records.sleeping.after, Wall(facts.accepted), now.wall).is_zero();
+        let is_one = accepted.awaited == 1 && !facts.destination.contains(&b',');
+        let is_plain = is_one && !facts.message_id.is_empty() && !is_short(facts.id);
+        let is_safe = accepted.record.lsn <= records.pen.recorder.durable();
+        let sleeps = is_ours && is_old && is_plain && is_safe && records.pen.book.rest(key, true);
+        if sleeps {
+            records.open.asleep.push(key);
+        }
+        sleeps
+    }
+
+    /// Any session of the account may have its receipts: who submitted a message is not known any more when it wakes.
+    fn is_asked_by_any(&self, esme: EsmeId) -> bool {
+        let account = self.accounts.get(esme.index());
+        account.is_some_and(|account| account.settings.receipts == ReceiptsTo::Any)
+    }
+
+    /// True for a key that we gave: a carrier's home finds us by it.
+    fn gave(&self, key: u64) -> bool {
+        OwnIds::shard_of(key) == self.position.shard.0
     }
 
     /// Wakes the messages that sleep and may be of a receipt with this id.

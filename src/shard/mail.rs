@@ -124,6 +124,15 @@ pub enum Mail {
         /// Its key in the journal of its owner; 0: it stays.
         key: u64,
     },
+    /// A message of the last run that a carrier of yours has sleeps.
+    Slept {
+        /// Who took it.
+        carrier: CarrierId,
+        /// The carrier's id.
+        id: IdText,
+        /// Its key in the journal of its owner.
+        key: u64,
+    },
     /// A receipt or an operation may be of this message of yours.
     Wake {
         /// Its key.
@@ -214,6 +223,7 @@ impl Mail {
             | Self::Restored(..)
             | Self::Sleep { .. }
             | Self::Sleeps { .. }
+            | Self::Slept { .. }
             | Self::Wake { .. }
             | Self::Woken { .. }
             | Self::Gone { .. }

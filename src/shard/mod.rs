@@ -58,7 +58,7 @@ use crate::esme::Account;
 use crate::esme::admission::{Admission, Source};
 use crate::ids::{CarrierId, EsmeId, LinkId, ListenerId, PoolId, ShardId};
 use crate::ledger::restored::Kept;
-use crate::ledger::{FormLearner, IdRoom, Ledger, Over, Parked};
+use crate::ledger::{FormLearner, IdRoom, IdText, Ledger, Over, Parked};
 use crate::limits::TIMERS_PER_TURN;
 use crate::policy::Allowance;
 use crate::prng::Prng;
@@ -157,6 +157,8 @@ pub struct Shard {
     records: Option<Box<Records>>,
     /// What the homes of carriers are still to be told of the last run.
     indexing: Vec<(ShardId, Indexed, Over)>,
+    /// The same of those that stay on the disk.
+    indexing_sleepers: Vec<(CarrierId, IdText, u64)>,
     /// Keys that the journal of this shard has of the last run, and how many records of each; empty once the shard runs.
     restored: HashMap<u64, usize>,
     /// What is to go on as soon as all of it is there, with its keys.
@@ -247,6 +249,7 @@ impl Shard {
             bads: Bads::default(),
             records: None,
             indexing: Vec::new(),
+            indexing_sleepers: Vec::new(),
             restored: HashMap::new(),
             taking_up: Vec::new(),
             draining: false,

@@ -148,6 +148,7 @@ impl Shard {
             Mail::Restored(indexed, over) => self.on_restored(now, &indexed, &over, out),
             Mail::Sleep { tag, record, link } => self.on_sleep(now, (from, tag), record, link, out),
             Mail::Sleeps { tag, key } => self.on_sleeps(now, tag, key, out),
+            Mail::Slept { carrier, id, key } => self.on_slept(now, (carrier, &id), key, out),
             Mail::Wake { key, hash } => self.on_wake(now, from, (key, hash), out),
             Mail::Woken { key, age, indexed } => self.on_woken(now, (key, age), &indexed, out),
             Mail::Gone { key, hash, over } => self.on_gone(now, (key, hash), over, out),

@@ -152,7 +152,7 @@ impl Shard {
         for (key, kept) in taking_up {
             unknown += u64::from(self.restore(now, key, &kept, &known).is_none());
         }
-        if !self.indexing.is_empty() {
+        if !self.indexing.is_empty() || !self.indexing_sleepers.is_empty() {
             self.tick_later(now.mono, Timer::Restored);
         }
         unknown
@@ -273,6 +273,13 @@ impl Shard {
         let ours = facts.message_id.is_empty();
         let carrier = known.carriers.get(facts.carrier).copied();
         let carrier = if ours { carrier.unwrap_or(OURSELVES) } else { carrier? };
+        if kept.taken.is_empty()
+            && kept.answered.is_empty()
+            && self.sleeps_on(now, (key, accepted), esme, &facts)
+        {
+            self.index_sleeper(carrier, facts.message_id, key);
+            return Some(());
+        }
         let mut open = open_of(key, (esme, carrier), &facts);
         open.awaited = accepted.awaited.saturating_sub(kept.answered.len() as u16);
         open.over = over_of(&accepted.over, facts.destination, kept.answered.iter().map(Vec::as_slice));
@@ -471,14 +478,37 @@ impl Shard {
         }
     }
 
+    /// A message that stays on the disk may get its receipts from a carrier of ours, or of another shard.
+    fn index_sleeper(&mut self, carrier: CarrierId, id: &[u8], key: u64) {
+        if self.is_here(carrier) {
+            self.ledger.slept(carrier, id, key);
+        } else {
+            self.indexing_sleepers.push((carrier, IdText::from_slice(id), key));
+        }
+    }
+
+    /// Another shard has a message that a carrier of ours has, on the disk alone.
+    pub(super) fn on_slept(
+        &mut self,
+        now: Now,
+        (carrier, id): (CarrierId, &IdText),
+        key: u64,
+        out: &mut Outbox,
+    ) {
+        self.ledger.slept(carrier, id, key);
+        self.wake_for_parked(now, carrier, id, out);
+    }
+
     /// Tells other shards of messages that their carriers have, some in each turn.
     pub(super) fn tell_restored(&mut self, now: Now, out: &mut Outbox) {
-        if self.indexing.is_empty() {
-            return;
-        }
         for _ in 0..INDEXED_PER_TURN {
-            let Some((home, indexed, over)) = self.indexing.pop() else { return };
-            self.send_mail(now, home, Mail::Restored(indexed, over), out);
+            if let Some((home, indexed, over)) = self.indexing.pop() {
+                self.send_mail(now, home, Mail::Restored(indexed, over), out);
+            } else if let Some((carrier, id, key)) = self.indexing_sleepers.pop() {
+                self.send_mail(now, self.home_of(carrier), Mail::Slept { carrier, id, key }, out);
+            } else {
+                return;
+            }
         }
         self.tick_later(now.mono, Timer::Restored);
     }

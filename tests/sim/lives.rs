@@ -112,12 +112,12 @@ impl World {
             return self.starts_later();
         };
         for shard in &mut shards {
+            if let Some(after) = self.setup.sleeps_after {
+                shard.sleeps_after(after);
+            }
             shard.take_up(now);
             if self.setup.away {
                 shard.keep_here(0, 0);
-            }
-            if let Some(after) = self.setup.sleeps_after {
-                shard.sleeps_after(after);
             }
             if self.setup.patient {
                 shard.waits_for_accounts(Duration::from_millis(500), Duration::from_secs(1));

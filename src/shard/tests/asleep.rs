@@ -2,12 +2,14 @@
 
 use super::journal::{Kept, NUMBER, OTHER, acme};
 use super::pdus::{Dlr, Heard, answer, cancel, header, query, receipt, submit_text};
+use super::rig::Rig;
 use crate::config::Config;
 use crate::counters::Match;
 use crate::esme::settings::{MessageIdSource, ReceiptsTo};
 use crate::ids::LinkId;
 use crate::journal::Kind;
 use crate::limits::{JOURNAL_BLOCK, JOURNAL_MOVE_ALWAYS_AT, RECEIPT_KEEP};
+use crate::shard::restore::Strays;
 use crate::smpp::command::CommandId;
 use crate::smpp::message_state::MessageState;
 use crate::smpp::status::CommandStatus;
@@ -226,6 +228,23 @@ fn its_record_is_copied_to_the_end_and_it_comes_back_from_there() {
     let (link, alpha) = (kept.rig.trx("acme"), kept.rig.carrier(0));
     kept.rig.send(alpha, &receipt("A2", OTHER, 8));
     assert_eq!(through(&mut kept, (link, alpha), 8).as_deref(), Some("A2"));
+    assert!(kept.nothing_is_needed());
+}
+
+#[test]
+fn after_a_restart_it_sleeps_on() {
+    let (kept, ..) = begun(acme());
+    let later = |rig: &mut Rig, _: &mut [Strays]| {
+        rig.shards.iter_mut().for_each(|shard| shard.sleeps_after(Duration::ZERO));
+    };
+    let mut kept = Kept::on(Rig::new(acme()), kept.papers, later);
+    assert_eq!((asleep(&kept), awake(&kept)), (2, 0));
+    let (link, alpha) = (kept.rig.trx("acme"), kept.rig.carrier(0));
+    for (sequence, number, id) in [(7, NUMBER, "A1"), (8, OTHER, "A2")] {
+        kept.rig.send(alpha, &receipt(id, number, sequence));
+        kept.turn();
+        assert_eq!(through(&mut kept, (link, alpha), sequence).as_deref(), Some(id));
+    }
     assert!(kept.nothing_is_needed());
 }
 
