@@ -21,7 +21,12 @@ fn opened(path: &Path) -> (Journal, Vec<Start>, Clock) {
         erasing: Erasing::default(),
     };
     let clock = Clock::start();
-    let opened = Journal::open(&settings, vec![Box::new(|| ())], clock, &mut |_, _, _| ());
+    let opened = Journal::open(
+        &settings,
+        vec![Box::new(|| ())],
+        (clock, std::sync::mpsc::sync_channel(0).0),
+        &mut |_, _, _| (),
+    );
     let (journal, starts) = opened.unwrap_or_else(|error| panic!("{error}"));
     (journal, starts, clock)
 }

@@ -173,7 +173,9 @@ fn earlier_run(folder: &Folder) {
     };
     let clock = Clock::start();
     let wakes = vec![Box::new(|| ()) as _, Box::new(|| ()) as _];
-    let (journal, mut starts) = Journal::open(&settings, wakes, clock, &mut |_, _, _| ()).unwrap();
+    let (journal, mut starts) =
+        Journal::open(&settings, wakes, (clock, std::sync::mpsc::sync_channel(0).0), &mut |_, _, _| ())
+            .unwrap();
     let appender = &mut starts[1].appender;
     for key in 0..150 {
         let accept =
@@ -228,6 +230,24 @@ fn what_an_earlier_run_left_is_read_back_and_said_in_one_line() {
     assert_eq!(code, Some(0), "{said}");
     assert_eq!(said.matches("\"journal_read\"").count(), 1, "{said}");
     assert_eq!(verified(&folder), Some(0));
+}
+
+#[test]
+fn a_file_that_goes_to_quarantine_is_said_and_is_no_file_of_the_journal_any_more() {
+    let folder = Folder::new("quarantine");
+    let config = folder.configuration("a.toml", SHARDS);
+    assert_eq!(Node::start(&config).end(Some(Signal::TERM)).0, Some(0));
+    // As a run leaves it whose disk failed in its first batch.
+    std::fs::write(folder.journal().join("001-0000000099.spoilt"), vec![1; 4096]).unwrap();
+    let mut node = Node::start(&config);
+    let said = node.event("journal_quarantine");
+    let said =
+        ["shard", "file", "reason", "see"].map(|field| said[field].as_str().unwrap_or_default().to_owned());
+    let see = "quarantine/001-0000000099.spoilt.json";
+    assert_eq!(said, ["1", "001-0000000099.spoilt", "write_failed", see]);
+    assert!(folder.journal().join("quarantine/001-0000000099.spoilt").is_file());
+    let (code, said) = node.end(Some(Signal::TERM));
+    assert_eq!(code, Some(0), "{said}");
 }
 
 #[test]

@@ -55,10 +55,15 @@ fn settings(directory: &Path, durability: Durability) -> Settings {
 /// Opens a journal of one shard; each record of the last run, as its key and the octets of its PDU.
 fn open(settings: &Settings) -> (Journal, Start, Vec<(u64, Vec<u8>)>) {
     let mut read = Vec::new();
-    let opened = Journal::open(settings, vec![Box::new(|| ())], Clock::start(), &mut |_, frame, _| {
-        let Some(Record::Accept { pdu, .. }) = frame.record() else { panic!("{frame:?}") };
-        read.push((frame.key, pdu.to_vec()));
-    });
+    let opened = Journal::open(
+        settings,
+        vec![Box::new(|| ())],
+        (Clock::start(), std::sync::mpsc::sync_channel(0).0),
+        &mut |_, frame, _| {
+            let Some(Record::Accept { pdu, .. }) = frame.record() else { panic!("{frame:?}") };
+            read.push((frame.key, pdu.to_vec()));
+        },
+    );
     let (journal, mut starts) = opened.unwrap_or_else(|error| panic!("{error}"));
     (journal, starts.remove(0), read)
 }
@@ -125,7 +130,12 @@ fn a_directory_has_one_writer_and_any_number_of_readers() {
     let (journal, mut start, _) = open(&settings);
     let last = append(&mut start, Clock::start(), 7);
     wait_for(&start, last);
-    let second = Journal::open(&settings, vec![Box::new(|| ())], Clock::start(), &mut |_, _, _| ());
+    let second = Journal::open(
+        &settings,
+        vec![Box::new(|| ())],
+        (Clock::start(), std::sync::mpsc::sync_channel(0).0),
+        &mut |_, _, _| (),
+    );
     assert!(matches!(second, Err(OpenError::System(_))));
     let mut reader = ReadOnly::new(&folder.0);
     assert_eq!(reader.shards(), Ok(vec![0]));
@@ -153,7 +163,12 @@ fn files_of_a_shard_that_no_node_can_have_are_refused_and_left_as_they_are() {
     drop(open(&settings));
     let file = folder.0.join("064-0000000001.spare");
     std::fs::write(&file, [1; 100]).unwrap();
-    let refused = Journal::open(&settings, wakes(1), Clock::start(), &mut |_, _, _| ());
+    let refused = Journal::open(
+        &settings,
+        wakes(1),
+        (Clock::start(), std::sync::mpsc::sync_channel(0).0),
+        &mut |_, _, _| (),
+    );
     assert!(matches!(refused, Err(OpenError::NoShard(64))));
     assert_eq!(std::fs::read(&file).unwrap(), [1; 100]);
 }
@@ -175,7 +190,9 @@ fn configuration() -> Config {
 fn of_two(folder: &Folder, messages: u64) -> Lsn {
     let settings = Settings { shards: 2, ..settings(&folder.0, Durability::Group(Duration::ZERO)) };
     let clock = Clock::start();
-    let (journal, mut starts) = Journal::open(&settings, wakes(2), clock, &mut |_, _, _| ()).unwrap();
+    let (journal, mut starts) =
+        Journal::open(&settings, wakes(2), (clock, std::sync::mpsc::sync_channel(0).0), &mut |_, _, _| ())
+            .unwrap();
     let start = &mut starts[1];
     let mut last = Lsn::NONE;
     for key in 0..messages {
@@ -211,10 +228,15 @@ fn the_journal_of_a_shard_that_is_no_more_shrinks_to_one_segment_when_its_sinks_
     let one = settings(&folder.0, Durability::Group(Duration::ZERO));
     let clock = Clock::start();
     let mut restored = Restored::new(100);
-    let (mut journal, starts) = Journal::open(&one, wakes(1), clock, &mut |shard, frame, place| {
-        assert_eq!(shard, 1);
-        restored.take(frame, place);
-    })
+    let (mut journal, starts) = Journal::open(
+        &one,
+        wakes(1),
+        (clock, std::sync::mpsc::sync_channel(0).0),
+        &mut |shard, frame, place| {
+            assert_eq!(shard, 1);
+            restored.take(frame, place);
+        },
+    )
     .unwrap();
     assert_eq!(starts.len(), 1);
     let former = journal.formers().remove(0);
@@ -245,7 +267,9 @@ fn the_journal_of_a_shard_that_is_no_more_shrinks_to_one_segment_when_its_sinks_
     assert!(clock.wait_until(Duration::from_secs(30), all), "{:?}", files_of_second(&folder));
     drop(journal);
     // The next start finds nothing to do there, and a node with more shards goes on with it.
-    let (mut journal, _) = Journal::open(&one, wakes(1), clock, &mut |_, _, _| ()).unwrap();
+    let (mut journal, _) =
+        Journal::open(&one, wakes(1), (clock, std::sync::mpsc::sync_channel(0).0), &mut |_, _, _| ())
+            .unwrap();
     let former = journal.formers().remove(0);
     let end = former.end();
     assert!(end > last && former.rests(false, true));
@@ -253,7 +277,9 @@ fn the_journal_of_a_shard_that_is_no_more_shrinks_to_one_segment_when_its_sinks_
     drop((journal, former));
     assert_eq!(files_of_second(&folder).len(), 1);
     let two = Settings { shards: 2, ..one };
-    let (journal, mut starts) = Journal::open(&two, wakes(2), clock, &mut |_, _, _| ()).unwrap();
+    let (journal, mut starts) =
+        Journal::open(&two, wakes(2), (clock, std::sync::mpsc::sync_channel(0).0), &mut |_, _, _| ())
+            .unwrap();
     assert_eq!(append(&mut starts[1], clock, 7), end.next());
     drop(journal);
 }
@@ -289,12 +315,12 @@ fn while_no_file_can_be_made_nothing_waits_and_once_one_can_nothing_is_missing()
     let clock = Clock::start();
     let mut last = append(&mut start, clock, 0);
     wait_for(&start, last);
-    assert!(!start.appender.failed());
+    assert_eq!(start.appender.failed(), None);
     // The folder is elsewhere: files that are open can be written, none can be made.
     let away = folder.0.with_extension("away");
     std::fs::rename(&folder.0, &away).unwrap();
     let mut keys = 1..;
-    while !start.appender.failed() {
+    while start.appender.failed().is_none() {
         let (key, pdu) = (keys.start, [7; 300]);
         let record = Record::Accept { accepted: 0, validity: 0, due: 0, esme: b"acme", id: b"", pdu: &pdu };
         if let Ok(lsn) = start.appender.append(clock.now(), key, &record) {
@@ -308,10 +334,15 @@ fn while_no_file_can_be_made_nothing_waits_and_once_one_can_nothing_is_missing()
     assert_eq!((state.failed, state.failed_files), (0, 0), "the disk does not fail");
     std::fs::rename(&away, &folder.0).unwrap();
     wait_for(&start, last);
-    assert!(!start.appender.failed());
+    assert_eq!(start.appender.failed(), None);
     drop(journal);
     let mut read = 0;
-    let opened = Journal::open(&settings, vec![Box::new(|| ())], clock, &mut |_, _, _| read += 1);
+    let opened = Journal::open(
+        &settings,
+        vec![Box::new(|| ())],
+        (clock, std::sync::mpsc::sync_channel(0).0),
+        &mut |_, _, _| read += 1,
+    );
     assert_eq!((opened.unwrap().1[0].end, read), (last, last.0));
 }
 
@@ -385,10 +416,15 @@ fn a_panic_of_who_takes_the_records_leaves_no_reader_behind() {
     drop(journal);
     let opened = std::panic::catch_unwind(|| {
         let mut seen = 0;
-        Journal::open(&settings, vec![Box::new(|| ())], Clock::start(), &mut |_, _, _| {
-            seen += 1;
-            assert!(seen < 1000, "as far as this");
-        })
+        Journal::open(
+            &settings,
+            vec![Box::new(|| ())],
+            (Clock::start(), std::sync::mpsc::sync_channel(0).0),
+            &mut |_, _, _| {
+                seen += 1;
+                assert!(seen < 1000, "as far as this");
+            },
+        )
         .map(|_| ())
     });
     assert!(opened.is_err());
@@ -401,7 +437,12 @@ fn a_message_is_read_back_for_its_shard_which_is_woken() {
     let settings = settings(&folder.0, Durability::Strict);
     let (woken, wakes) = std::sync::mpsc::channel();
     let wake = vec![Box::new(move || woken.send(()).unwrap()) as _];
-    let opened = Journal::open(&settings, wake, Clock::start(), &mut |_, _, _| ());
+    let opened = Journal::open(
+        &settings,
+        wake,
+        (Clock::start(), std::sync::mpsc::sync_channel(0).0),
+        &mut |_, _, _| (),
+    );
     let (_journal, mut starts) = opened.unwrap_or_else(|error| panic!("{error}"));
     let mut start = starts.remove(0);
     let last = (0..3000).map(|key| append(&mut start, Clock::start(), key)).last().unwrap();

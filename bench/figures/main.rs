@@ -98,7 +98,8 @@ pub(crate) fn open_journal(
     visit: &mut dyn FnMut(u32, &Frame<'_>, &Place),
 ) -> io::Result<(Journal, Appender)> {
     machine::beside_the_shard()?;
-    let opened = Journal::open(settings, vec![Box::new(|| ())], clock, visit);
+    let opened =
+        Journal::open(settings, vec![Box::new(|| ())], (clock, std::sync::mpsc::sync_channel(0).0), visit);
     machine::as_the_shard()?;
     let (journal, starts) = opened.map_err(|error| io::Error::other(error.to_string()))?;
     let start = starts.into_iter().next().ok_or_else(|| io::Error::other("no shard was opened"))?;

@@ -124,10 +124,15 @@ pub(crate) fn open(options: &Options) -> io::Result<Value> {
     let mut records = 0_u64;
     let wakes: Vec<Wake> = vec![Box::new(|| ())];
     // On all cores, as a node that starts.
-    let opened = Journal::open(&options.settings(), wakes, clock, &mut |_, frame, place| {
-        records += 1;
-        restored.take(frame, place);
-    });
+    let opened = Journal::open(
+        &options.settings(),
+        wakes,
+        (clock, std::sync::mpsc::sync_channel(0).0),
+        &mut |_, frame, place| {
+            records += 1;
+            restored.take(frame, place);
+        },
+    );
     let (_journal, starts) = opened.map_err(|error| io::Error::other(error.to_string()))?;
     let appender = starts.into_iter().next().map(|start| start.appender);
     let appender = appender.ok_or_else(|| io::Error::other("no shard was opened"))?;

@@ -149,8 +149,8 @@ pub struct Step {
     pub freed: u64,
     /// The oldest record needed, as the disk knows it: segments below it may be given back.
     pub front: Lsn,
-    /// The second file in a row has failed: nothing can be promised for now.
-    pub failed: bool,
+    /// The second file in a row has failed, and why: nothing can be promised for now.
+    pub failed: Option<DiskError>,
     /// When to call again.
     pub next: Next,
 }
@@ -213,6 +213,8 @@ pub struct Committer<F> {
     waiting_since: Option<Instant>,
     unsynced_since: Option<Instant>,
     failures: u32,
+    /// Why the last file failed.
+    failed_by: Option<DiskError>,
     not_before: Instant,
     changes: VecDeque<Change>,
     /// What the shard said last of its oldest record.
@@ -245,6 +247,7 @@ impl<F> Committer<F> {
             waiting_since: None,
             unsynced_since: None,
             failures: 0,
+            failed_by: None,
             not_before: Instant::ZERO,
             changes: VecDeque::new(),
             candidate: Front::default(),
@@ -363,7 +366,7 @@ impl<F> Committer<F> {
             durable: self.durable.lsn,
             freed: self.durable.position,
             front: self.durable.front,
-            failed: self.failures > 1,
+            failed: self.failed_by.filter(|_| self.failures > 1),
             next,
         }
     }
@@ -562,6 +565,7 @@ impl<F> Committer<F> {
     /// The files that are not durable are given up; the ring has everything that they may have lost.
     fn fail(&mut self, now: Now, error: DiskError) -> Next {
         self.failures += 1;
+        self.failed_by = Some(error);
         self.written = self.durable;
         self.unsynced_since = None;
         if self.beside != Beside::None {

@@ -12,6 +12,34 @@ pub enum DiskError {
     Failed(i32),
 }
 
+impl DiskError {
+    const NO_FILE: i32 = 2; // ENOENT
+    const NO_SPACE: i32 = 28; // ENOSPC
+    const UNKNOWN: i32 = 5; // EIO
+
+    /// What the system calls it; never 0.
+    #[must_use]
+    pub const fn number(self) -> i32 {
+        match self {
+            Self::Full => Self::NO_SPACE,
+            Self::Gone => Self::NO_FILE,
+            Self::Failed(0) => Self::UNKNOWN,
+            Self::Failed(number) => number,
+        }
+    }
+
+    /// That of such a number; 0: none.
+    #[must_use]
+    pub const fn of(number: i32) -> Option<Self> {
+        match number {
+            0 => None,
+            Self::NO_SPACE => Some(Self::Full),
+            Self::NO_FILE => Some(Self::Gone),
+            other => Some(Self::Failed(other)),
+        }
+    }
+}
+
 impl core::fmt::Display for DiskError {
     fn fmt(&self, out: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
@@ -194,6 +222,14 @@ pub fn read_name(name: &str) -> Option<(FileKind, u32, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_error_is_told_by_its_number() {
+        for error in [DiskError::Full, DiskError::Gone, DiskError::Failed(5), DiskError::Failed(122)] {
+            assert_eq!(DiskError::of(error.number()), Some(error));
+        }
+        assert_eq!((DiskError::of(0), DiskError::Failed(0).number()), (None, 5));
+    }
 
     #[test]
     fn a_name_says_what_the_file_is_and_no_other_name_does() {

@@ -24,6 +24,7 @@ use std::collections::VecDeque;
 
 /// Why a file is in `quarantine/`.
 pub(super) const WRITE_FAILED: &str = "write_failed";
+const HEADER_FAILED: &str = "header_failed";
 
 /// What a step did.
 #[derive(Debug)]
@@ -32,6 +33,8 @@ pub enum Done<F> {
     Some,
     /// A file for the committer.
     Spare(Spare<F>),
+    /// A file stands in `quarantine/` now: its name there, and why.
+    Away(String, &'static str),
     /// Nothing is to be done now.
     Nothing,
 }
@@ -41,6 +44,8 @@ pub enum Done<F> {
 #[derive(Debug)]
 enum Job {
     Rename(String, String),
+    /// A file goes to `quarantine/`, and why.
+    Away(String, &'static str),
     /// The header goes: from then on nobody reads the file.
     Blank(String),
     /// What is said of a file in `quarantine/`.
@@ -100,14 +105,12 @@ pub struct Preparer<F> {
     number: u64,
     gate: Gate,
     space_at: Option<Instant>,
-    /// Files in `quarantine/` of this run; their space stays used.
-    quarantined: u64,
     /// What is wrong with those that the last run left.
     wrong: Wrong,
     /// The file system's, of late.
     space: Space,
-    /// There is no spare, and none could be made.
-    starved: bool,
+    /// There is no spare, and why none could be made.
+    starved: Option<DiskError>,
 }
 
 impl<F> Preparer<F> {
@@ -130,10 +133,9 @@ impl<F> Preparer<F> {
             number: recovered.number,
             gate: Gate::new(limits, geometry.segment),
             space_at: None,
-            quarantined: 0,
             wrong: Wrong::of(recovered),
             space: Space { free: 0, total: 0 },
-            starved: false,
+            starved: None,
         };
         // What is read as no header may be another one on the disk, after a sync that failed.
         let void = recovered.void.iter().map(|segment| &segment.name);
@@ -142,9 +144,9 @@ impl<F> Preparer<F> {
             preparer.recycle.push_back(Freed { name: name.clone(), wiped_at: None, returned: false });
         }
         let spoilt = recovered.spoilt.iter();
-        preparer
-            .jobs
-            .extend(spoilt.flat_map(|name| away(name, quarantine::empty(shard, name, WRITE_FAILED))));
+        preparer.jobs.extend(
+            spoilt.flat_map(|name| away(name, (WRITE_FAILED, quarantine::empty(shard, name, WRITE_FAILED)))),
+        );
         // One that nothing proves to be durable keeps its name: its header may be gone after the next power cut.
         let named = |segment: &&mut Segment| segment.kind == FileKind::Spare && segment.proven;
         for segment in preparer.segments.iter_mut().filter(named) {
@@ -237,21 +239,21 @@ impl<F> Preparer<F> {
         self.segments.len()
     }
 
-    /// Octets of all its files, those in `quarantine/` of this run among them.
+    /// Octets of all its files. Those in `quarantine/` are none of them any more, in this run as after the next start.
     #[must_use]
     pub fn octets(&self) -> u64 {
         self.files() * self.geometry.segment + self.making.as_ref().map_or(0, |making| making.at)
     }
 
-    /// All of them that are whole, those in `quarantine/` of this run among them.
+    /// All of them that are whole.
     fn files(&self) -> u64 {
         let wiped = usize::from(matches!(self.wiping, Some((Of::File, _))));
-        (self.segments.len() + self.recycle.len() + self.spares.len() + wiped) as u64 + self.quarantined
+        (self.segments.len() + self.recycle.len() + self.spares.len() + wiped) as u64
     }
 
-    /// True while there is no spare and the last attempt to make one did not succeed: who waits for one may wait for long.
+    /// Why there is no spare, when the last attempt to make one did not succeed: who waits for one may wait for long.
     #[must_use]
-    pub const fn is_starved(&self) -> bool {
+    pub const fn starved(&self) -> Option<DiskError> {
         self.starved
     }
 
@@ -263,7 +265,7 @@ impl<F> Preparer<F> {
 
     /// Octets of the files that hold something.
     fn used(&self) -> u64 {
-        (self.segments.len() as u64 + self.quarantined) * self.geometry.segment
+        self.segments.len() as u64 * self.geometry.segment
     }
 
     /// What the file system had when it was asked last.
@@ -284,9 +286,10 @@ impl<F> Preparer<F> {
     ) -> Result<Done<F>, DiskError> {
         let done = self.work(now, front, disk);
         match &done {
-            Ok(Done::Spare(_)) => self.starved = false,
-            Ok(Done::Nothing) | Err(_) => self.starved |= self.spares.is_empty(),
-            Ok(Done::Some) => {}
+            Ok(Done::Spare(_)) => self.starved = None,
+            Ok(Done::Nothing) if self.spares.is_empty() => self.starved = Some(DiskError::Full),
+            Err(error) if self.spares.is_empty() => self.starved = Some(*error),
+            Ok(Done::Some | Done::Nothing | Done::Away(..)) | Err(_) => {}
         }
         done
     }
@@ -306,8 +309,10 @@ impl<F> Preparer<F> {
                 self.quarantine(name);
             } else if done.is_ok() || matches!(job, Job::Report(..)) {
                 // A report that cannot be written holds nothing up.
-                self.jobs.pop_front();
-                return Ok(Done::Some);
+                return Ok(match self.jobs.pop_front() {
+                    Some(Job::Away(name, why)) => Done::Away(name, why),
+                    _ => Done::Some,
+                });
             }
             return done.map(|()| Done::Some);
         }
@@ -389,9 +394,8 @@ impl<F> Preparer<F> {
     /// Puts a file away instead of the first job.
     fn quarantine(&mut self, name: String) {
         self.jobs.pop_front();
-        let report = quarantine::empty(self.shard, &name, "header_failed");
-        away(&name, report).into_iter().rev().for_each(|job| self.jobs.push_front(job));
-        self.quarantined += 1;
+        let report = quarantine::empty(self.shard, &name, HEADER_FAILED);
+        away(&name, (HEADER_FAILED, report)).into_iter().rev().for_each(|job| self.jobs.push_front(job));
     }
 
     fn ready(&mut self, spare: Spare<F>) -> Done<F> {
@@ -445,8 +449,8 @@ impl<F> Preparer<F> {
         }
         if oldest.damaged || matches!(oldest.kind, FileKind::Failed | FileKind::Spoilt) {
             let next = self.segments.front().map_or(oldest.base, |next| next.base);
-            self.jobs.extend(away(&oldest.name, self.wrong.report(self.shard, &oldest, next)));
-            self.quarantined += 1;
+            let report = self.wrong.report(self.shard, &oldest, next);
+            self.jobs.extend(away(&oldest.name, (quarantine::why(&oldest), report)));
         } else if let Some(at) = self.spent.iter().position(|number| *number == oldest.number) {
             self.spent.remove(at);
             self.jobs.push_back(Job::Remove(oldest.name));
@@ -536,15 +540,19 @@ impl<F> Preparer<F> {
 }
 
 /// A file goes to `quarantine/`, and then what is said of it.
-fn away(name: &str, report: String) -> [Job; 2] {
-    let to = format!("quarantine/{name}");
-    let beside = format!("{to}.json");
-    [Job::Rename(name.to_owned(), to), Job::Report(beside, report)]
+fn away(name: &str, (why, report): (&'static str, String)) -> [Job; 2] {
+    let beside = format!("{}.json", in_quarantine(name));
+    [Job::Away(name.to_owned(), why), Job::Report(beside, report)]
+}
+
+fn in_quarantine(name: &str) -> String {
+    format!("quarantine/{name}")
 }
 
 fn do_job<D: Disk>(job: &Job, disk: &mut D) -> Result<(), DiskError> {
     match job {
         Job::Rename(from, to) => disk.rename(from, to),
+        Job::Away(name, _) => disk.rename(name, &in_quarantine(name)),
         Job::Remove(name) => disk.remove(name),
         Job::Report(name, text) => {
             let file = disk.create(name)?;

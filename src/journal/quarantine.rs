@@ -46,9 +46,8 @@ impl Wrong {
             (first <= last).then(|| json!({ "first": first.0, "last": last.0 }))
         };
         let missing: Vec<Value> = self.missing.iter().filter_map(inside).collect();
-        let why = if segment.damaged { "damaged" } else { WRITE_FAILED };
         let mut report = json!({
-            "file": segment.name, "shard": shard, "segment": segment.number, "why": why,
+            "file": segment.name, "shard": shard, "segment": segment.number, "why": why(segment),
             "damage": damage, "missing": missing,
         });
         if segment.base <= last {
@@ -57,6 +56,11 @@ impl Wrong {
         }
         format!("{report}\n")
     }
+}
+
+/// Why a segment goes there.
+pub(super) const fn why(segment: &Segment) -> &'static str {
+    if segment.damaged { "damaged" } else { WRITE_FAILED }
 }
 
 /// The report of a file that holds nothing, and whose header could not be written, or was not.

@@ -1,6 +1,6 @@
 //! A shard's end of its journal, as the shard sees it: memory that somebody else brings to a disk.
 
-use super::{Lsn, Recall, Recalled, Record};
+use super::{DiskError, Lsn, Recall, Recalled, Record};
 use crate::time::Now;
 
 /// Why a record was not appended.
@@ -29,8 +29,8 @@ pub trait Recorder: Send {
     /// The last record that survives a power cut.
     fn durable(&self) -> Lsn;
 
-    /// Nothing can be promised for now: two files in a row have failed, or there is no room for another one.
-    fn failed(&self) -> bool;
+    /// Why nothing can be promised for now: two files in a row have failed, or no other one can be made. `None`: it can.
+    fn failed(&self) -> Option<DiskError>;
 
     /// New messages may be taken; else they hear ESME_RMSGQFUL.
     fn accepting(&self) -> bool;

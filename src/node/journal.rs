@@ -68,10 +68,11 @@ pub(super) fn open(
     let keys = &config.privacy.encrypt;
     let new = || Restored::new(JOURNAL_NEEDED_MAX).with_keys(opener(keys)).erasing(&settings.erasing);
     let mut restored: BTreeMap<u32, Restored> = (0..settings.shards).map(|shard| (shard, new())).collect();
-    let opened = Journal::open(&settings, wakes(handles), clock, &mut |shard, frame, place| {
-        progress.one_more(shard);
-        restored.entry(shard).or_insert_with(new).take(frame, place);
-    });
+    let opened =
+        Journal::open(&settings, wakes(handles), (clock, told.lines.clone()), &mut |shard, frame, place| {
+            progress.one_more(shard);
+            restored.entry(shard).or_insert_with(new).take(frame, place);
+        });
     let (mut journal, starts) = opened.map_err(|error| explained(&error, &settings.directory))?;
     side_by_side(restored.values_mut(), Restored::settle)?;
     let unopened: usize = restored.values().map(Restored::unopened).sum();

@@ -337,7 +337,8 @@ impl Shard {
         let Some(records) = &self.records else { return false };
         let recorder = &records.pen.recorder;
         let Some(message) = records.open.get(open) else { return false };
-        let is_safe = message.lsn != Lsn::NONE && message.lsn <= recorder.durable() && !recorder.failed();
+        let is_safe =
+            message.lsn != Lsn::NONE && message.lsn <= recorder.durable() && recorder.failed().is_none();
         let is_plain = message.awaited == 1 && message.end.is_none() && records.open.again(open).is_none();
         is_safe && is_plain && self.gave(message.key) && self.is_asked_by_any(message.esme)
     }

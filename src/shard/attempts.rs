@@ -68,7 +68,7 @@ impl Shard {
         if self.draining || !self.records.as_ref().is_some_and(|records| records.stored.any_ready()) {
             return;
         }
-        if self.records.as_ref().is_some_and(|records| records.pen.recorder.failed()) {
+        if self.records.as_ref().is_some_and(|records| records.pen.recorder.failed().is_some()) {
             // No attempt can be written: after a crash it would be made twice.
             return self.tick_later(now.mono.after(LOOK_AGAIN), Timer::Stored);
         }

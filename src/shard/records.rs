@@ -241,7 +241,7 @@ impl Records {
     /// How far what waits for `wait` may go. While nothing can be promised, relayed messages go on: their carriers have
     /// taken them.
     fn reached(&self, wait: Wait) -> Lsn {
-        if self.pen.recorder.failed() { Lsn(u64::MAX) } else { self.safe(wait) }
+        if self.pen.recorder.failed().is_some() { Lsn(u64::MAX) } else { self.safe(wait) }
     }
 
     /// How far what waits for `wait` is kept for certain, whatever else may go.

@@ -18,7 +18,7 @@ use crate::config::Config;
 use crate::counters::Reason;
 use crate::esme::settings::Mode;
 use crate::ids::{CarrierId, EsmeId, LinkId, PoolId};
-use crate::journal::{Lsn, Record};
+use crate::journal::{DiskError, Lsn, Record};
 use crate::ledger::{End, Given, IdRoom, OpenMessage, Stand, StoredKey, StoredMessage};
 use crate::limits::{
     JOURNAL_OPEN_MAX, RECEIPT_KEEP, STORE_RING_FULL, STORE_RING_THROTTLED, STORED_AGAIN, STORED_PDU_MAX,
@@ -92,8 +92,8 @@ impl Shard {
         const FULL: Refused = (CommandStatus::QUEUE_FULL, Reason::JournalFull);
         let Some(records) = &mut self.records else { return Err(FULL) };
         let recorder = &mut records.pen.recorder;
-        if recorder.failed() {
-            return Err((CommandStatus::SYSTEM_ERROR, Reason::JournalFull));
+        if let Some(error) = recorder.failed() {
+            return Err((while_failing(error), Reason::JournalFull));
         }
         let full = recorder.full_percent();
         if !recorder.accepting() || full >= STORE_RING_FULL || !records.pen.book.has_room() {
@@ -326,7 +326,8 @@ impl Shard {
     pub(super) fn keep_promise(&mut self, now: Now, held: HeldStored, safe: bool, out: &mut Outbox) {
         let HeldStored { asked, sequence, octets, keys } = held;
         let (esme, command) = (asked.1, asked.2);
-        let failed = CommandStatus::SYSTEM_ERROR;
+        let error = self.records.as_ref().and_then(|records| records.pen.recorder.failed());
+        let failed = error.map_or(CommandStatus::SYSTEM_ERROR, while_failing);
         self.answer_with(now, asked, out, |_, to| {
             if safe {
                 to.extend_from_slice(&octets);
@@ -596,6 +597,14 @@ impl Shard {
         if let Some(at) = due {
             self.tick_later(at, Timer::Stored);
         }
+    }
+}
+
+/// What is answered while the disk fails like this: room may come, what is broken may not.
+const fn while_failing(error: DiskError) -> CommandStatus {
+    match error {
+        DiskError::Full => CommandStatus::QUEUE_FULL,
+        DiskError::Gone | DiskError::Failed(_) => CommandStatus::SYSTEM_ERROR,
     }
 }
 

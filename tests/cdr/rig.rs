@@ -148,9 +148,14 @@ impl Node {
         let wakes: Vec<Wake> = (0..shards).map(|_| Box::new(|| ()) as Wake).collect();
         let clock = Clock::start();
         let mut books: Vec<Book> = (0..shards).map(|_| Book::new(100)).collect();
-        let opened = Journal::open(&settings, wakes, clock, &mut |shard, frame, place| {
-            books[shard as usize].note(frame, place.octets).unwrap();
-        });
+        let opened = Journal::open(
+            &settings,
+            wakes,
+            (clock, std::sync::mpsc::sync_channel(0).0),
+            &mut |shard, frame, place| {
+                books[shard as usize].note(frame, place.octets).unwrap();
+            },
+        );
         let (journal, starts) = opened.unwrap_or_else(|error| panic!("{error}"));
         let last = starts.iter().map(|start| start.end).collect();
         let cursors = Arc::new(Cursors::new(shards as usize, 1));

@@ -184,6 +184,11 @@ def for_ever(made, seen, what, number, seconds):
     said = {NAMES.get(status, hex(status)): count for status, count in refused.items()}
     table.line(f"{name}: stored messages refused", f"{sum(refused.values()):,}", f"> 0   {said}", refused)
     table.equal(f"{name}: of them in other words", sum(count for status, count in refused.items() if status not in NAMES), 0)
+    # What is broken for want of space is told as such, what is broken otherwise is not.
+    if number == errno.ENOSPC:
+        table.equal(f"{name}: ESME_RSYSERR", refused[SYSERR], 0, f"   of {sum(refused.values()):,}")
+    else:
+        table.line(f"{name}: ESME_RSYSERR", f"{refused[SYSERR]:,}", "> 0", refused[SYSERR])
     table.line(f"{name}: /readyz says why", f"{len(reasons)}", f"> 0   {sorted(reasons)}", reasons)
     table.timing(f"{name}: until it said so", f"{told:.2f} s", "< 3 s", told < 3)
     table.timing(f"{name}: ready again", f"{ready:.2f} s", f"<= {RECOVER_MAX_SECONDS} s", ready <= RECOVER_MAX_SECONDS)

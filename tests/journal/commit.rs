@@ -5,7 +5,7 @@ use crate::world::GEOMETRY;
 use bindery::journal::commit::{Change, Front, Identity, Next, Spare, Step};
 use bindery::journal::disk::{FileKind, name_of, write_all};
 use bindery::journal::ring::{Producer, Unfreed};
-use bindery::journal::{Committer, Disk, Durability, Erasing, Lsn, Record};
+use bindery::journal::{Committer, Disk, DiskError, Durability, Erasing, Lsn, Record};
 use bindery::time::{Duration, Instant, Now, Wall};
 
 const RING: usize = 16 * 1024;
@@ -239,10 +239,10 @@ fn a_file_that_fails_is_left_and_all_that_is_not_durable_goes_into_the_next_one(
         let step = rig.step(0);
         assert_eq!(
             (step.written, step.durable, step.failed, step.next),
-            (Lsn::NONE, Lsn::NONE, false, Next::Now)
+            (Lsn::NONE, Lsn::NONE, None, Next::Now)
         );
         let step = rig.step(0);
-        assert_eq!((step.durable, step.failed), (Lsn(4), false));
+        assert_eq!((step.durable, step.failed), (Lsn(4), None));
         let changes: Vec<Change> = std::iter::from_fn(|| rig.committer.change()).collect();
         assert!(
             matches!(changes[..], [Change::Failed { number: 1, .. }, Change::Used { number: 2, .. }]),
@@ -253,16 +253,17 @@ fn a_file_that_fails_is_left_and_all_that_is_not_durable_goes_into_the_next_one(
 
 #[test]
 fn two_files_in_a_row_that_fail_are_said_and_it_goes_on_when_the_disk_does() {
+    const FULL: Option<DiskError> = Some(DiskError::Full);
     let mut rig = Rig::new(Durability::Strict, 4);
     rig.append(4);
     rig.disk.plan = Plan { at: Some((rig.disk.calls, Fault::Full)), for_ever: true, ..Plan::default() };
-    assert!(!rig.step(0).failed);
+    assert_eq!(rig.step(0).failed, None);
     let step = rig.step(1);
-    assert_eq!((step.failed, step.next, step.durable), (true, at(1001), Lsn::NONE));
+    assert_eq!((step.failed, step.next, step.durable), (FULL, at(1001), Lsn::NONE));
     rig.disk.plan = Plan::default();
-    assert_eq!((rig.step(1000).next, rig.step(1000).failed), (at(1001), true), "not before its time");
+    assert_eq!((rig.step(1000).next, rig.step(1000).failed), (at(1001), FULL), "not before its time");
     let step = rig.step(1001);
-    assert_eq!((step.failed, step.durable), (false, Lsn(4)));
+    assert_eq!((step.failed, step.durable), (None, Lsn(4)));
 }
 
 #[test]

@@ -15,13 +15,14 @@ struct Rig {
     preparer: Preparer<usize>,
     spares: Vec<String>,
     used: u64,
+    away: Vec<(String, &'static str)>,
 }
 
 impl Rig {
     fn new(segments_max: u64) -> Self {
         let limits = SpaceLimits { size_max: segments_max * GEOMETRY.segment, min_free: 10 };
         let preparer = Preparer::new(0, GEOMETRY, limits, &Recovered::default());
-        Self { disk: SimDisk::new(1, None), preparer, spares: Vec::new(), used: 0 }
+        Self { disk: SimDisk::new(1, None), preparer, spares: Vec::new(), used: 0, away: Vec::new() }
     }
 
     /// Works until there is nothing to do at this time.
@@ -30,6 +31,7 @@ impl Rig {
         loop {
             match self.preparer.step(now, Lsn(front), &mut self.disk)? {
                 Done::Some => {}
+                Done::Away(name, why) => self.away.push((name, why)),
                 Done::Spare(spare) => self.spares.push(spare.name),
                 Done::Nothing => return Ok(()),
             }
@@ -92,8 +94,12 @@ fn a_segment_that_failed_is_put_away_and_never_used_again() {
     rig.work(1, 0).unwrap();
     assert!(rig.names().contains(&name_of(FileKind::Failed, 0, 1)));
     rig.work(2, 50).unwrap();
-    let away = format!("quarantine/{}", name_of(FileKind::Failed, 0, 1));
+    let name = name_of(FileKind::Failed, 0, 1);
+    let away = format!("quarantine/{name}");
     assert!(rig.names().contains(&away) && rig.spares.len() == 2, "{:?}", rig.names());
+    assert_eq!(rig.away, [(name, "write_failed")]);
+    let files = rig.names().iter().filter(|name| !name.starts_with("quarantine/")).count() as u64;
+    assert_eq!(rig.preparer.octets(), files * GEOMETRY.segment, "as after the next start");
 }
 
 #[test]
@@ -115,15 +121,15 @@ fn who_waits_for_a_file_that_cannot_be_made_is_told_so_until_there_is_one() {
     rig.disk.free = 0;
     rig.takes(1);
     rig.work(1, 0).unwrap();
-    assert!(!rig.preparer.is_starved(), "one is left");
+    assert_eq!(rig.preparer.starved(), None, "one is left");
     rig.takes(100);
     rig.work(2, 0).unwrap();
-    assert!(rig.preparer.is_starved());
+    assert_eq!(rig.preparer.starved(), Some(DiskError::Full));
     rig.disk.free = 1 << 40;
     rig.disk.plan = Plan { at: Some((rig.disk.calls, Fault::Full)), ..Plan::default() };
-    assert!(rig.work(3, 0).is_err() && rig.preparer.is_starved());
+    assert!(rig.work(3, 0).is_err() && rig.preparer.starved() == Some(DiskError::Full));
     rig.work(4, 0).unwrap();
-    assert!(!rig.preparer.is_starved() && rig.spares.len() == 2);
+    assert!(rig.preparer.starved().is_none() && rig.spares.len() == 2);
 }
 
 #[test]

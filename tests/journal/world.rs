@@ -320,7 +320,7 @@ impl World {
         let Some(running) = &mut self.running else { return false };
         let before = running.preparer.segments();
         let done = running.preparer.step(self.now.mono, running.front, &mut self.disk);
-        let worked = matches!(done, Ok(Done::Some | Done::Spare(_)));
+        let worked = matches!(done, Ok(Done::Some | Done::Spare(_) | Done::Away(..)));
         if let Ok(Done::Spare(spare)) = done {
             running.committer.give(spare);
         }

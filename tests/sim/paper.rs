@@ -3,7 +3,7 @@
 
 use bindery::journal::frame::{Head, frame_len, write};
 use bindery::journal::recover::Place;
-use bindery::journal::{AppendRefused, Frame, Kind, Lsn, Recall, Recalled, Record, Recorder};
+use bindery::journal::{AppendRefused, DiskError, Frame, Kind, Lsn, Recall, Recalled, Record, Recorder};
 use bindery::ledger::Restored;
 use bindery::prng::Prng;
 use bindery::time::{Duration, Instant, Now, Wall};
@@ -207,8 +207,8 @@ impl Recorder for Paper {
         Lsn(if state.broken == Broken::Lies { state.records.len() } else { state.durable } as u64)
     }
 
-    fn failed(&self) -> bool {
-        self.state().failed
+    fn failed(&self) -> Option<DiskError> {
+        self.state().failed.then_some(DiskError::Failed(5))
     }
 
     fn accepting(&self) -> bool {

@@ -9,6 +9,7 @@ mod former;
 mod preparing;
 mod recall;
 mod ring;
+mod said;
 mod store;
 mod watch;
 
@@ -26,9 +27,11 @@ use crate::journal::space::SpaceLimits;
 use crate::journal::{Cursors, DiskError, Durability, Erasing, Frame, Geometry, Lsn};
 use crate::limits::{JOURNAL_BATCH_MAX, JOURNAL_SPARES, SHARDS_MAX};
 use crate::shard::Surplus;
+use crate::shard::port::Event;
 use crate::time::Duration;
 use preparing::{News, Prepared, Preparing};
 use ring::{Asked, Recalls, Shared};
+use said::Said;
 use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
 use std::path::PathBuf;
@@ -114,6 +117,7 @@ struct Committing {
     disk: Directory,
     shared: Arc<Shared>,
     clock: Clock,
+    said: Said,
     changes: Sender<Change>,
     spares: Receiver<Spare<File>>,
     preparer: Arc<OnceLock<Thread>>,
@@ -126,6 +130,8 @@ struct Ground {
     journal: u128,
     directory: Directory,
     clock: Clock,
+    /// The log.
+    lines: SyncSender<Event>,
     preparer: Arc<OnceLock<Thread>>,
 }
 
@@ -155,7 +161,7 @@ impl Journal {
     pub fn open(
         settings: &Settings,
         wakes: Vec<Wake>,
-        clock: Clock,
+        (clock, lines): (Clock, SyncSender<Event>),
         visit: &mut dyn FnMut(u32, &Frame<'_>, &Place),
     ) -> Result<(Self, Vec<Start>), OpenError> {
         let taken = store::take(&settings.directory, u128::from(random()) << 64 | u128::from(random()))?;
@@ -171,6 +177,7 @@ impl Journal {
             journal: taken.journal,
             directory: taken.directory,
             clock,
+            lines,
             preparer: Arc::default(),
         };
         let mut journal = Self {
@@ -364,9 +371,11 @@ impl Ground {
         let limits = SpaceLimits { size_max, min_free: settings.min_free };
         let preparer = Preparer::new(shard, geometry, limits, recovered).erasing(&settings.erasing);
         let mut preparer = if is_former { preparer.sparing() } else { preparer };
+        let mut said = Said::new(shard, now.mono, self.lines.clone());
         loop {
             match preparer.step(now.mono, Lsn::NONE, &mut disk).map_err(OpenError::NoSpace)? {
                 Done::Some => {}
+                Done::Away(name, why) => said.away(now.mono, &name, why),
                 Done::Spare(spare) => break committer.give(spare),
                 Done::Nothing => return Err(OpenError::NoSpace(DiskError::Full)),
             }
@@ -379,14 +388,17 @@ impl Ground {
         })?;
         let (changes, changed) = channel();
         let (give, spares) = sync_channel(JOURNAL_SPARES + 1);
-        let prepared = Prepared::new(preparer, Arc::clone(shared), changed, give, is_former.then_some(shard));
+        let former = (is_former.then_some(shard), said);
+        let prepared = Prepared::new(preparer, Arc::clone(shared), changed, give, former);
+        let said = Said::new(shard, now.mono, self.lines.clone());
         let mut disk = disk.timed(Arc::clone(&shared.syncs), *clock);
         if settings.durability == Durability::Process {
             let woken = Arc::clone(shared);
             disk = disk.syncing(format!("sync{shard}"), move || woken.wake_committer())?;
         }
         let (shared, clock, preparer) = (Arc::clone(shared), *clock, Arc::clone(&self.preparer));
-        Ok((Committing { committer, disk, shared, clock, changes, spares, preparer }, prepared, appender))
+        let committing = Committing { committer, disk, shared, clock, said, changes, spares, preparer };
+        Ok((committing, prepared, appender))
     }
 }
 
@@ -413,13 +425,15 @@ impl Committing {
                 self.committer.ends();
             }
             while let Some(change) = self.committer.change() {
-                if matches!(change, Change::Failed { .. }) {
+                if let Change::Failed { number, base, error, .. } = &change {
                     self.shared.failed_files.fetch_add(1, Ordering::Relaxed);
+                    self.said.given_up(now.mono, *number, *base <= step.durable, *error);
                 }
                 // The preparer ends after this thread.
                 let _ = self.changes.send(change);
                 news = true;
             }
+            self.said.disk(now.mono, self.shared.failing());
             if news && let Some(preparer) = self.preparer.get() {
                 preparer.unpark();
             }

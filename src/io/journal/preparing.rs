@@ -4,11 +4,12 @@
 
 use super::Settings;
 use super::ring::Shared;
+use super::said::Said;
 use super::store::Directory;
 use crate::io::Clock;
 use crate::journal::commit::{Change, Spare};
 use crate::journal::prepare::{Done, Preparer};
-use crate::journal::{Cursors, Lsn};
+use crate::journal::{Cursors, DiskError, Lsn};
 use crate::limits::JOURNAL_SEGMENTS_LEAST;
 use crate::shard::Surplus;
 use crate::time::{Duration, Now};
@@ -37,6 +38,7 @@ pub(super) struct Prepared {
     changes: Receiver<Change>,
     spares: SyncSender<Spare<File>>,
     former: Option<Ending>,
+    said: Said,
     /// The committer has ended.
     ended: bool,
     /// There was nothing to do.
@@ -81,7 +83,7 @@ impl Preparing {
             let (mut worked, mut starved) = (false, false);
             for shard in &mut self.shards {
                 worked |= shard.work(&mut self.disk, self.clock.now());
-                starved |= shard.preparer.is_starved();
+                starved |= shard.preparer.starved().is_some();
             }
             self.end_formers();
             if self.shards.iter().all(|shard| shard.ended) {
@@ -130,18 +132,15 @@ impl Preparing {
 
 impl Prepared {
     /// `former`: the shard that is no more whose journal it is.
-    pub(super) const fn new(
+    pub(super) fn new(
         preparer: Preparer<File>,
         shared: Arc<Shared>,
         changes: Receiver<Change>,
         spares: SyncSender<Spare<File>>,
-        former: Option<u32>,
+        (former, said): (Option<u32>, Said),
     ) -> Self {
-        let former = match former {
-            Some(shard) => Some(Ending { shard, surplus: None, over: false }),
-            None => None,
-        };
-        Self { preparer, shared, changes, spares, former, ended: false, idle: false }
+        let former = former.map(|shard| Ending { shard, surplus: None, over: false });
+        Self { preparer, shared, changes, spares, former, said, ended: false, idle: false }
     }
 
     /// One piece of work; false: there was none.
@@ -156,9 +155,10 @@ impl Prepared {
         let front = Lsn(self.shared.given_back.load(Ordering::Acquire));
         let done = self.preparer.step(now.mono, front, disk);
         self.idle = matches!(done, Ok(Done::Nothing));
-        let worked = matches!(done, Ok(Done::Some | Done::Spare(_)));
+        let worked = matches!(done, Ok(Done::Some | Done::Spare(_) | Done::Away(..)));
         match done {
             Ok(Done::Some) => {}
+            Ok(Done::Away(name, why)) => self.said.away(now.mono, &name, why),
             Ok(Done::Spare(spare)) => {
                 // There is room for all spares; a committer that has ended needs none.
                 let _ = self.spares.try_send(spare);
@@ -177,7 +177,8 @@ impl Prepared {
     fn publish(&self) {
         let (shared, preparer) = (&self.shared, &self.preparer);
         shared.accepting.store(preparer.accepting(), Ordering::Release);
-        shared.starved.store(preparer.is_starved(), Ordering::Release);
+        let starved = preparer.starved().map_or(0, DiskError::number);
+        shared.starved.store(starved, Ordering::Release);
         shared.used_percent.store(preparer.used_percent(), Ordering::Relaxed);
         shared.files.store(preparer.octets(), Ordering::Relaxed);
         let space = preparer.space();

@@ -10,13 +10,13 @@ use crate::journal::frame::{frame_len, write};
 use crate::journal::header::time_ms;
 use crate::journal::recover::Tail;
 use crate::journal::ring::{Producer, Unfreed, pieces};
-use crate::journal::{AppendRefused, Durability, Lsn, Recall, Recalled, Record, Recorder};
+use crate::journal::{AppendRefused, DiskError, Durability, Lsn, Recall, Recalled, Record, Recorder};
 use crate::limits::JOURNAL_RECALLS_MAX;
 use crate::time::{Duration, Now};
 use crossbeam_utils::CachePadded;
 use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
 use std::ffi::c_void;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering, fence};
 use std::sync::mpsc::{Receiver, Sender};
 use std::sync::{Arc, OnceLock};
 use std::thread::Thread;
@@ -35,11 +35,12 @@ pub(super) struct Shared {
     freed: CachePadded<AtomicU64>,
     written: AtomicU64,
     durable: AtomicU64,
-    failed: AtomicBool,
-    /// The committer waits for a file that cannot be made for now.
-    stuck: AtomicBool,
-    /// The preparer has no file for it, and could not make one.
-    pub(super) starved: AtomicBool,
+    /// Why two files in a row have failed, `DiskError::number`; 0: they have not.
+    failed: AtomicI32,
+    /// The committer waits for a file that cannot be made for now: why.
+    stuck: AtomicI32,
+    /// The preparer has no file for it, and could not make one: why.
+    pub(super) starved: AtomicI32,
     /// Segments below it may be given back.
     pub(super) given_back: AtomicU64,
     pub(super) accepting: AtomicBool,
@@ -94,9 +95,9 @@ impl Shared {
             freed: CachePadded::new(zero()),
             written: zero(),
             durable: zero(),
-            failed: AtomicBool::new(false),
-            stuck: AtomicBool::new(false),
-            starved: AtomicBool::new(false),
+            failed: AtomicI32::new(0),
+            stuck: AtomicI32::new(0),
+            starved: AtomicI32::new(0),
             given_back: zero(),
             accepting: AtomicBool::new(true),
             failed_files: zero(),
@@ -125,7 +126,13 @@ impl Shared {
 
     /// Nothing can be promised for now: the disk fails.
     pub(super) fn has_failed(&self) -> bool {
-        self.failed.load(Ordering::Acquire)
+        self.failed.load(Ordering::Acquire) != 0
+    }
+
+    /// Why nothing can be promised for now: the disk fails, or no other file can be made.
+    pub(super) fn failing(&self) -> Option<DiskError> {
+        let of = |cell: &AtomicI32| DiskError::of(cell.load(Ordering::Acquire));
+        of(&self.failed).or_else(|| of(&self.stuck))
     }
 
     fn octets(&self, range: core::ops::Range<usize>) -> *mut [u8] {
@@ -151,16 +158,17 @@ impl Shared {
 
     /// The committer's news. Wakes the shard if it sleeps.
     pub(super) fn publish(&self, step: &Step) {
-        let stuck = step.next == Next::Spare && self.starved.load(Ordering::Acquire);
+        let stuck = if step.next == Next::Spare { self.starved.load(Ordering::Acquire) } else { 0 };
+        let failed = step.failed.map_or(0, DiskError::number);
         let news = self.durable.load(Ordering::Relaxed) != step.durable.0
             || self.written.load(Ordering::Relaxed) < step.written.0
-            || self.failed.load(Ordering::Relaxed) != step.failed
+            || self.failed.load(Ordering::Relaxed) != failed
             || self.stuck.load(Ordering::Relaxed) != stuck;
         self.freed.store(step.freed, Ordering::Release);
         // What was said to be written stays so: the ring has it, and it is written again.
         self.written.fetch_max(step.written.0, Ordering::Release);
         self.durable.store(step.durable.0, Ordering::Release);
-        self.failed.store(step.failed, Ordering::Release);
+        self.failed.store(failed, Ordering::Release);
         self.stuck.store(stuck, Ordering::Release);
         self.given_back.store(step.front.0, Ordering::Release);
         if news {
@@ -323,10 +331,10 @@ impl Appender {
         Lsn(self.shared.durable.load(Ordering::Acquire))
     }
 
-    /// Nothing can be promised for now: two files in a row have failed, or there is no room for another one.
+    /// Why nothing can be promised for now: two files in a row have failed, or no other one can be made.
     #[must_use]
-    pub fn failed(&self) -> bool {
-        self.shared.has_failed() || self.shared.stuck.load(Ordering::Acquire)
+    pub fn failed(&self) -> Option<DiskError> {
+        self.shared.failing()
     }
 
     /// New messages may be taken; else they hear ESME_RMSGQFUL.
@@ -373,7 +381,7 @@ impl Recorder for Appender {
         Self::durable(self)
     }
 
-    fn failed(&self) -> bool {
+    fn failed(&self) -> Option<DiskError> {
         Self::failed(self)
     }
 

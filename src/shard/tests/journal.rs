@@ -1,25 +1,25 @@
 //! Messages, receipts and MO with a journal: what waits for it, what a restart brings back, what it is told.
 
 use super::pdus::{Dlr, Heard, answer, bind, mo, multi, receipt, refusal, submit, submit_text};
-use super::rig::{Rig, config, member};
+use super::rig::{EIO, Rig, config, member};
 use crate::config::{Config, Homes};
 use crate::esme::settings::{Durability, MessageIdSource, Waiting};
 use crate::ids::{CarrierId, EsmeId, LinkId, ShardId};
 use crate::journal::frame::{Head, frame_len, write};
 use crate::journal::recover::Place;
 use crate::journal::{
-    AppendRefused, Cipher, Fault, Frame, Kind, Lsn, Opener, Recall, Recalled, Record, Recorder, Sealer,
+    AppendRefused, Cipher, DiskError, Fault, Frame, Kind, Lsn, Opener, Recall, Recalled, Record, Recorder,
+    Sealer,
 };
 use crate::ledger::Restored;
 use crate::limits::{RECEIPT_AGAIN, RECEIPT_KEEP};
 use crate::route::settings::{MoRouteSettings, Nobody};
 use crate::session::BindKind;
-use crate::shard::Strays;
-use crate::shard::port::Input;
+use crate::shard::{Strays, port::Input};
 use crate::smpp::status::CommandStatus;
 use crate::time::{Duration, Instant, Now, Wall};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 pub(super) const NUMBER: &str = "38267000001";
@@ -33,7 +33,7 @@ struct Said {
     durable: AtomicU64,
     front: AtomicU64,
     full: AtomicBool,
-    failed: AtomicBool,
+    failed: AtomicI32,
     used_percent: AtomicU64,
     /// From this record on all is durable as soon as it is appended; zero: nothing is.
     quick_from: AtomicU64,
@@ -125,8 +125,8 @@ impl Recorder for Pen {
         Lsn(get(&self.said.durable))
     }
 
-    fn failed(&self) -> bool {
-        self.said.failed.load(Ordering::SeqCst)
+    fn failed(&self) -> Option<DiskError> {
+        DiskError::of(self.said.failed.load(Ordering::SeqCst))
     }
 
     fn accepting(&self) -> bool {
@@ -271,7 +271,7 @@ impl Kept {
         self.papers.iter().for_each(|paper| paper.pen.said.quick_from.store(lsn, Ordering::SeqCst));
     }
 
-    pub(super) fn failed(&mut self, failed: bool) {
+    pub(super) fn failed(&mut self, failed: i32) {
         self.papers.iter().for_each(|paper| paper.pen.said.failed.store(failed, Ordering::SeqCst));
     }
 
@@ -678,7 +678,7 @@ fn a_journal_that_failed_holds_no_relayed_message_back_and_keeps_no_receipt_for_
     let (link, alpha) = (kept.rig.trx("acme"), kept.rig.carrier(0));
     kept.accepted(link, NUMBER, 1, "A1");
     kept.rig.silent(link);
-    kept.failed(true);
+    kept.failed(EIO);
     kept.turn();
     assert_eq!(kept.rig.one(link).status(), CommandStatus::OK);
     kept.rig.reset(link);

@@ -25,6 +25,10 @@ use core::net::SocketAddr;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+/// What a disk may say: something is broken, nothing is left.
+pub(super) const EIO: i32 = 5;
+pub(super) const ENOSPC: i32 = 28;
+
 /// A configuration with one listener, one pool `main` of all carriers with weight 1, and accounts that use it.
 pub(super) fn config(esmes: &[&str], carriers: &[&str]) -> Config {
     let members = (0..carriers.len()).map(|index| member(index, 1)).collect();

@@ -4,7 +4,7 @@ use super::journal::Kept;
 use super::pdus::{
     Dlr, Heard, answer, cancel, header, multi, number, query, receipt, refusal, replace, submit, submit_text,
 };
-use super::rig::{Rig, config, member};
+use super::rig::{EIO, ENOSPC, Rig, config, member};
 use crate::config::{Config, Homes, Journal, Retry};
 use crate::counters::Reason;
 use crate::esme::settings::{Durability, Mode};
@@ -465,15 +465,18 @@ fn a_promise_that_the_disk_broke_is_none() {
     kept.rig.reset(alpha);
     kept.taken(link, &submit_text(OTHER, 1, "before", 0));
     kept.rig.send(link, &submit(NUMBER, 1));
-    kept.failed(true);
+    kept.failed(EIO);
     kept.turn();
     assert_eq!(kept.rig.one(link).status(), CommandStatus::SYSTEM_ERROR);
     kept.rig.send(link, &submit(NUMBER, 2));
     assert_eq!(kept.rig.one(link).status(), CommandStatus::SYSTEM_ERROR);
+    kept.failed(ENOSPC);
+    kept.rig.send(link, &submit(NUMBER, 3));
+    assert_eq!(kept.rig.one(link).status(), CommandStatus::QUEUE_FULL);
     kept.pass(2 * SECOND);
     kept.rig.carrier_up(0);
     assert!(kept.given(0).is_empty(), "no attempt could be written");
-    kept.failed(false);
+    kept.failed(0);
     kept.pass(SECOND);
     let given = kept.given(0);
     assert_eq!(texts(&given), ["before"]);
@@ -481,6 +484,18 @@ fn a_promise_that_the_disk_broke_is_none() {
     kept.rig.send(alpha, &answer(&given[0], ""));
     kept.durable();
     kept.settled();
+}
+
+#[test]
+fn a_promise_that_a_full_disk_broke_may_be_made_later() {
+    let mut kept = Kept::up(stored(&["alpha"]));
+    let link = kept.rig.trx("acme");
+    kept.rig.send(link, &submit(NUMBER, 1));
+    kept.failed(ENOSPC);
+    kept.turn();
+    assert_eq!(kept.rig.one(link).status(), CommandStatus::QUEUE_FULL);
+    kept.failed(0);
+    kept.taken(link, &submit(NUMBER, 2));
 }
 
 #[test]
