@@ -1,6 +1,6 @@
 //! The command line. Owns: its grammar. Takes: arguments. Gives: an exit code. Never: decides about messages.
 //!
-//! Exit codes: 0 good, 1 runtime failure, 2 usage, 3 configuration invalid, 4 cannot reach the server, 5 timed out,
+//! Exit codes: 0 good, 1 runtime failure, 2 usage, 3 configuration invalid, 4 cannot reach the server, 5 timed out or partly done,
 //! 6 environment unfit, 8 damage found, 9 acknowledged data missing, 10 threshold missed.
 
 use crate::demo::{self, Demo};
@@ -28,10 +28,13 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
+mod privacy;
+
 const FAILED: u8 = 1;
 const USAGE: u8 = 2;
 const CONFIGURATION: u8 = 3;
 const UNREACHABLE: u8 = 4;
+const PARTLY: u8 = 5;
 const UNFIT: u8 = 6;
 const DAMAGED: u8 = 8;
 const MISSING: u8 = 9;
@@ -134,6 +137,12 @@ Numbers are masked unless --full is given. What a journal has given back is in t
 One JSON object per line. Exit codes: 0 sound, or torn as after a crash; 1 it cannot be read; 8 damage; 9 acknowledged data
 is missing.")]
     Journal(JournalArgs),
+    /// What a node has written about one number: all of it, or its end
+    #[command(after_help = privacy::EXAMPLES)]
+    Privacy {
+        #[command(subcommand)]
+        ask: privacy::Ask,
+    },
     /// Call detail records out of the files of a sink; never writes
     #[command(after_help = "Examples:
   bindery cdr export -c bindery.toml --esme acme --from 2026-11-01 --to 2026-11-30 --tz Europe/Podgorica
@@ -219,6 +228,7 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
             read_journal(&|out| life::receipts(&asked, now, out))
         }
         Some(Command::Cdr(args)) => export_records(&args),
+        Some(Command::Privacy { ask }) => privacy::run(&ask),
     };
     ExitCode::from(code)
 }
@@ -516,13 +526,19 @@ fn record_to(path: Option<&Path>) -> std::io::Result<Record> {
     Ok(Record::new(Box::new(file.map_err(named)?)))
 }
 
+fn code_of(verdict: Verdict) -> u8 {
+    match verdict {
+        Verdict::Sound | Verdict::Torn => 0,
+        Verdict::Damaged => DAMAGED,
+        Verdict::Missing => MISSING,
+    }
+}
+
 fn read_journal(answer: &dyn Fn(&mut dyn Write) -> Result<Verdict, journal::AskError>) -> u8 {
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     let answered = answer(&mut out).and_then(|verdict| Ok(out.flush().map(|()| verdict)?));
     match answered {
-        Ok(Verdict::Sound | Verdict::Torn) => 0,
-        Ok(Verdict::Damaged) => DAMAGED,
-        Ok(Verdict::Missing) => MISSING,
+        Ok(verdict) => code_of(verdict),
         Err(error) => {
             complain(&format!("error: {error}"));
             FAILED
@@ -612,6 +628,8 @@ mod tests {
             "bindery cdr export data/cdr --from 2026-11-22 --format csv",
             "bindery status -a http://127.0.0.1:2780 --json",
             "bindery status acme --watch",
+            "bindery privacy export -c bindery.toml --number +38267000001 --out 38267000001.jsonl",
+            "bindery privacy erase -c bindery.toml --number 38267000001 --yes --json",
         ] {
             Cli::try_parse_from(line.split(' ')).unwrap();
         }

@@ -250,7 +250,7 @@ fn a_running_sink_keeps_up_and_writes_what_is_durable_before_it_ends() {
     };
     let (tell, told) = std::sync::mpsc::channel();
     let log = Box::new(move |event: &bindery::shard::port::Event| tell.send(event.name).unwrap());
-    let (running, cells) = cdr::start(settings, Arc::clone(&node.cursors), log).unwrap();
+    let cdr::Started { running, cells, .. } = cdr::start(settings, Arc::clone(&node.cursors), log).unwrap();
     let first = node.message(0);
     node.settle();
     while cells.written.get() == 0 {
@@ -275,7 +275,7 @@ fn a_sink_that_fails_says_so_once_and_says_when_it_is_well_again() {
     let settings = cdr::Settings { cdr, journal: folder.path("journal"), sink: 0, ends, numbers };
     let (tell, told) = std::sync::mpsc::channel();
     let log = Box::new(move |event: &bindery::shard::port::Event| tell.send(event.name).unwrap());
-    let (running, cells) = cdr::start(settings, Arc::clone(&node.cursors), log).unwrap();
+    let cdr::Started { running, cells, .. } = cdr::start(settings, Arc::clone(&node.cursors), log).unwrap();
     while cells.failed.get() < 2 {
         std::thread::yield_now();
     }

@@ -31,7 +31,7 @@ pub(crate) fn duration(text: &str) -> Option<Duration> {
 }
 
 /// A duration as [`duration`] reads it, in the largest unit that is exact.
-pub(super) fn duration_text(span: Duration) -> String {
+pub(crate) fn duration_text(span: Duration) -> String {
     let micros = span.as_micros();
     let units = [(3_600_000_000, "h"), (60_000_000, "m"), (1_000_000, "s"), (1000, "ms"), (1, "us")];
     let exact = units.iter().find(|(each, _)| micros > 0 && micros.is_multiple_of(*each));

@@ -193,7 +193,7 @@ pub(super) fn sinks(
         return Ok(None);
     }
     let cursors = Arc::new(Cursors::new(ends.len(), config.cdrs.len()));
-    let (mut running, mut cells) = (Vec::new(), Vec::new());
+    let (mut running, mut cells, mut erasers) = (Vec::new(), Vec::new(), Vec::new());
     for (sink, cdr) in config.cdrs.iter().enumerate() {
         let journal = config.node.data_dir.join("journal");
         let numbers = config.privacy.keep_numbers;
@@ -202,11 +202,12 @@ pub(super) fn sinks(
         let lines = lines.clone();
         // The sink bounds its lines itself; one that finds no room says the same again later.
         let log = Box::new(move |event: &Event| drop(lines.try_send(event.clone())));
-        let (thread, counts) = cdr::start(settings, Arc::clone(&cursors), log)?;
-        running.push(thread);
-        cells.push(counts);
+        let started = cdr::start(settings, Arc::clone(&cursors), log)?;
+        running.push(started.running);
+        cells.push(started.cells);
+        erasers.push(started.eraser);
     }
-    journaling.has_sinks(cells);
+    journaling.has_sinks(cells, erasers);
     Ok(Some(Sinks { cursors, running }))
 }
 

@@ -2,9 +2,11 @@
 //! durable. Gives: a line for each FINISH, once, whatever ends the process; how far it is. Never: makes a shard wait; lets
 //! go of a segment that it has not read.
 
-mod files;
+mod erase;
+pub(super) mod files;
 mod sink;
 
+pub use erase::Erased;
 pub use sink::{Settings, Sink, SinkError};
 
 use super::metrics::Page;
@@ -12,9 +14,11 @@ use crate::counters::Counter;
 use crate::io::Clock;
 use crate::journal::Cursors;
 use crate::shard::port::{Event, Level};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::{JoinHandle, Thread};
 use std::time::Duration;
 
 /// So often a sink that has everything looks for more.
@@ -42,6 +46,32 @@ pub struct Cells {
     pub lag: Counter,
 }
 
+/// A number is to go from the files of a sink.
+#[derive(Debug)]
+pub struct Wish {
+    /// It.
+    pub number: String,
+    /// The file of the key of what stands in its place.
+    pub key: PathBuf,
+    /// Where it is told what was done.
+    pub done: Sender<Result<Erased, SinkError>>,
+}
+
+/// Tells a sink what is wished.
+#[derive(Debug)]
+pub struct Eraser {
+    ask: Sender<Wish>,
+    thread: Thread,
+}
+
+impl Eraser {
+    /// It is done when the sink has time; one that has ended drops it.
+    pub fn ask(&self, wish: Wish) {
+        let _ = self.ask.send(wish);
+        self.thread.unpark();
+    }
+}
+
 /// A running sink. It ends with `stop`, or when it is dropped.
 #[derive(Debug)]
 pub struct Running {
@@ -53,13 +83,26 @@ pub struct Running {
 ///
 /// # Errors
 /// The path cannot be one of a sink, or the system gives no thread.
-pub fn start(settings: Settings, cursors: Arc<Cursors>, log: Log) -> std::io::Result<(Running, Arc<Cells>)> {
+pub fn start(settings: Settings, cursors: Arc<Cursors>, log: Log) -> std::io::Result<Started> {
     let cells = Arc::new(Cells { path: settings.cdr.path.display().to_string(), ..Cells::default() });
     let sink = Sink::new(settings, cursors, Arc::clone(&cells))?;
     let stop = Arc::new(AtomicBool::new(false));
     let (stopped, thread) = (Arc::clone(&stop), std::thread::Builder::new().name("cdr".into()));
-    let thread = thread.spawn(move || Attempts::new(log).run(sink, &stopped))?;
-    Ok((Running { stop, thread: Some(thread) }, cells))
+    let (ask, wishes) = channel();
+    let thread = thread.spawn(move || Attempts::new(log, wishes).run(sink, &stopped))?;
+    let eraser = Eraser { ask, thread: thread.thread().clone() };
+    Ok(Started { running: Running { stop, thread: Some(thread) }, cells, eraser })
+}
+
+/// A sink that was started.
+#[derive(Debug)]
+pub struct Started {
+    /// Its thread.
+    pub running: Running,
+    /// What it counts.
+    pub cells: Arc<Cells>,
+    /// For telling it.
+    pub eraser: Eraser,
 }
 
 impl Running {
@@ -86,17 +129,37 @@ struct Attempts {
     clock: Clock,
     failures: u32,
     logged_at: Option<crate::time::Instant>,
+    wishes: Receiver<Wish>,
 }
 
 impl Attempts {
-    fn new(log: Log) -> Self {
-        Self { log, clock: Clock::start(), failures: 0, logged_at: None }
+    fn new(log: Log, wishes: Receiver<Wish>) -> Self {
+        Self { log, clock: Clock::start(), failures: 0, logged_at: None, wishes }
+    }
+
+    /// An operator wants a number to go: that is said, and not which one.
+    fn erase(&mut self, sink: &mut Sink) {
+        while let Ok(wish) = self.wishes.try_recv() {
+            let done = sink.erase(self.clock.now(), &wish.number, &wish.key);
+            let fields = match &done {
+                Ok(done) => vec![
+                    ("files", done.files.to_string()),
+                    ("lines", done.lines.to_string()),
+                    ("left", done.left.len().to_string()),
+                ],
+                Err(error) => vec![("error", error.to_string())],
+            };
+            self.tell(Level::Warn, "privacy_erased", sink, fields);
+            // Who asked may have gone.
+            let _ = wish.done.send(done);
+        }
     }
 
     fn run(mut self, mut sink: Sink, stop: &AtomicBool) {
         loop {
             // Before the turn: what is durable by then is written.
             let last = stop.load(Ordering::Acquire);
+            self.erase(&mut sink);
             let wait = match sink.turn(self.clock.now()) {
                 Ok(more) => {
                     self.well(&mut sink);

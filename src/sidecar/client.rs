@@ -61,7 +61,7 @@ pub fn status(address: &Address) -> std::io::Result<Value> {
 /// # Errors
 /// As `status`.
 pub fn fetch(address: &Address, path: &str) -> std::io::Result<String> {
-    ask(address, "GET", path)
+    ask(address, "GET", path, PATIENCE)
 }
 
 /// The body of an answer to POST.
@@ -69,20 +69,41 @@ pub fn fetch(address: &Address, path: &str) -> std::io::Result<String> {
 /// # Errors
 /// As `status`.
 pub fn post(address: &Address, path: &str) -> std::io::Result<String> {
-    ask(address, "POST", path)
+    post_for(address, path, PATIENCE)
 }
 
-fn ask(address: &Address, method: &str, path: &str) -> std::io::Result<String> {
+/// The same of what takes longer.
+///
+/// # Errors
+/// As `status`.
+pub fn post_for(address: &Address, path: &str, patience: Duration) -> std::io::Result<String> {
+    ask(address, "POST", path, patience)
+}
+
+/// A value as it stands in the query of a path.
+#[must_use]
+pub fn escaped(value: &str) -> String {
+    let mut text = String::new();
+    for octet in value.bytes() {
+        match octet {
+            b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'-' | b'_' | b'.' => text.push(char::from(octet)),
+            other => text.push_str(&format!("%{other:02X}")),
+        }
+    }
+    text
+}
+
+fn ask(address: &Address, method: &str, path: &str, patience: Duration) -> std::io::Result<String> {
     let answer = match address {
         Address::Unix(socket) => {
             let stream = UnixStream::connect(socket)?;
-            stream.set_read_timeout(Some(PATIENCE))?;
+            stream.set_read_timeout(Some(patience))?;
             stream.set_write_timeout(Some(PATIENCE))?;
             exchange(stream, "localhost", method, path)?
         }
         Address::Http(host) => {
             let stream = connect(host)?;
-            stream.set_read_timeout(Some(PATIENCE))?;
+            stream.set_read_timeout(Some(patience))?;
             stream.set_write_timeout(Some(PATIENCE))?;
             exchange(stream, host, method, path)?
         }

@@ -4,7 +4,7 @@
 use super::limits::Watch;
 use super::queues::{self, Parameters};
 use super::sockets::{AdminSocket, Bounded};
-use super::{Sockets, View, document, metrics, ready};
+use super::{Sockets, View, document, metrics, privacy, ready};
 use crate::shard::port::{Answer, Ask};
 use crate::shard::status::Status;
 use axum::Router;
@@ -12,7 +12,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -38,9 +38,11 @@ pub(super) async fn serve(view: Arc<View>, sockets: Sockets, ended: oneshot::Rec
         .route("/v1/queue", get(queue_list))
         .with_state(Arc::clone(&view));
     // Who comes by the admin socket is this user: he may change things.
-    let admin_router = router
-        .clone()
-        .merge(Router::new().route("/v1/queue/{act}", post(queue_change)).with_state(Arc::clone(&view)));
+    let changes = Router::new()
+        .route("/v1/queue/{act}", post(queue_change))
+        .route("/v1/privacy/erase", post(privacy_erase))
+        .with_state(Arc::clone(&view));
+    let admin_router = router.clone().merge(changes);
     if let Some(listener) = sockets.tcp.and_then(|listener| TcpListener::from_std(listener).ok()) {
         tokio::spawn(axum::serve(Bounded::new(listener), router.clone()).into_future());
     }
@@ -130,8 +132,16 @@ async fn queue_change(
 }
 
 async fn queue(view: Arc<View>, act: String, asked: Parameters) -> Response {
-    let answered = tokio::task::spawn_blocking(move || queues::answer(&view, &act, &asked)).await;
-    match answered {
+    answered(move || queues::answer(&view, &act, &asked)).await
+}
+
+async fn privacy_erase(State(view): Shared, Query(asked): Query<Parameters>) -> Response {
+    let number = asked.get("number").cloned().unwrap_or_default();
+    answered(move || privacy::answer(&view, &number)).await
+}
+
+async fn answered(question: impl FnOnce() -> Result<Value, String> + Send + 'static) -> Response {
+    match tokio::task::spawn_blocking(question).await {
         Ok(Ok(document)) => {
             let kind = [(header::CONTENT_TYPE, "application/json")];
             (kind, document.to_string()).into_response()

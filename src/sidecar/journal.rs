@@ -17,6 +17,7 @@ pub struct Journaling {
     read: AtomicU64,
     watch: OnceLock<Watch>,
     sinks: OnceLock<Vec<Arc<cdr::Cells>>>,
+    erasers: OnceLock<Vec<cdr::Eraser>>,
 }
 
 impl Journaling {
@@ -32,10 +33,15 @@ impl Journaling {
         debug_assert!(first, "a node has one journal");
     }
 
-    /// There are sinks of call detail records: these count for them.
-    pub fn has_sinks(&self, sinks: Vec<Arc<cdr::Cells>>) {
-        let first = self.sinks.set(sinks).is_ok();
+    /// There are sinks of call detail records: these count for them, and these tell them what is wished.
+    pub fn has_sinks(&self, sinks: Vec<Arc<cdr::Cells>>, erasers: Vec<cdr::Eraser>) {
+        let first = self.sinks.set(sinks).is_ok() && self.erasers.set(erasers).is_ok();
         debug_assert!(first, "a node has one list of sinks");
+    }
+
+    /// What tells its sinks what is wished.
+    pub(super) fn erasers(&self) -> &[cdr::Eraser] {
+        self.erasers.get().map_or(&[], Vec::as_slice)
     }
 
     /// What its sinks count.

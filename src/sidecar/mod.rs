@@ -14,6 +14,7 @@ mod journal;
 mod limits;
 mod metrics;
 pub mod order;
+pub mod privacy;
 mod queues;
 mod ready;
 pub mod show;

@@ -80,13 +80,7 @@ fn query(which: &Which, to_pool: Option<&str>) -> String {
     let said = all.iter().filter_map(|(key, value)| Some((*key, value.as_deref()?)));
     let said: Vec<String> = said
         .chain(to_pool.map(|pool| ("to_pool", pool)))
-        .map(|(key, value)| {
-            let octets = value.bytes().map(|octet| match octet {
-                b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'-' | b'_' | b'.' => char::from(octet).to_string(),
-                other => format!("%{other:02X}"),
-            });
-            format!("{key}={}", octets.collect::<String>())
-        })
+        .map(|(key, value)| format!("{key}={}", client::escaped(value)))
         .collect();
     if said.is_empty() { String::new() } else { format!("?{}", said.join("&")) }
 }

@@ -5,6 +5,7 @@
 
 pub mod life;
 mod more;
+pub mod person;
 
 use crate::io::journal::ReadOnly;
 use crate::journal::cipher::is_sealed;

@@ -16,7 +16,7 @@ mod watch;
 pub use crate::journal::AppendRefused;
 pub use former::Former;
 pub use ring::{Appender, Wake};
-pub use store::ReadOnly;
+pub use store::{Lock, ReadOnly, hold};
 pub use watch::{State, Watch};
 
 use super::Clock;
@@ -39,7 +39,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, OnceLock, Weak};
 use std::thread::{JoinHandle, Thread};
-use store::{Directory, Lock};
+use store::Directory;
 
 /// A committer that has nothing to do looks so often whether it is to end.
 const IDLE: Duration = Duration::from_millis(500);

@@ -277,12 +277,25 @@ impl Disk for ReadOnly {
 
 /// The right to write to a directory, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Lock(File);
+pub struct Lock(File);
 
 impl Drop for Lock {
     fn drop(&mut self) {
         // Closing would do, were there no child that was forked and has not begun its program yet.
         let _ = flock(&self.0, FlockOperation::Unlock);
+    }
+}
+
+/// The right to write to a directory, for who is no node; `None`: a node has it.
+///
+/// # Errors
+/// There is no such directory, or the system refuses.
+pub fn hold(path: &Path) -> std::io::Result<Option<Lock>> {
+    let lock = File::options().write(true).create(true).truncate(false).open(path.join(LOCK))?;
+    match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(Some(Lock(lock))),
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+        Err(error) => Err(error.into()),
     }
 }
 

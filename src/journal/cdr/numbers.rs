@@ -43,6 +43,16 @@ impl Numbers {
 
     /// Appends a line as it is without its numbers; true when it had any. What is no such line is appended as it is.
     pub fn line(&self, line: &[u8], out: &mut Vec<u8>) -> bool {
+        self.replaced(line, out, |_| true)
+    }
+
+    /// The same of one number alone.
+    pub fn line_of(&self, wanted: &str, line: &[u8], out: &mut Vec<u8>) -> bool {
+        let wanted = wanted.trim_start_matches('+');
+        self.replaced(line, out, |number| number.strip_prefix('+').unwrap_or(number) == wanted)
+    }
+
+    fn replaced(&self, line: &[u8], out: &mut Vec<u8>, goes: impl Fn(&str) -> bool) -> bool {
         let mut had = false;
         let mut rest = line;
         for (name, parts) in [(&b",\"from\":"[..], false), (b",\"to\":", true)] {
@@ -50,21 +60,22 @@ impl Numbers {
             let Ok(text) = serde_json::from_slice::<String>(value) else { continue };
             out.extend_from_slice(before);
             let numbers = if parts { text.split(',').collect() } else { vec![text.as_str()] };
-            let hashed: Vec<String> = numbers.iter().map(|number| self.unless_hashed(number)).collect();
-            let hashed = hashed.join(",");
-            had |= hashed != text;
-            out.push(b'"');
-            // Digits and letters alone: what was hashed before, too.
-            out.extend_from_slice(hashed.as_bytes());
-            out.push(b'"');
+            if !numbers.iter().any(|number| goes(number) && !is_hashed(number)) {
+                out.extend_from_slice(value);
+                rest = behind;
+                continue;
+            }
+            had = true;
+            let hashed = |number: &&str| {
+                if goes(number) && !is_hashed(number) { self.hashed(number) } else { (*number).to_owned() }
+            };
+            let hashed: Vec<String> = numbers.iter().map(hashed).collect();
+            // A number that stays may be a name that needs its backslashes.
+            out.extend_from_slice(serde_json::Value::from(hashed.join(",")).to_string().as_bytes());
             rest = behind;
         }
         out.extend_from_slice(rest);
         had
-    }
-
-    fn unless_hashed(&self, number: &str) -> String {
-        if is_hashed(number) { number.to_owned() } else { self.hashed(number) }
     }
 }
 
@@ -123,6 +134,23 @@ mod tests {
         for other in ["", "{}", "no line", "{\"v\":1,\"from\":\"12"] {
             assert_eq!(hashed(other), (other.to_owned(), false), "{other}");
         }
+    }
+
+    #[test]
+    fn one_number_goes_and_the_others_stay() {
+        let line =
+            |from: &str, to: &str| format!("{{\"v\":1,\"from\":{from},\"to\":\"{to}\",\"parts\":1}}\n");
+        let gone = |line: &str| {
+            let mut out = Vec::new();
+            let had = numbers().line_of("+38267123456", line.as_bytes(), &mut out);
+            (String::from_utf8(out).unwrap(), had)
+        };
+        let h = numbers().hashed("38267123456");
+        let before = line("\"a\\\"b\"", "1,38267123456,+38267123456,382671234567");
+        assert_eq!(gone(&before), (line("\"a\\\"b\"", &format!("1,{h},{h},382671234567")), true));
+        assert_eq!(gone(&line("\"38267123456\"", "1")), (line(&format!("\"{h}\""), "1"), true));
+        assert_eq!(gone(&line("null", "1")), (line("null", "1"), false));
+        assert!(!gone(&gone(&before).0).1, "once");
     }
 
     #[test]

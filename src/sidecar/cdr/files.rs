@@ -40,8 +40,8 @@ struct Saved {
 }
 
 #[derive(Debug)]
-pub(super) struct Files {
-    folder: PathBuf,
+pub(in crate::sidecar) struct Files {
+    pub(super) folder: PathBuf,
     names: Names,
     hidden: PathBuf,
     keep: Duration,
@@ -52,7 +52,7 @@ pub(super) struct Files {
 }
 
 impl Files {
-    pub(super) fn new(path: &Path, rotate: Duration, keep: Duration) -> Result<Self> {
+    pub(in crate::sidecar) fn new(path: &Path, rotate: Duration, keep: Duration) -> Result<Self> {
         let wrong = |why: &str| Error::new(ErrorKind::InvalidInput, format!("{}: {why}", path.display()));
         let name = path.file_name().and_then(|name| name.to_str()).ok_or_else(|| wrong("no file name"))?;
         let folder = path.parent().unwrap_or(Path::new("")).to_owned();
@@ -75,7 +75,7 @@ impl Files {
     }
 
     /// Its files, oldest first.
-    fn list(&self) -> Result<Vec<(Begin, String)>> {
+    pub(super) fn list(&self) -> Result<Vec<(Begin, String)>> {
         let mut found = Vec::new();
         for entry in std::fs::read_dir(&self.folder)? {
             let name = entry?.file_name();
@@ -141,13 +141,30 @@ impl Files {
         if let Some(hashed) = self.hashed {
             value["hashed"] = hashed.0.into();
         }
+        self.hide(&value)?;
+        self.placed = Some(output.begin);
+        Ok(())
+    }
+
+    fn hide(&self, value: &Value) -> Result<()> {
         let fresh = self.hidden.with_extension("new");
         let mut file = File::create(&fresh)?;
         writeln!(file, "{value}")?;
         file.sync_all()?;
-        std::fs::rename(&fresh, &self.hidden)?;
-        self.placed = Some(output.begin);
-        Ok(())
+        std::fs::rename(&fresh, &self.hidden)
+    }
+
+    /// The file in which the hidden one tells a place.
+    pub(super) fn place(&self) -> Result<Option<Begin>> {
+        Ok(self.saved()?.place.map(|(begin, _)| begin))
+    }
+
+    /// That place becomes the begin of its file, for good.
+    pub(super) fn rewind(&self) -> Result<()> {
+        let mut value: Value = serde_json::from_str(&std::fs::read_to_string(&self.hidden)?)?;
+        value["octets"] = 0.into();
+        self.hide(&value)?;
+        File::open(&self.folder)?.sync_all()
     }
 
     /// The oldest file whose day ended so long ago loses its numbers; false: there is none that has any. What a crash leaves
@@ -270,7 +287,7 @@ fn read_lines(path: &Path, from: u64, strict: bool, positions: &mut Positions) -
 }
 
 /// Longest line: a destination of 65,535 octets, each of them escaped.
-const LINE_MAX: u64 = 1 << 20;
+pub(super) const LINE_MAX: u64 = 1 << 20;
 
 #[cfg(test)]
 mod tests;

@@ -7,6 +7,7 @@
 //! first time is written again.
 
 use super::Cells;
+use super::erase::Erased;
 use super::files::{Files, Output, Positions};
 use crate::config::Cdr;
 use crate::io::journal::ReadOnly;
@@ -17,7 +18,7 @@ use crate::journal::{Cursors, Follower, Kind, Lsn};
 use crate::time::{Duration, Instant, Now};
 use std::fs::File;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Octets of the journal that one turn reads of a shard.
@@ -337,6 +338,31 @@ impl Sink {
             self.save()?;
         }
         Ok(hashed)
+    }
+
+    /// What is durable is written, then this number goes from all files; `key`: the file of the key of what stands in its
+    /// place.
+    ///
+    /// # Errors
+    /// The journal or the files failed: some files may have it still.
+    pub fn erase(&mut self, now: Now, number: &str, key: &Path) -> Result<Erased, SinkError> {
+        while self.turn(now)? {}
+        let numbers = crate::io::numbers::key(key)?;
+        if let Some(output) = self.output.take() {
+            self.undone = Some((output.begin, output.synced));
+        }
+        if let Some((begin, synced)) = self.undone {
+            // Without what could not be synced.
+            drop(self.files.output(begin, synced)?);
+            self.undone = Some((begin, u64::MAX));
+        }
+        let erased = self.files.erase(number, &numbers)?;
+        if let Some((begin, all)) = self.undone {
+            self.output = Some(self.files.output(begin, all)?);
+            self.undone = None;
+            self.save()?;
+        }
+        Ok(erased)
     }
 
     fn undo(&mut self) {
