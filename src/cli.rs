@@ -120,8 +120,12 @@ Numbers are masked unless --full is given. What a journal has given back is in t
     /// What became of receipts: asked for, returned, answered, waiting for their account, still awaited, overdue
     #[command(after_help = "Examples:
   bindery receipts --esme acme --since 24h
-  bindery receipts --esme acme --list --json")]
-    Receipts(life::Receipts),
+  bindery receipts --esme acme --list --json
+  bindery receipts --resend 1781500559569362944
+
+A receipt that is sent once more is made from the final record of its message, which the journal has until its file is used
+again. Exit codes: 0 it goes out, or waits for its account; 1 there is none, or none any more; 4 no node was reached.")]
+    Receipts(ReceiptsArgs),
     /// Read a journal; never writes, safe beside a running node
     #[command(after_help = "Examples:
   bindery journal verify data/journal
@@ -149,6 +153,18 @@ is missing.")]
   bindery cdr export 'data/cdr/{date}.jsonl' --sum day,carrier,state
   bindery cdr export data/cdr --from 2026-11-22 --format csv > 22.csv")]
     Cdr(CdrArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct ReceiptsArgs {
+    #[command(flatten)]
+    asked: life::Receipts,
+    /// Send the final receipt of this message to its account once more; ID as the account knows it
+    #[arg(long, value_name = "ID", conflicts_with = "list")]
+    resend: Option<String>,
+    /// The admin socket of the node, for --resend
+    #[arg(short, long, value_name = "WHERE", default_value = "unix:data/admin.sock")]
+    address: Address,
 }
 
 #[derive(Debug, clap::Args)]
@@ -223,7 +239,10 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Some(Command::Load(args)) => load(*args),
         Some(Command::Journal(args)) => read_journal(&|out| journal::answer(&args.ask, out)),
         Some(Command::Trace(asked)) => read_journal(&|out| life::trace(&asked, out)),
-        Some(Command::Receipts(asked)) => {
+        Some(Command::Receipts(ReceiptsArgs { resend: Some(id), address, asked })) => {
+            resend(&address, &id, asked.esme.as_deref(), asked.json)
+        }
+        Some(Command::Receipts(ReceiptsArgs { asked, .. })) => {
             let now = io::Clock::start().now().wall;
             read_journal(&|out| life::receipts(&asked, now, out))
         }
@@ -341,6 +360,28 @@ fn queue(ask: &order::Ask) -> u8 {
             if matches!(error.kind(), ErrorKind::Other) { USAGE } else { UNREACHABLE }
         }
     }
+}
+
+/// A journal is read in this time.
+const RESEND_PATIENCE: Duration = Duration::from_secs(600);
+
+fn resend(address: &Address, id: &str, esme: Option<&str>, json: bool) -> u8 {
+    let of = esme.map(|esme| format!("&esme={}", client::escaped(esme))).unwrap_or_default();
+    let path = format!("/v1/receipts/resend?id={}{of}", client::escaped(id));
+    match client::post_for(address, &path, RESEND_PATIENCE) {
+        Ok(body) if json => say(body.trim_end()),
+        Ok(body) => {
+            let document: serde_json::Value = serde_json::from_str(&body).unwrap_or_default();
+            let of = |key: &str| document[key].as_str().unwrap_or_default().to_owned();
+            let waits = if document["waits"] == true { "waits for a session of" } else { "goes to" };
+            say(&format!("receipt of {id}, {}: {waits} {}", of("state"), of("esme")));
+        }
+        Err(error) => {
+            complain(&format!("error: {error}"));
+            return if error.kind() == ErrorKind::Other { FAILED } else { UNREACHABLE };
+        }
+    }
+    0
 }
 
 fn run_node(args: &Run) -> u8 {
@@ -628,6 +669,7 @@ mod tests {
             "bindery cdr export data/cdr --from 2026-11-22 --format csv",
             "bindery status -a http://127.0.0.1:2780 --json",
             "bindery status acme --watch",
+            "bindery receipts --resend 1781500559569362944 --esme acme -a unix:admin.sock",
             "bindery privacy export -c bindery.toml --number +38267000001 --out 38267000001.jsonl",
             "bindery privacy erase -c bindery.toml --number 38267000001 --yes --json",
         ] {

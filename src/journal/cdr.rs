@@ -104,7 +104,7 @@ impl Writer {
 
     fn known(&mut self, facts: &Facts<'_>, ended: Wall, out: &mut Vec<u8>) {
         number(out, b"{\"v\":", u64::from(VERSION));
-        text(out, b",\"id\":", if facts.id.is_empty() { facts.message_id } else { facts.id });
+        text(out, b",\"id\":", facts.esme_id());
         text(out, b",\"esme\":", facts.esme);
         text(out, b",\"carrier\":", facts.carrier);
         text(out, b",\"message_id\":", facts.message_id);

@@ -205,6 +205,12 @@ pub struct Facts<'a> {
 }
 
 impl<'a> Facts<'a> {
+    /// The id as the ESME knows it.
+    #[must_use]
+    pub const fn esme_id(&self) -> &'a [u8] {
+        if self.id.is_empty() { self.message_id } else { self.id }
+    }
+
     #[inline]
     fn encode(&self, out: &mut impl Sink) {
         out.u64(self.accepted.cast_unsigned());
@@ -301,7 +307,7 @@ pub enum Record<'a> {
     },
     /// An MO has come.
     MoIn {
-        /// Who sent it.
+        /// Who sent it; empty: it is a receipt, once more, that an operator asked for.
         carrier: &'a [u8],
         /// For whom it is.
         esme: &'a [u8],

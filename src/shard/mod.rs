@@ -41,6 +41,7 @@ pub mod queues;
 mod recalls;
 mod receipts;
 mod records;
+pub mod resend;
 mod restore;
 pub mod status;
 mod store;

@@ -164,7 +164,7 @@ impl Shard {
         if is_ok(pdu)
             && let Some(cells) = self.counters.esmes.get(esme.index())
         {
-            if delivery.is_receipt {
+            if delivery.is_receipt || delivery.is_resent() {
                 cells.receipts.bump();
                 cells.receipts_by_state.at(usize::from(delivery.state.octet())).bump();
             } else {

@@ -6,6 +6,7 @@
 
 use super::mail::{Mail, Parcel};
 use super::queues::{QueueAnswer, QueueAsk};
+use super::resend::{Resend, Resent};
 use super::status::Status;
 use crate::ids::{LinkId, ListenerId, ShardId};
 use crate::limits::{OUTPUT_BUFFER_KEPT_MAX, OUTPUT_BUFFERS_KEPT, OUTPUT_KEPT_MAX, OUTPUT_SOFT};
@@ -116,6 +117,8 @@ pub enum Ask {
     Brief,
     /// Of stored messages.
     Queue(QueueAsk),
+    /// A receipt once more.
+    Resend(Box<Resend>),
 }
 
 /// What a core answers.
@@ -125,6 +128,8 @@ pub enum Answer {
     Status(Box<Status>),
     /// Of stored messages.
     Queue(Box<QueueAnswer>),
+    /// What became of a receipt that is to go once more.
+    Resent(Resent),
 }
 
 impl Answer {
@@ -134,6 +139,7 @@ impl Answer {
         match (self, other) {
             (Self::Status(one), Self::Status(other)) => Self::Status(Box::new(one.join(*other))),
             (Self::Queue(one), Self::Queue(other)) => Self::Queue(Box::new(one.join(*other))),
+            (Self::Resent(one), Self::Resent(other)) => Self::Resent(one.join(other)),
             (one, _) => one,
         }
     }

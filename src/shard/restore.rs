@@ -429,7 +429,10 @@ impl Shard {
         let records = self.records.as_mut()?;
         let delivered = Delivered::kept(&taken.pdu)?;
         let v33 = self.carriers.get(carrier.index()).is_some_and(super::mt::is_v33);
-        let receipt = delivered.receipt(v33).filter(|_| taken.esme.is_none());
+        let says = delivered.receipt(v33);
+        let state = says.and_then(|receipt| receipt.state).unwrap_or(MessageState::Unknown);
+        // What is for an account by its name is none, or one that an operator asked for.
+        let receipt = says.filter(|_| taken.esme.is_none());
         let keep = self.accounts.get(esme.index())?.settings.waiting.keep;
         let is_final = receipt.is_some_and(|receipt| !receipt.intermediate);
         let mut known_as = None;
@@ -444,7 +447,7 @@ impl Shard {
             is_receipt: receipt.is_some(),
             known_as,
             is_final,
-            state: receipt.and_then(|receipt| receipt.state).unwrap_or(MessageState::Unknown),
+            state,
             frame: records.frames.take_in(taken.pdu.clone()),
             until: now.mono.after(left(keep, taken.record.wall, now.wall)),
             record,

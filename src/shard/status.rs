@@ -181,6 +181,7 @@ impl Shard {
             Ask::Status => Answer::Status(Box::new(self.status(now.mono))),
             Ask::Brief => Answer::Status(Box::new(self.brief(now.mono))),
             Ask::Queue(ask) => Answer::Queue(Box::new(self.on_queue_ask(now, &ask, out))),
+            Ask::Resend(resend) => Answer::Resent(self.on_resend(now, &resend, out)),
         };
         out.act(Action::Answer { ticket, answer });
     }

@@ -13,6 +13,7 @@ use super::multi::address_of;
 use super::operations::Operation;
 use super::port::Outbox;
 use super::records::{Held, HeldStored};
+use super::resend::{Resend, delivered_of};
 use super::timers::Timer;
 use crate::config::Config;
 use crate::counters::Reason;
@@ -665,14 +666,29 @@ pub(super) fn open_of(message: &StoredMessage, frame: &[u8]) -> OpenMessage {
 pub(super) fn own_receipt(open: &OpenMessage, end: &End, now: Now) -> Vec<u8> {
     let mut room = IdRoom::default();
     let id = open.given.text_in(&mut room).unwrap_or_default();
-    let (submitted, done) = (receipt_date(open.accepted), receipt_date(now.wall));
+    own_receipt_of(&Resend {
+        esme: open.esme,
+        id: id.to_vec(),
+        accepted: open.accepted,
+        over: now.wall,
+        source: open.source().to_vec(),
+        destination: open.destination().to_vec(),
+        end: end.clone(),
+    })
+}
+
+/// The same by what the final record of a message says.
+pub(super) fn own_receipt_of(resend: &Resend) -> Vec<u8> {
+    let Resend { id, end, .. } = resend;
+    let (submitted, done) = (receipt_date(resend.accepted), receipt_date(resend.over));
     let mut err = itoa::Buffer::new();
     let err = if end.status.0 <= 999 { err.format(end.status.0) } else { "000" };
-    let padded = [b"000".get(err.len()..).unwrap_or_default(), err.as_bytes()].concat();
+    let err = if end.error.is_empty() { err.as_bytes() } else { end.error.as_slice() };
+    let padded = [b"000".get(err.len()..).unwrap_or_default(), err].concat();
     let fields = ReceiptFields {
         id,
         sub: 1,
-        dlvrd: 0,
+        dlvrd: delivered_of(end.state),
         submit_date: &submitted,
         done_date: &done,
         stat: end.state.stat().as_bytes(),
@@ -682,12 +698,12 @@ pub(super) fn own_receipt(open: &OpenMessage, end: &End, now: Now) -> Vec<u8> {
     let mut text = Vec::new();
     write_text(&mut text, &fields);
     let mut tlvs = Vec::new();
-    write_tlv(&mut tlvs, Tag::RECEIPTED_MESSAGE_ID, &[id, b"\0"].concat());
+    write_tlv(&mut tlvs, Tag::RECEIPTED_MESSAGE_ID, &[id, &b"\0"[..]].concat());
     write_tlv(&mut tlvs, Tag::MESSAGE_STATE, &[end.state.octet()]);
     let sm = Sm {
         service_type: &[],
-        source: address(open.destination()),
-        destination: address(open.source()),
+        source: address(&resend.destination),
+        destination: address(&resend.source),
         content: Content {
             esm_class: RECEIPT,
             short_message: &text,

@@ -4,7 +4,7 @@
 use super::limits::Watch;
 use super::queues::{self, Parameters};
 use super::sockets::{AdminSocket, Bounded};
-use super::{Sockets, View, document, metrics, privacy, ready};
+use super::{Sockets, View, document, metrics, privacy, ready, resend};
 use crate::shard::port::{Answer, Ask};
 use crate::shard::status::Status;
 use axum::Router;
@@ -41,6 +41,7 @@ pub(super) async fn serve(view: Arc<View>, sockets: Sockets, ended: oneshot::Rec
     let changes = Router::new()
         .route("/v1/queue/{act}", post(queue_change))
         .route("/v1/privacy/erase", post(privacy_erase))
+        .route("/v1/receipts/resend", post(receipt_resend))
         .with_state(Arc::clone(&view));
     let admin_router = router.clone().merge(changes);
     if let Some(listener) = sockets.tcp.and_then(|listener| TcpListener::from_std(listener).ok()) {
@@ -140,6 +141,10 @@ async fn privacy_erase(State(view): Shared, Query(asked): Query<Parameters>) -> 
     answered(move || privacy::answer(&view, &number)).await
 }
 
+async fn receipt_resend(State(view): Shared, Query(asked): Query<Parameters>) -> Response {
+    answered(move || resend::answer(&view, &asked)).await
+}
+
 async fn answered(question: impl FnOnce() -> Result<Value, String> + Send + 'static) -> Response {
     match tokio::task::spawn_blocking(question).await {
         Ok(Ok(document)) => {
@@ -157,7 +162,7 @@ async fn ask(view: &View, ask: Ask) -> Result<Box<Status>, &'static str> {
     let waiting = tokio::task::spawn_blocking(move || answers.wait(ANSWER_TIME));
     match waiting.await {
         Ok(Some(Answer::Status(status))) => Ok(status),
-        Ok(Some(Answer::Queue(_)) | None) | Err(_) => Err(SILENT),
+        Ok(Some(Answer::Queue(_) | Answer::Resent(_)) | None) | Err(_) => Err(SILENT),
     }
 }
 

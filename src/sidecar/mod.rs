@@ -17,6 +17,7 @@ pub mod order;
 pub mod privacy;
 mod queues;
 mod ready;
+mod resend;
 pub mod show;
 mod sockets;
 

@@ -20,6 +20,7 @@ mod queues;
 mod rates;
 mod recalls;
 mod receipts;
+mod resend;
 mod rig;
 mod sealed;
 mod shares;

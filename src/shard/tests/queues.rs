@@ -21,7 +21,7 @@ impl Kept {
             self.rig.input_all(|| Input::Ask { ticket: Ticket(1), ask: Ask::Queue(ask.clone()) });
             let slices = self.rig.answers.drain(..).map(|(_, answer)| match answer {
                 Answer::Queue(slice) => *slice,
-                Answer::Status(_) => panic!("nobody asked for it"),
+                Answer::Status(_) | Answer::Resent(_) => panic!("nobody asked for it"),
             });
             let slice = slices.reduce(QueueAnswer::join).unwrap();
             let more = slice.more;
@@ -139,7 +139,7 @@ fn a_question_looks_at_a_slice_in_a_turn_and_at_all_in_the_end() {
         .drain(..)
         .map(|(_, answer)| match answer {
             Answer::Queue(slice) => slice.done,
-            Answer::Status(_) => panic!("nobody asked for it"),
+            Answer::Status(_) | Answer::Resent(_) => panic!("nobody asked for it"),
         })
         .sum();
     assert_eq!(done, QUEUE_SLICE as u64);

@@ -69,6 +69,13 @@ fn named(frame: &Frame<'_>, wanted: &[u8]) -> bool {
             [facts.id, facts.message_id, facts.source].contains(&wanted)
                 || facts.destination.split(|octet| *octet == b',').any(|number| number == wanted)
         }
+        // A receipt that an operator asked for names its message itself.
+        Some(Record::MoIn { carrier: b"", pdu, .. }) => {
+            let sm = Pdu::whole(pdu).and_then(|pdu| Sm::parse_deliver(&pdu).ok());
+            sm.is_some_and(|sm| {
+                Receipt::parse(&sm, false).is_some_and(|receipt| receipt.id() == Some(wanted))
+            })
+        }
         _ => false,
     }
 }
@@ -155,6 +162,9 @@ fn told(frame: &Frame<'_>, full: bool) -> Option<String> {
         }
         Record::DlrOut { status: code, .. } => {
             format!("its account answered a receipt with {}", status(code))
+        }
+        Record::MoIn { carrier: b"", esme, pdu } => {
+            format!("receipt {} once more for {}, by an operator", receipt(pdu), text(esme))
         }
         Record::MoIn { carrier, esme, .. } => format!("MO of {} for {}", text(carrier), text(esme)),
         Record::Finish { state, status: code, reason, error, facts, .. } => {
