@@ -59,7 +59,9 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run a node in the foreground; SIGTERM or SIGINT drains and stops it, a second one at once
-    #[command(after_help = "Examples:\n  bindery run -c bindery.toml")]
+    #[command(after_help = "Examples:
+  bindery run -c bindery.toml
+  bindery run -c bindery.toml --adopt      once, on a backup that was taken of a running node")]
     Run(Run),
     /// Check a configuration without binding a port
     #[command(
@@ -212,6 +214,9 @@ struct Run {
     /// The configuration
     #[arg(short = 'c', long = "config", value_name = "FILE")]
     config: PathBuf,
+    /// Go on with a copied journal whose owner did not end before it was copied: the other one must never be started again
+    #[arg(long)]
+    adopt: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -397,7 +402,9 @@ fn run_node(args: &Run) -> u8 {
         let _ = write!(std::io::stderr(), "{}", loaded.warnings.render(std::io::stderr().is_terminal()));
     }
     raise_descriptor_limit();
-    let node = match Node::start(loaded.config, log::to_stderr(LogForm::of_stderr())) {
+    let log = log::to_stderr(LogForm::of_stderr());
+    let start = if args.adopt { Node::adopt } else { Node::start };
+    let node = match start(loaded.config, log) {
         Ok(node) => node,
         Err(error) => {
             complain(&format!("error: {error}"));
@@ -668,6 +675,7 @@ mod tests {
             "bindery cdr export data/cdr/{date}.jsonl --sum day,carrier,state",
             "bindery cdr export data/cdr --from 2026-11-22 --format csv",
             "bindery status -a http://127.0.0.1:2780 --json",
+            "bindery run -c bindery.toml --adopt",
             "bindery status acme --watch",
             "bindery receipts --resend 1781500559569362944 --esme acme -a unix:admin.sock",
             "bindery privacy export -c bindery.toml --number +38267000001 --out 38267000001.jsonl",

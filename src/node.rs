@@ -53,6 +53,18 @@ impl Node {
     /// A port or the admin socket is taken, a CPU may not be used, the journal cannot be opened, or the system gives no
     /// descriptor or thread.
     pub fn start(config: Config, log: Log) -> std::io::Result<Self> {
+        Self::start_on(config, log, false)
+    }
+
+    /// The same also on a journal that is a copy, when the other one is never started again.
+    ///
+    /// # Errors
+    /// As `start`.
+    pub fn adopt(config: Config, log: Log) -> std::io::Result<Self> {
+        Self::start_on(config, log, true)
+    }
+
+    fn start_on(config: Config, log: Log, adopt: bool) -> std::io::Result<Self> {
         let usable = usable_cpus()?;
         let shards = config.node.shards.count(usable.len());
         let cpus = cpus_of(&config.node.shards, &usable)?;
@@ -80,7 +92,7 @@ impl Node {
             options.log = log_of(lines.clone(), Arc::clone(cells));
         }
         let told = Told { lines: &lines, journaling: &journaling };
-        let opened = journal::open(&config, &handles, clock, &told);
+        let opened = journal::open((&config, adopt), &handles, clock, &told);
         let fed = match &opened {
             Ok(Some(opened)) => journal::sinks(&config, &opened.ends, &lines, &journaling),
             Ok(None) | Err(_) => Ok(None),

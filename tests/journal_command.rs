@@ -19,6 +19,7 @@ fn opened(path: &Path) -> (Journal, Vec<Start>, Clock) {
         min_free: 0,
         ring: 1 << 18,
         erasing: Erasing::default(),
+        adopt: false,
     };
     let clock = Clock::start();
     let opened = Journal::open(

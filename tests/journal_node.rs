@@ -170,6 +170,7 @@ fn earlier_run(folder: &Folder) {
         min_free: 0,
         ring: 1 << 18,
         erasing: Erasing::default(),
+        adopt: false,
     };
     let clock = Clock::start();
     let wakes = vec![Box::new(|| ()) as _, Box::new(|| ()) as _];

@@ -49,6 +49,7 @@ fn settings(directory: &Path, durability: Durability) -> Settings {
         min_free: 0,
         ring,
         erasing: Erasing::default(),
+        adopt: false,
     }
 }
 

@@ -83,6 +83,7 @@ impl Options {
             min_free: 0,
             ring: JOURNAL_RING,
             erasing: Erasing::default(),
+            adopt: false,
         }
     }
 }

@@ -51,18 +51,18 @@ pub(super) struct Opened {
     pub(super) ciphers: Vec<Option<Cipher>>,
 }
 
-/// Opens the journal of a node whose loops are these, if its configuration has one.
+/// Opens the journal of a node whose loops are these, if its configuration has one. `adopt`: also a copy.
 ///
 /// # Errors
 /// It cannot be opened; the reason says what to do.
 pub(super) fn open(
-    config: &Config,
+    (config, adopt): (&Config, bool),
     handles: &[StopHandle],
     clock: Clock,
     told: &Told<'_>,
 ) -> std::io::Result<Option<Opened>> {
     let Some(kept) = &config.journal else { return Ok(None) };
-    let settings = settings_of(config, kept, handles.len())?;
+    let settings = Settings { adopt, ..settings_of(config, kept, handles.len())? };
     let begun = clock.mono();
     let mut progress = Progress { told, clock, records: 0, said: begun };
     let keys = &config.privacy.encrypt;
@@ -237,6 +237,7 @@ fn settings_of(config: &Config, kept: &Wished, shards: usize) -> std::io::Result
         min_free: kept.min_free,
         ring: JOURNAL_RING,
         erasing: Erasing { keep: config.privacy.keep_text, within: config.privacy.erase_within },
+        adopt: false,
     })
 }
 
@@ -409,6 +410,7 @@ fn explained(error: &OpenError, directory: &Path) -> Error {
             "end that process, or give this node a data_dir of its own".to_owned()
         }
         OpenError::System(_) => "see that this user may write there".to_owned(),
+        OpenError::Copy(_) => "if the other one is never started again: bindery run --adopt".to_owned(),
         OpenError::Refused(Refusal::Disk(_)) => DISK.to_owned(),
         OpenError::Refused(Refusal::Newer { .. } | Refusal::UnknownKind { .. }) => LATER.to_owned(),
         OpenError::Refused(Refusal::Foreign { .. }) => "put that file back where it came from".to_owned(),

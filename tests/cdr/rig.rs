@@ -144,6 +144,7 @@ impl Node {
             min_free: 0,
             ring: 1 << 19,
             erasing: Erasing::default(),
+            adopt: false,
         };
         let wakes: Vec<Wake> = (0..shards).map(|_| Box::new(|| ()) as Wake).collect();
         let clock = Clock::start();

@@ -437,14 +437,20 @@ def owners(chosen, driver, folder, processes):
         table.line("copy of a running one: exit code of verify", f"{code}", "0, 8 or 9", code in (SOUND, DAMAGED, MISSING))
         other.data_dir = "data"
         copy = disk_node.Node(chosen, other, own, processes)
-        copy.start()
+        # Where files may have other inodes tomorrow nothing is told apart.
+        if "place -" not in (copy.directory / "lock").read_text():
+            copy.start()
+            code, said = copy.ended()
+            wanted = "it is a copy" in said and "bindery run --adopt" in said
+            table.line("copy of a running one: exit code of run", f"{code}", "= 6, and it says why", code == 6 and wanted)
+        copy.start(None, "--adopt")
         rig.until("the start", copy.has_started, [copy.proxy])
-        table.equal("copy: exit code of run after SIGTERM", copy.stop(), 0)
+        table.equal("adopted copy: exit code of run after SIGTERM", copy.stop(), 0)
         world.settled(node)
         disk_node.judge(seen, world, node, setup)
     later(seen, node)
-    seen.say("the second process ends with 6 and says why, the first goes on; a copy is opened as a backup would be (it has no "
-             "--adopt), and what it was copied from is untouched; a later format ends with 6 and its files stay as they were; "
+    seen.say("the second process ends with 6 and says why, the first goes on; so does a copy of its directory until it "
+             "is adopted, and what it was copied from is untouched; a later format ends with 6 and its files stay as they were; "
              "there is one format so far: no upgrade to try")
     return [seen]
 

@@ -239,12 +239,12 @@ class Node:
         self.path.write_text(setup.text())
         self.directory = folder / setup.data_dir / "journal"
 
-    def start(self, world=None):
+    def start(self, world=None, *more):
         """The next one."""
         if world:
             world.life += 1
         self.started += 1
-        self.proxy = self.processes.start("run", [*self.before, self.chosen.binary, "run", "-c", self.path])
+        self.proxy = self.processes.start("run", [*self.before, self.chosen.binary, "run", "-c", self.path, *more])
 
     def wait_bound(self, world):
         """Whoever wants to be bound is."""

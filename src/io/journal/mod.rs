@@ -6,6 +6,7 @@
 mod ahead;
 mod beside;
 mod former;
+mod owner;
 mod preparing;
 mod recall;
 mod ring;
@@ -65,6 +66,8 @@ pub struct Settings {
     pub ring: usize,
     /// How soon texts are gone that nobody needs.
     pub erasing: Erasing,
+    /// A copy of a directory is opened even when somebody may write to the other one.
+    pub adopt: bool,
 }
 
 /// Why a journal cannot be opened. Its files are as they were.
@@ -72,6 +75,8 @@ pub struct Settings {
 pub enum OpenError {
     /// The directory is used by another process, or the system refuses.
     System(std::io::Error),
+    /// It is a copy of one whose owner, which is named, did not end before it was made, and nobody said to adopt it.
+    Copy(String),
     /// It cannot be read by this program.
     Refused(Refusal),
     /// It has files of this shard, and no node has so many.
@@ -84,6 +89,11 @@ impl core::fmt::Display for OpenError {
     fn fmt(&self, out: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
             Self::System(error) => write!(out, "{error}"),
+            Self::Copy(owner) => write!(
+                out,
+                "it is a copy of one whose owner ({owner}) did not end before it was made, or runs still; two that go on with one \
+                 journal send its messages twice, and something may be missing here"
+            ),
             Self::Refused(refusal) => write!(out, "{refusal}"),
             Self::NoShard(shard) => {
                 write!(out, "it has files of shard {shard}, and no node has so many")
@@ -149,7 +159,7 @@ pub struct Journal {
     recaller: Option<JoinHandle<()>>,
     ask: Sender<Asked>,
     news: SyncSender<News>,
-    _lock: Lock,
+    lock: Lock,
 }
 
 impl Journal {
@@ -164,7 +174,11 @@ impl Journal {
         (clock, lines): (Clock, SyncSender<Event>),
         visit: &mut dyn FnMut(u32, &Frame<'_>, &Place),
     ) -> Result<(Self, Vec<Start>), OpenError> {
-        let taken = store::take(&settings.directory, u128::from(random()) << 64 | u128::from(random()))?;
+        let taken = store::take(
+            &settings.directory,
+            u128::from(random()) << 64 | u128::from(random()),
+            settings.adopt,
+        )?;
         if let Some(shard) = taken.shards.iter().find(|shard| **shard as usize >= SHARDS_MAX) {
             return Err(OpenError::NoShard(*shard));
         }
@@ -180,6 +194,9 @@ impl Journal {
             lines,
             preparer: Arc::default(),
         };
+        if let Some(owner) = taken.copy_of {
+            said::copy_of(&ground.lines, &owner);
+        }
         let mut journal = Self {
             ground,
             shared: Vec::new(),
@@ -191,7 +208,7 @@ impl Journal {
             news,
             recaller: None,
             ask,
-            _lock: taken.lock,
+            lock: taken.lock,
         };
         let (mut starts, mut prepared, mut askers) = (Vec::new(), Vec::new(), Vec::new());
         for (shard, wake) in (0..settings.shards).zip(wakes) {
@@ -218,6 +235,7 @@ impl Journal {
         let disk = ReadOnly::new(&settings.directory);
         let thread = std::thread::Builder::new().name("recall".into());
         journal.recaller = Some(thread.spawn(move || recall::run(askers, disk, &asked))?);
+        journal.lock.begins_run()?;
         Ok((journal, starts))
     }
 

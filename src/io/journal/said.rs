@@ -7,6 +7,7 @@
 //! | `journal_disk_fails` | that failed, too, or there is no next file: nothing can be promised |
 //! | `journal_disk_works` | it can again |
 //! | `journal_quarantine` | a file was put into `quarantine/` |
+//! | `journal_copy` | the directory is a copy, and the journal goes on in it |
 //!
 //! While the disk fails, files that are given up are not said one by one: `journal_disk_works` says how many there were.
 
@@ -99,6 +100,13 @@ impl Said {
         // A log without room has lines enough; the counters have it, too.
         let _ = self.lines.try_send(Event { level, name, fields });
     }
+}
+
+/// The directory is a copy, and the journal goes on here.
+pub(super) fn copy_of(lines: &SyncSender<Event>, owner: &str) {
+    let done = "it goes on here; the other one must not be started again";
+    let fields = vec![("owner", owner.to_owned()), ("done", done.to_owned())];
+    let _ = lines.try_send(Event { level: Level::Warn, name: "journal_copy", fields });
 }
 
 /// As the system says it.

@@ -1,13 +1,15 @@
 //! A directory as a disk: positioned reads and writes, fdatasync, renames that are there after a power cut.
 
+use super::OpenError;
 use super::beside::Beside;
+use super::owner::{Found, Note, Place, found};
 use crate::counters::Spans;
 use crate::io::Clock;
 use crate::journal::disk::Syncing;
 use crate::journal::{Disk, DiskError, Space};
 use rustix::fs::{Advice, FlockOperation, fadvise, flock, statvfs};
 use std::fs::File;
-use std::io::{Error, ErrorKind, Write};
+use std::io::{Error, ErrorKind, Read, Seek, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -277,12 +279,30 @@ impl Disk for ReadOnly {
 
 /// The right to write to a directory, until it is dropped.
 #[derive(Debug)]
-pub struct Lock(File);
+pub struct Lock {
+    file: File,
+    /// What it says of the owner; `None`: that is no node.
+    note: Option<Note>,
+}
+
+impl Lock {
+    /// The journal is open: its owner is noted, and with this lock ends a run of it. Before that the directory is as it was.
+    pub(super) fn begins_run(&mut self) -> std::io::Result<()> {
+        let Some(note) = &mut self.note else { return Ok(()) };
+        write_note(&self.file, note)?;
+        note.ended = true;
+        Ok(())
+    }
+}
 
 impl Drop for Lock {
     fn drop(&mut self) {
+        // Without the word a copy of it needs more care, and nothing else does.
+        if let Some(note) = self.note.as_ref().filter(|note| note.ended) {
+            let _ = write_note(&self.file, note);
+        }
         // Closing would do, were there no child that was forked and has not begun its program yet.
-        let _ = flock(&self.0, FlockOperation::Unlock);
+        let _ = flock(&self.file, FlockOperation::Unlock);
     }
 }
 
@@ -293,7 +313,7 @@ impl Drop for Lock {
 pub fn hold(path: &Path) -> std::io::Result<Option<Lock>> {
     let lock = File::options().write(true).create(true).truncate(false).open(path.join(LOCK))?;
     match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(Some(Lock(lock))),
+        Ok(()) => Ok(Some(Lock { file: lock, note: None })),
         Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
         Err(error) => Err(error.into()),
     }
@@ -308,12 +328,24 @@ pub(super) struct Taken {
     pub(super) journal: u128,
     /// Shards that have files in it.
     pub(super) shards: Vec<u32>,
+    /// It is a copy: whose directory it is a copy of.
+    pub(super) copy_of: Option<String>,
 }
 
-/// Makes the directory if there is none, and takes it. `fresh`: the id of a new journal.
-pub(super) fn take(path: &Path, fresh: u128) -> std::io::Result<Taken> {
+/// In place: a note that is torn is none.
+fn write_note(mut file: &File, note: &Note) -> std::io::Result<()> {
+    file.rewind()?;
+    file.set_len(0)?;
+    file.write_all(note.to_text().as_bytes())?;
+    file.sync_data()
+}
+
+/// Makes the directory if there is none, and takes it. `fresh`: the id of a new journal. `adopt`: also a copy of one that
+/// somebody may write to elsewhere.
+pub(super) fn take(path: &Path, fresh: u128, adopt: bool) -> Result<Taken, OpenError> {
     std::fs::create_dir_all(path)?;
-    let lock = File::options().write(true).create(true).truncate(false).open(path.join(LOCK))?;
+    let mut lock =
+        File::options().read(true).write(true).create(true).truncate(false).open(path.join(LOCK))?;
     flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|_| {
         let reason = format!("{}: another process writes to this journal", path.display());
         Error::new(ErrorKind::AddrInUse, reason)
@@ -323,10 +355,20 @@ pub(super) fn take(path: &Path, fresh: u128) -> std::io::Result<Taken> {
         Ok(text) => u128::from_str_radix(text.trim(), 16)
             .map_err(|_| Error::other(format!("{}: the journal's id is damaged", path.display())))?,
         Err(error) if error.kind() == ErrorKind::NotFound => name_it(path, fresh)?,
-        Err(error) => return Err(error),
+        Err(error) => return Err(error.into()),
     };
     let shards = shards(&directory).map_err(Error::other)?;
-    Ok(Taken { directory, lock: Lock(lock), journal, shards })
+    let mut text = String::new();
+    // What is no text is no note.
+    let read = lock.read_to_string(&mut text);
+    let (former, place) = (read.ok().and_then(|_| Note::parse(&text)), Place::of(&path.join(ID)));
+    let found = found(former.as_ref(), journal, place);
+    let copy_of = former.map(|note| note.owner).filter(|_| found != Found::Same);
+    if let (Found::Torn, false, Some(owner)) = (found, adopt, &copy_of) {
+        return Err(OpenError::Copy(owner.clone()));
+    }
+    let lock = Lock { file: lock, note: Some(Note::ours(journal, place)) };
+    Ok(Taken { directory, lock, journal, shards, copy_of })
 }
 
 fn name_it(path: &Path, fresh: u128) -> std::io::Result<u128> {
