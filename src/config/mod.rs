@@ -187,6 +187,15 @@ pub struct Cdr {
     pub keep: Duration,
 }
 
+impl Cdr {
+    /// Where its files are.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        folder.unwrap_or(Path::new("."))
+    }
+}
+
 /// The whole checked configuration. Ids are indices into the tables.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {

@@ -2,7 +2,8 @@
 //!
 //! Owns: its sockets, one thread, the rate of messages; a thread for each sink of call detail records. Takes: requests; the
 //! cells that the shards write; answers of the shards to what it asks; the journal's directory. Gives: `/healthz`,
-//! `/readyz`, `/metrics`, `/v1/status` over TCP and the admin socket; the sinks' files. Never: makes a shard wait.
+//! `/readyz`, `/metrics`, `/v1/status` over TCP and the admin socket; the sinks' files, and a number out of them. Never: makes
+//! a shard wait.
 
 pub mod cdr;
 pub mod client;

@@ -32,7 +32,9 @@ pub(super) fn answer(view: &View, number: &str) -> Result<Value, String> {
     if !is_number(number) {
         return Err(format!("{number:?} is no number"));
     }
-    let _alone = view.queue.lock().map_err(|_| "an earlier question has failed".to_owned())?;
+    if view.journal.erasers().len() != view.config.cdrs.len() {
+        return Err("the node reads its journal still; ask again".to_owned());
+    }
     let key = view.config.node.data_dir.join("numbers.key");
     let mut all = Erased::default();
     for eraser in view.journal.erasers() {
@@ -81,7 +83,8 @@ pub fn erase(config: &Config, number: &str) -> std::io::Result<(Through, Erased)
     let mut all = Erased::default();
     let numbers = crate::io::numbers::key(&config.node.data_dir.join("numbers.key"))?;
     for cdr in &config.cdrs {
-        if cdr.path.parent().is_some_and(std::path::Path::is_dir) {
+        // A sink that has not written yet has no folder.
+        if cdr.folder().is_dir() {
             all.join(Files::new(&cdr.path, cdr.rotate, cdr.keep)?.erase(number, &numbers)?);
         }
     }

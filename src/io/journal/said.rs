@@ -17,9 +17,30 @@ use crate::shard::port::{Event, Level};
 use crate::time::{Duration, Instant};
 use std::sync::mpsc::SyncSender;
 
-/// So many lines about single files in so long.
+/// So many lines in so long.
 const LINES_MAX: u32 = 10;
 const LINES_SPAN: Duration = Duration::from_secs(60);
+
+/// Lines of one sort.
+struct Bound {
+    since: Instant,
+    lines: u32,
+}
+
+impl Bound {
+    const fn new(now: Instant) -> Self {
+        Self { since: now, lines: 0 }
+    }
+
+    /// True when one more may be written.
+    fn takes(&mut self, now: Instant) -> bool {
+        if now.since(self.since) >= LINES_SPAN {
+            *self = Self::new(now);
+        }
+        self.lines += u32::from(self.lines < LINES_MAX + 1);
+        self.lines <= LINES_MAX
+    }
+}
 
 type Fields = Vec<(&'static str, String)>;
 
@@ -27,8 +48,9 @@ type Fields = Vec<(&'static str, String)>;
 pub(super) struct Said {
     shard: u32,
     lines: SyncSender<Event>,
-    /// Since when lines about single files are counted, and how many there were.
-    counted: (Instant, u32),
+    /// Lines about single files, and about how the disk is.
+    files: Bound,
+    changes: Bound,
     /// Files of which no line was written since the last line that was.
     unsaid: u64,
     /// Since when nothing can be promised.
@@ -38,7 +60,7 @@ pub(super) struct Said {
 impl Said {
     /// Nothing was said yet.
     pub(super) fn new(shard: u32, now: Instant, lines: SyncSender<Event>) -> Self {
-        Self { shard, lines, counted: (now, 0), unsaid: 0, fails: None }
+        Self { shard, lines, files: Bound::new(now), changes: Bound::new(now), unsaid: 0, fails: None }
     }
 
     /// A file is not written to again; `holds`: durable records.
@@ -63,6 +85,8 @@ impl Said {
     /// How the disk is now.
     pub(super) fn disk(&mut self, now: Instant, failing: Option<DiskError>) {
         match (self.fails, failing) {
+            // What finds no room is said when there is some, if it is so still.
+            (None, Some(_)) | (Some(_), None) if !self.changes.takes(now) => {}
             (None, Some(error)) => {
                 self.fails = Some(now);
                 let status = if error == DiskError::Full { "ESME_RMSGQFUL" } else { "ESME_RSYSERR" };
@@ -80,14 +104,10 @@ impl Said {
     }
 
     fn of_file(&mut self, now: Instant, name: &'static str, fields: impl FnOnce() -> Fields) {
-        if now.since(self.counted.0) >= LINES_SPAN {
-            self.counted = (now, 0);
-        }
-        if self.fails.is_some() || self.counted.1 >= LINES_MAX {
+        if self.fails.is_some() || !self.files.takes(now) {
             self.unsaid += 1;
             return;
         }
-        self.counted.1 += 1;
         let mut fields = fields();
         if self.unsaid > 0 {
             fields.push(("unsaid", core::mem::take(&mut self.unsaid).to_string()));
@@ -160,6 +180,18 @@ mod tests {
         assert_eq!(field(&events[1], "file"), "003-0000000008.spoilt");
         assert!(field(&events[2], "done").contains("ESME_RMSGQFUL"), "{events:?}");
         assert_eq!((field(&events[3], "after_ms"), field(&events[3], "files")), ("10000".into(), "6".into()));
+    }
+
+    #[test]
+    fn a_disk_that_flaps_is_said_ten_times_a_minute_and_how_it_is_then_a_minute_later() {
+        let (mut said, written) = said();
+        for second in 0..45 {
+            let failing = (second % 2 == 0).then_some(DiskError::Full);
+            said.disk(Instant::from_nanos(second * SECOND), failing);
+        }
+        assert_eq!(written.try_iter().count(), LINES_MAX as usize);
+        said.disk(Instant::from_nanos(61 * SECOND), Some(DiskError::Full));
+        assert_eq!(written.try_recv().unwrap().name, "journal_disk_fails");
     }
 
     #[test]

@@ -218,7 +218,7 @@ impl Person {
 
     fn lines(&self, sink: &Cdr, out: &mut dyn Write) -> Result<Held, AskError> {
         let mut held = Held::default();
-        if !sink.path.parent().is_some_and(Path::is_dir) {
+        if !sink.folder().is_dir() {
             return Ok(held);
         }
         for file in files_of(&sink.path, Some(sink.rotate))? {
