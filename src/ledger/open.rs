@@ -200,12 +200,6 @@ impl OpenMessages {
         handle
     }
 
-    /// True when it came back from the disk and is not over.
-    #[must_use]
-    pub fn is_woken(&self, key: u64) -> bool {
-        self.woken.contains_key(&key)
-    }
-
     /// Those that came back from the disk.
     pub fn woken(&self) -> impl Iterator<Item = (OpenKey, &OpenMessage)> {
         self.woken.values().filter_map(|key| Some((*key, self.messages.get(*key)?)))

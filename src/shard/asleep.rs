@@ -450,7 +450,8 @@ impl Shard {
                 errand.wakes = true;
                 errand.asked_by = Some((from, hash));
             });
-        } else if !records.open.is_woken(key) {
+        } else {
+            // When it is awake, that was told before: the index knows it by then.
             self.send_mail(now, from, Mail::Gone { key, hash, over: true }, out);
         }
     }
