@@ -70,8 +70,7 @@ impl Shard {
         out: &mut Outbox,
     ) {
         let key: MessageKey = key_of(owner);
-        let mut taken = self.messages.remove(key);
-        let Some(message) = taken.as_mut() else { return };
+        let Some(mut message) = self.messages.remove(key) else { return };
         self.changed(carrier);
         let status = status_of(pdu);
         let ok = status == CommandStatus::OK;
@@ -86,14 +85,13 @@ impl Shard {
         self.count_carrier_answer(carrier, message.command, status);
         self.learn_from(now, link, (carrier, message.sent_at), status, out);
         if let Kind::Guest(guest) = message.kind {
-            if let Some(message) = taken {
-                self.answer_guest(now, guest, message, status, pdu, out);
-            }
+            self.answer_guest(now, guest, message, status, pdu, out);
         } else {
             self.judge(now, carrier, message.esme, status);
             if ok {
-                self.answer(now, message, ok, pdu, out);
-            } else if let Some(message) = taken {
+                self.answer(now, &mut message, ok, pdu, out);
+                self.messages.keep(message);
+            } else {
                 self.settle(now, message, pdu, out);
             }
         }
@@ -103,7 +101,7 @@ impl Shard {
     }
 
     /// A carrier answered a message of ours: it is tried again, or that is its answer.
-    pub(super) fn settle(&mut self, now: Now, message: Message, pdu: &Pdu<'_>, out: &mut Outbox) {
+    pub(super) fn settle(&mut self, now: Now, message: Box<Message>, pdu: &Pdu<'_>, out: &mut Outbox) {
         let status = status_of(pdu);
         let ok = status == CommandStatus::OK;
         if !ok && matches!(message.kind, Kind::Stored(_)) {
@@ -115,6 +113,7 @@ impl Shard {
         }
         if let Some(mut message) = message {
             self.answer(now, &mut message, ok, pdu, out);
+            self.messages.keep(message);
         }
     }
 
@@ -276,7 +275,7 @@ impl Shard {
     }
 
     /// A message of ours was written and will not be answered any more.
-    pub(super) fn lost(&mut self, now: Now, message: Message, out: &mut Outbox) {
+    pub(super) fn lost(&mut self, now: Now, message: Box<Message>, out: &mut Outbox) {
         self.balance.record(now.mono, message.carrier, message.esme, Outcome::Error);
         if matches!(message.kind, Kind::Stored(_)) {
             return self.stored_unknown(now, message, out);
@@ -285,7 +284,7 @@ impl Shard {
         if self.resend(now, &mut message, out) {
             return;
         }
-        let Some(message) = message else { return };
+        let Some(mut message) = message else { return };
         self.count_refusal(message.esme, Reason::Unknown);
         self.part_failed(now, &message);
         let account = self.accounts.get(message.esme.index());
@@ -297,7 +296,8 @@ impl Shard {
                 self.answer_status(now, &message, status, out);
             }
         }
-        self.retained.release(message.frame);
+        self.retained.release(core::mem::take(&mut message.frame));
+        self.messages.keep(message);
     }
 }
 

@@ -85,7 +85,7 @@ impl Shard {
     }
 
     /// A receipt goes to its account, behind everything that waits for a record now: the response of its message may.
-    pub(super) fn begin_at_once(&mut self, now: Now, mut delivery: Delivery, out: &mut Outbox) {
+    pub(super) fn begin_at_once(&mut self, now: Now, mut delivery: Box<Delivery>, out: &mut Outbox) {
         delivery.at_once = AtOnce::Here;
         let esme = delivery.esme;
         let key = self.deliveries.insert(delivery);

@@ -275,7 +275,8 @@ impl Shard {
         let Some(pdu) = Pdu::whole(&frame) else { return debug_assert!(false, "stored whole") };
         let body = Body::again(&pdu);
         self.serial += 1;
-        let mut message = Message::new(now.mono, Kind::Stored(key), (esme, link), &pdu, self.serial);
+        let (kind, serial) = (Kind::Stored(key), self.serial);
+        let mut message = self.messages.make(|| Message::new(now.mono, kind, (esme, link), &pdu, serial));
         message.pool = Some(pool);
         message.level = self.level_of(esme);
         message.carrier = carrier;
@@ -311,7 +312,7 @@ impl Shard {
     }
 
     /// It was not written to the carrier after all.
-    pub(super) fn not_taken(&mut self, now: Now, mut message: Message) {
+    pub(super) fn not_taken(&mut self, now: Now, mut message: Box<Message>) {
         if let Some((part, number)) = message.part {
             self.affinity.refused(now.mono, part, number);
         }
@@ -346,7 +347,7 @@ impl Shard {
     pub(super) fn stored_refused(
         &mut self,
         now: Now,
-        mut message: Message,
+        mut message: Box<Message>,
         status: CommandStatus,
         out: &mut Outbox,
     ) {
@@ -430,7 +431,7 @@ impl Shard {
     }
 
     /// It was written to a carrier and will not be answered any more.
-    pub(super) fn stored_unknown(&mut self, now: Now, mut message: Message, out: &mut Outbox) {
+    pub(super) fn stored_unknown(&mut self, now: Now, mut message: Box<Message>, out: &mut Outbox) {
         if let Some((part, number)) = message.part {
             self.affinity.refused(now.mono, part, number);
         }

@@ -22,7 +22,7 @@ impl Shard {
     pub(super) fn send_away(
         &mut self,
         now: Now,
-        mut message: Message,
+        mut message: Box<Message>,
         carrier: CarrierId,
         frame: Vec<u8>,
         out: &mut Outbox,
@@ -53,9 +53,8 @@ impl Shard {
     }
 
     /// The message that a reply is about, at home again, with its octets.
-    fn come_home(&mut self, tag: Tag, frame: Vec<u8>) -> Option<Message> {
+    fn come_home(&mut self, tag: Tag, frame: Vec<u8>) -> Option<Box<Message>> {
         let frame = self.retained.take_in(frame);
-        // It is large: changed where it comes to lie, not moved there afterwards.
         let mut taken = self.messages.remove(key_of_tag::<MessageKey>(tag));
         debug_assert!(taken.is_some(), "a reply to what nobody asked");
         if let Some(message) = taken.as_mut() {
@@ -76,15 +75,15 @@ impl Shard {
         frame: Vec<u8>,
         out: &mut Outbox,
     ) {
-        let mut taken = self.come_home(tag, frame);
-        if let Some(message) = taken.as_mut()
+        if let Some(mut message) = self.come_home(tag, frame)
             && let Some(pdu) = Pdu::whole(&response)
         {
             let status = status_of(&pdu);
             self.judge(now, message.carrier, message.esme, status);
             if status == CommandStatus::OK {
-                self.answer(now, message, true, &pdu, out);
-            } else if let Some(message) = taken {
+                self.answer(now, &mut message, true, &pdu, out);
+                self.messages.keep(message);
+            } else {
                 self.settle(now, message, &pdu, out);
             }
         }
@@ -144,7 +143,7 @@ impl Shard {
     }
 
     /// A message that nobody has now, with its octets, is placed anew; it ends when nobody can take it.
-    pub(super) fn decide_again(&mut self, now: Now, message: Message, out: &mut Outbox) {
+    pub(super) fn decide_again(&mut self, now: Now, message: Box<Message>, out: &mut Outbox) {
         if matches!(message.kind, Kind::Stored(_)) {
             return self.not_taken(now, message);
         }

@@ -111,7 +111,7 @@ impl Shard {
     pub(super) fn commit(
         &mut self,
         now: Now,
-        mut message: Message,
+        mut message: Box<Message>,
         place: Place,
         pdu: &Pdu<'_>,
         body: &Body<'_>,
@@ -137,15 +137,17 @@ impl Shard {
                 self.enqueue(now, message, carrier, pdu)
             }
             Place::Away(carrier) => {
-                let copy = self.retained.copy(pdu.bytes());
-                let frame = copy.ok_or((CommandStatus::THROTTLED, Reason::Retained))?;
+                let Some(frame) = self.retained.copy(pdu.bytes()) else {
+                    self.messages.keep(message);
+                    return Err((CommandStatus::THROTTLED, Reason::Retained));
+                };
                 Ok(self.send_away(now, message, carrier, frame, out))
             }
         }
     }
 
     /// As `commit`, for a message that holds its octets: they are neither copied nor lost.
-    pub(super) fn move_on(&mut self, now: Now, mut message: Message, place: Place, out: &mut Outbox) {
+    pub(super) fn move_on(&mut self, now: Now, mut message: Box<Message>, place: Place, out: &mut Outbox) {
         match place {
             Place::Session(carrier, link) => {
                 let key = self.messages.insert(message);
@@ -190,7 +192,7 @@ impl Shard {
     pub(super) fn retry(
         &mut self,
         now: Now,
-        message: &mut Option<Message>,
+        message: &mut Option<Box<Message>>,
         status: CommandStatus,
         out: &mut Outbox,
     ) -> bool {
@@ -223,7 +225,7 @@ impl Shard {
     }
 
     /// Back to where it stood in this carrier's queue. A throttled attempt is none.
-    fn wait_again(&mut self, now: Now, message: &mut Option<Message>) -> bool {
+    fn wait_again(&mut self, now: Now, message: &mut Option<Box<Message>>) -> bool {
         let Some(mut refused) = message.take() else { return false };
         let carrier = refused.carrier;
         if !self.finishes(now, &refused, carrier) {
@@ -240,7 +242,7 @@ impl Shard {
     }
 
     /// Somewhere else, when there is somewhere with time enough.
-    fn try_again(&mut self, now: Now, message: &mut Option<Message>, out: &mut Outbox) -> bool {
+    fn try_again(&mut self, now: Now, message: &mut Option<Box<Message>>, out: &mut Outbox) -> bool {
         let Some(refused) = message.take() else { return false };
         let account = self.accounts.get(refused.esme.index());
         let attempts_max = account.map_or(1, |account| account.settings.attempts_max);
@@ -305,7 +307,7 @@ impl Shard {
 
     /// A message was written and will not be answered any more. True when it is sent again, which may double it: the
     /// operator's choice.
-    pub(super) fn resend(&mut self, now: Now, message: &mut Option<Message>, out: &mut Outbox) -> bool {
+    pub(super) fn resend(&mut self, now: Now, message: &mut Option<Box<Message>>, out: &mut Outbox) -> bool {
         let Some(lost) = message.as_mut() else { return false };
         let pool = lost.pool.and_then(|pool| self.config.pools.get(pool.index()));
         let resend = pool.is_some_and(|pool| pool.on_unknown == OnUnknown::Resend);

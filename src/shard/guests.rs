@@ -17,9 +17,10 @@ use crate::smpp::status::CommandStatus;
 use crate::time::{Instant, Now};
 
 impl Shard {
-    fn guest(&mut self, now: Now, guest: Guest, esme: EsmeId, link: LinkId, pdu: &Pdu<'_>) -> Message {
+    fn guest(&mut self, now: Now, guest: Guest, esme: EsmeId, link: LinkId, pdu: &Pdu<'_>) -> Box<Message> {
         self.serial += 1;
-        let mut message = Message::new(now.mono, Kind::Guest(guest), (esme, link), pdu, self.serial);
+        let (kind, serial) = (Kind::Guest(guest), self.serial);
+        let mut message = self.messages.make(|| Message::new(now.mono, kind, (esme, link), pdu, serial));
         message.level = self.level_of(esme);
         message
     }
@@ -81,11 +82,12 @@ impl Shard {
         &mut self,
         now: Now,
         guest: Guest,
-        mut message: Message,
+        mut message: Box<Message>,
         why: NotTaken,
         out: &mut Outbox,
     ) {
         let frame = self.returned(guest, core::mem::take(&mut message.frame));
+        self.messages.keep(message);
         self.send_mail(now, guest.from, Mail::NotTaken { tag: guest.tag, frame, why }, out);
     }
 
@@ -103,7 +105,7 @@ impl Shard {
         &mut self,
         now: Now,
         guest: Guest,
-        mut message: Message,
+        mut message: Box<Message>,
         status: CommandStatus,
         pdu: &Pdu<'_>,
         out: &mut Outbox,
@@ -134,11 +136,19 @@ impl Shard {
             let record = if message.awaited > 0 { message.record } else { 0 };
             self.index(now, &message, Response::parse(pdu).id(), (given, record), out);
         }
+        self.messages.keep(message);
     }
 
     /// A guest was written and will not be answered any more.
-    pub(super) fn guest_unknown(&mut self, now: Now, guest: Guest, mut message: Message, out: &mut Outbox) {
+    pub(super) fn guest_unknown(
+        &mut self,
+        now: Now,
+        guest: Guest,
+        mut message: Box<Message>,
+        out: &mut Outbox,
+    ) {
         let frame = self.returned(guest, core::mem::take(&mut message.frame));
+        self.messages.keep(message);
         self.send_mail(now, guest.from, Mail::Unknown { tag: guest.tag, frame }, out);
     }
 
@@ -185,7 +195,7 @@ impl Shard {
     fn line_up_operation(
         &mut self,
         now: Now,
-        message: Message,
+        message: Box<Message>,
         carrier: CarrierId,
         pdu: &Pdu<'_>,
         operation: Operation<'_>,

@@ -74,10 +74,10 @@ impl Shard {
     pub(super) fn keep_delivery(
         &mut self,
         now: Now,
-        mut delivery: Delivery,
+        mut delivery: Box<Delivery>,
         delivered: &Delivered<'_>,
         out: &mut Outbox,
-    ) -> Result<Option<Delivery>, CommandStatus> {
+    ) -> Result<Option<Box<Delivery>>, CommandStatus> {
         if delivery.is_receipt {
             let records = self.records.as_ref();
             let Some(open) = records.and_then(|records| records.open.get(delivery.record)) else {
@@ -107,6 +107,7 @@ impl Shard {
             delivery.key = own_ids.next(now.wall);
         }
         if account.waiting.len() >= waiting.count_max as usize {
+            self.deliveries.keep(delivery);
             return Err(LATER);
         }
         delivery.frame = records.frames.copy(delivered.pdu.bytes()).ok_or(LATER)?;
@@ -137,9 +138,9 @@ impl Shard {
     /// of its message.
     fn behind_responses(
         &mut self,
-        mut delivery: Delivery,
+        mut delivery: Box<Delivery>,
         delivered: &Delivered<'_>,
-    ) -> Result<Option<Delivery>, CommandStatus> {
+    ) -> Result<Option<Box<Delivery>>, CommandStatus> {
         let esme = delivery.esme;
         let (Some(last), Some(records)) = (self.last_held(esme), &mut self.records) else {
             return Ok(Some(delivery));
@@ -150,7 +151,7 @@ impl Shard {
         Ok(None)
     }
 
-    pub(super) fn keep_until_safe(&mut self, now: Now, delivery: Delivery, lsn: Lsn, out: &mut Outbox) {
+    pub(super) fn keep_until_safe(&mut self, now: Now, delivery: Box<Delivery>, lsn: Lsn, out: &mut Outbox) {
         let esme = delivery.esme;
         let key = self.deliveries.insert(delivery);
         // The response of its message goes first.
@@ -282,7 +283,7 @@ impl Shard {
     }
 
     /// The ESME answered a kept delivery.
-    pub(super) fn kept_answered(&mut self, now: Now, mut delivery: Delivery, status: CommandStatus) {
+    pub(super) fn kept_answered(&mut self, now: Now, mut delivery: Box<Delivery>, status: CommandStatus) {
         let again = matches!(status.class(), StatusClass::Transient | StatusClass::Throttling);
         if again && delivery.until > now.mono {
             delivery.not_before = now.mono.after(RECEIPT_AGAIN);
@@ -294,7 +295,7 @@ impl Shard {
     }
 
     /// It is over with a kept delivery: answered, or its time is over.
-    pub(super) fn end_delivery(&mut self, now: Now, mut delivery: Delivery, status: CommandStatus) {
+    pub(super) fn end_delivery(&mut self, now: Now, mut delivery: Box<Delivery>, status: CommandStatus) {
         let frame = core::mem::take(&mut delivery.frame);
         let Some(records) = &mut self.records else { return };
         let (mut last, mut ours) = (false, None);
@@ -319,6 +320,7 @@ impl Shard {
         if let Some(records) = &mut self.records {
             records.frames.release(frame);
         }
+        self.deliveries.keep(delivery);
     }
 
     /// The ESME has answered what the journal could not promise to keep: a message is over all the same, and so is the
@@ -347,7 +349,7 @@ impl Shard {
     pub(super) fn queue_mo(
         &mut self,
         now: Now,
-        mut delivery: Delivery,
+        mut delivery: Box<Delivery>,
         delivered: &Delivered<'_>,
         out: &mut Outbox,
     ) -> Result<(), CommandStatus> {

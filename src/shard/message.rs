@@ -4,6 +4,7 @@
 use super::at_once::AtOnce;
 use super::failover::Wish;
 use super::mail::Tag;
+use super::table::Table;
 use crate::ids::{CarrierId, EsmeId, LinkId, PoolId, ShardId};
 use crate::journal::Lsn;
 use crate::ledger::{AddressTail, Destinations, EntryKey, Given, IdText, OpenKey, StoredKey};
@@ -193,7 +194,7 @@ impl Message {
     }
 }
 
-pub(super) type Messages = SlotMap<MessageKey, Message>;
+pub(super) type Messages = Table<MessageKey, Message>;
 
 /// What is kept of a message whose answer did not come in time, should it come all the same.
 #[derive(Debug)]
@@ -326,7 +327,7 @@ pub(super) struct Delivery {
     pub(super) at_once: AtOnce,
 }
 
-pub(super) type Deliveries = SlotMap<DeliveryKey, Delivery>;
+pub(super) type Deliveries = Table<DeliveryKey, Delivery>;
 
 /// Octets held for messages and deliveries that wait: bounded per shard.
 #[derive(Debug)]

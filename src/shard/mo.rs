@@ -149,14 +149,15 @@ impl Shard {
         let targets = targets.get(done.map_or(0, |done| done + 1)..).unwrap_or_default().to_vec();
         let mut status = former.map_or(CommandStatus::RECEIVER_TEMPORARY, |(_, status)| status);
         for esme in targets {
-            let delivery = delivery_of(id, carrier, esme, pdu);
+            let delivery = self.deliveries.make(|| delivery_of(id, carrier, esme, pdu));
             match self.give(now, delivery, delivered, out) {
                 Ok(()) => return,
                 Err(why) => status = why,
             }
         }
         if let Some(esme) = self.keeper(carrier, delivered.destination()) {
-            match self.queue_mo(now, delivery_of(id, carrier, esme, pdu), delivered, out) {
+            let delivery = self.deliveries.make(|| delivery_of(id, carrier, esme, pdu));
+            match self.queue_mo(now, delivery, delivered, out) {
                 Ok(()) => return,
                 Err(why) => status = why,
             }
@@ -173,7 +174,7 @@ impl Shard {
     pub(super) fn give(
         &mut self,
         now: Now,
-        delivery: Delivery,
+        delivery: Box<Delivery>,
         delivered: &Delivered<'_>,
         out: &mut Outbox,
     ) -> Result<(), CommandStatus> {
@@ -195,17 +196,18 @@ impl Shard {
         &mut self,
         now: Now,
         home: ShardId,
-        mut delivery: Delivery,
+        mut delivery: Box<Delivery>,
         delivered: &Delivered<'_>,
         out: &mut Outbox,
     ) -> Result<(), CommandStatus> {
         const LATER: CommandStatus = CommandStatus::RECEIVER_TEMPORARY;
         let (esme, carrier, state) = (delivery.esme, delivery.carrier, delivery.state);
         let (is_final, queued) = (delivery.is_final, delivery.queued);
-        if !self.has_credit(home) {
+        let copy = if self.has_credit(home) { self.retained.copy(delivered.pdu.bytes()) } else { None };
+        let Some(frame) = copy else {
+            self.deliveries.keep(delivery);
             return Err(LATER);
-        }
-        let frame = self.retained.copy(delivered.pdu.bytes()).ok_or(LATER)?;
+        };
         let frame = self.retained.hand_out(frame);
         let entry = delivery.entry.and_then(|entry| self.ledger.get(entry));
         let (submitted, record) = (entry.map(|entry| entry.link), entry.map_or(0, |entry| entry.record));
@@ -232,7 +234,8 @@ impl Shard {
             debug_assert!(false, "shards send whole PDUs that were read");
             return self.retained.release(frame);
         };
-        let mut delivery = delivery_of(LinkId::default(), carrier, esme, &delivered.pdu);
+        let pdu = &delivered.pdu;
+        let mut delivery = self.deliveries.make(|| delivery_of(LinkId::default(), carrier, esme, pdu));
         delivery.origin = Origin::Shard(from, tag);
         delivery.is_receipt = submitted.is_some();
         delivery.known_as = known_as;

@@ -46,6 +46,7 @@ mod restore;
 pub mod status;
 mod store;
 mod surplus;
+mod table;
 mod tally;
 #[cfg(test)]
 mod tests;

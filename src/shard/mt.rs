@@ -295,11 +295,12 @@ impl Shard {
         esme: EsmeId,
         pdu: &Pdu<'_>,
         kind: Kind,
-    ) -> Message {
+    ) -> Box<Message> {
         let account = self.accounts.get(esme.index());
         let timeout = account.map_or(core::time::Duration::ZERO, |account| account.settings.answer_timeout);
         self.serial += 1;
-        let mut message = Message::new(now.mono, kind, (esme, id), pdu, self.serial);
+        let serial = self.serial;
+        let mut message = self.messages.make(|| Message::new(now.mono, kind, (esme, id), pdu, serial));
         message.level = self.level_of(esme);
         message.id_from = self.id_from(id, esme);
         message.deadline = now.mono.after(timeout);
@@ -338,7 +339,7 @@ impl Shard {
     pub(super) fn dispatch(
         &mut self,
         now: Now,
-        message: Message,
+        message: Box<Message>,
         pdu: &Pdu<'_>,
         body: &Body<'_>,
         out: &mut Outbox,

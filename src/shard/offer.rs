@@ -11,6 +11,7 @@ use super::mo::{Body, Delivered, answer_carrier};
 use super::port::Outbox;
 use super::timers::Timer;
 use crate::counters::{Ignored, Match};
+use crate::esme::Account;
 use crate::esme::settings::ReceiptsTo;
 use crate::ids::{EsmeId, LinkId};
 use crate::limits::{RECEIPT_AGAIN, WAITING_MAX, WAITING_TIME};
@@ -33,19 +34,19 @@ impl Shard {
     pub(super) fn offer(
         &mut self,
         now: Now,
-        mut delivery: Delivery,
+        mut delivery: Box<Delivery>,
         delivered: &Delivered<'_>,
         out: &mut Outbox,
     ) -> Result<(), CommandStatus> {
         const LATER: CommandStatus = CommandStatus::RECEIVER_TEMPORARY;
         let (esme, written) = (delivery.esme, delivery.written);
-        let account = self.accounts.get(esme.index()).ok_or(LATER)?;
-        let receivers = account.receivers();
+        let account = self.accounts.get(esme.index());
+        let receivers = account.map_or(0, Account::receivers);
         if receivers == 0 {
-            return Err(LATER);
+            return self.refused(delivery, LATER);
         }
         let pdu = &delivered.pdu;
-        let idle = account.waiting.is_empty();
+        let idle = account.is_some_and(|account| account.waiting.is_empty());
         if idle && let Some(link) = self.receiver(esme, written, LinkId::default(), delivered, out) {
             if receivers > 1 {
                 // A second session may have to be tried. Without room for the copy there is no second try.
@@ -56,16 +57,22 @@ impl Shard {
             return Ok(());
         }
         if !fits_v33(&delivered.body) && !self.receives_long(esme) {
-            return Err(CommandStatus::INVALID_MESSAGE_LENGTH);
+            return self.refused(delivery, CommandStatus::INVALID_MESSAGE_LENGTH);
         }
         if self.accounts.get(esme.index()).is_some_and(|account| account.waiting.len() >= WAITING_MAX) {
-            return Err(LATER);
+            return self.refused(delivery, LATER);
         }
-        delivery.frame = self.retained.copy(pdu.bytes()).ok_or(LATER)?;
+        let Some(frame) = self.retained.copy(pdu.bytes()) else { return self.refused(delivery, LATER) };
+        delivery.frame = frame;
         delivery.until = now.mono.after(WAITING_TIME);
         let key = self.deliveries.insert(delivery);
         self.wait(now, esme, key);
         Ok(())
+    }
+
+    fn refused(&mut self, delivery: Box<Delivery>, status: CommandStatus) -> Result<(), CommandStatus> {
+        self.deliveries.keep(delivery);
+        Err(status)
     }
 
     fn wait(&mut self, now: Now, esme: EsmeId, key: DeliveryKey) {
@@ -155,9 +162,7 @@ impl Shard {
         if self.records.is_some() && self.answered_at_once(now, esme, key_of(owner), (pdu, is_ok(pdu)), out) {
             return;
         }
-        // It stays where it was put: it is large.
-        let mut taken = self.deliveries.remove(key_of(owner));
-        let Some(delivery) = taken.as_mut() else { return };
+        let Some(mut delivery) = self.deliveries.remove(key_of(owner)) else { return };
         if delivery.origin != Origin::Journal {
             self.retained.release(core::mem::take(&mut delivery.frame));
         }
@@ -173,21 +178,21 @@ impl Shard {
         }
         if self.records.is_some() && delivery.origin != Origin::Journal {
             match is_ok(pdu) {
-                true => self.answered_without_record(now, delivery),
-                false => self.not_kept(now, delivery, super::answers::status_of(pdu)),
+                true => self.answered_without_record(now, &delivery),
+                false => self.not_kept(now, &delivery, super::answers::status_of(pdu)),
             }
         }
         match delivery.origin {
-            Origin::Link(link, sequence) => self.conclude(now, delivery, (link, sequence), pdu, out),
+            Origin::Link(link, sequence) => {
+                self.conclude(now, &delivery, (link, sequence), pdu, out);
+                self.deliveries.keep(delivery);
+            }
             Origin::Shard(from, tag) => {
                 let response = self.retained.buffer(pdu.bytes());
+                self.deliveries.keep(delivery);
                 self.send_mail(now, from, Mail::Delivered { tag, response }, out);
             }
-            Origin::Journal => {
-                if let Some(delivery) = taken {
-                    self.kept_answered(now, delivery, super::answers::status_of(pdu));
-                }
-            }
+            Origin::Journal => self.kept_answered(now, delivery, super::answers::status_of(pdu)),
         }
         self.pump_waiting(now, esme, out);
     }
@@ -203,6 +208,7 @@ impl Shard {
                 self.count_receipt(delivery.carrier, Match::Matched, Some(delivery.state));
             }
             self.conclude(now, &delivery, (link, sequence), &pdu, out);
+            self.deliveries.keep(delivery);
         }
         self.retained.reuse(response);
     }
@@ -305,11 +311,14 @@ impl Shard {
             let esme = kept.esme;
             return self.queue_kept(now, esme, key);
         }
-        let Some(delivery) = self.deliveries.remove(key) else { return };
+        let Some(mut delivery) = self.deliveries.remove(key) else { return };
         self.settle_entry(&delivery, false);
         self.not_kept(now, &delivery, status);
-        self.retained.release(delivery.frame);
-        let (link, sequence) = match delivery.origin {
+        self.retained.release(core::mem::take(&mut delivery.frame));
+        let (origin, carrier, command) = (delivery.origin, delivery.carrier, delivery.command);
+        let is_receipt = delivery.is_receipt;
+        self.deliveries.keep(delivery);
+        let (link, sequence) = match origin {
             Origin::Link(link, sequence) => (link, sequence),
             Origin::Shard(from, tag) => {
                 let frame = Vec::new();
@@ -320,10 +329,10 @@ impl Shard {
         if self.link(link).is_none() {
             return self.ignored(Ignored::DeliveryCarrierGone);
         }
-        if !delivery.is_receipt {
-            self.count_mo(delivery.carrier, status);
+        if !is_receipt {
+            self.count_mo(carrier, status);
         }
-        self.answer_delivery(now, link, delivery.command, sequence, status, out);
+        self.answer_delivery(now, link, command, sequence, status, out);
     }
 
     /// Gives what waits for an account to its sessions, in order, as long as there is room.

@@ -27,14 +27,17 @@ impl Shard {
     pub(super) fn enqueue(
         &mut self,
         now: Now,
-        mut message: Message,
+        mut message: Box<Message>,
         carrier: CarrierId,
         pdu: &Pdu<'_>,
     ) -> Result<MessageKey, (CommandStatus, Reason)> {
         message.carrier = carrier;
         debug_assert!(message.frame.is_empty());
-        let copy = self.retained.copy(pdu.bytes());
-        message.frame = copy.ok_or((CommandStatus::THROTTLED, Reason::Retained))?;
+        let Some(frame) = self.retained.copy(pdu.bytes()) else {
+            self.messages.keep(message);
+            return Err((CommandStatus::THROTTLED, Reason::Retained));
+        };
+        message.frame = frame;
         let key = self.messages.insert(message);
         self.line_up(now, key, carrier);
         Ok(key)
@@ -254,6 +257,7 @@ impl Shard {
             self.answer_status(now, &message, status, out);
         }
         self.retained.release(core::mem::take(&mut message.frame));
+        self.messages.keep(message);
     }
 
     /// A carrier can send no more, or another can again: what waits there, and was never written, is decided again.

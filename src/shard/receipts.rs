@@ -97,7 +97,7 @@ impl Shard {
         }
         // Also with the carrier's own id: it may write it in hexadecimal here and in decimal there.
         let other_id = entry.given != Given::Carrier || differs(receipt, &entry.id);
-        let mut delivery = delivery_of(link, carrier, esme, pdu);
+        let mut delivery = self.deliveries.make(|| delivery_of(link, carrier, esme, pdu));
         delivery.is_receipt = true;
         delivery.entry = Some(key);
         delivery.known_as = other_id.then(|| {

@@ -348,7 +348,7 @@ impl Shard {
             origin_lsn: record.origin,
             ..delivery
         };
-        let delivery = self.deliveries.insert(delivery);
+        let delivery = self.deliveries.insert(Box::new(delivery));
         self.queue_kept(now, esme, delivery);
         Some(())
     }
@@ -457,7 +457,7 @@ impl Shard {
             came: taken.record.wall,
             ..delivery_of(LinkId::default(), carrier, esme, &delivered.pdu)
         };
-        let delivery = self.deliveries.insert(delivery);
+        let delivery = self.deliveries.insert(Box::new(delivery));
         self.queue_kept(now, esme, delivery);
         Some(())
     }

@@ -396,7 +396,7 @@ impl Shard {
         (link, frame): (LinkId, Vec<u8>),
         out: &mut Outbox,
     ) -> bool {
-        let Self { records, config, accounts, .. } = self;
+        let Self { records, config, accounts, deliveries, .. } = self;
         let Some(records) = records else { return false };
         let Some(account) = accounts.get(open.esme.index()) else { return false };
         let (esme, key) = (open.esme, open.key);
@@ -418,8 +418,7 @@ impl Shard {
         let Some(handle) = records.open.insert(open) else { return false };
         records.open.waits(handle, now.mono.after(RECEIPT_KEEP));
         let Some(pdu) = Pdu::whole(&frame) else { return false };
-        let delivery = delivery_of(LinkId::default(), OURSELVES, esme, &pdu);
-        let mut delivery = Delivery {
+        let mut delivery = deliveries.make(|| Delivery {
             origin: Origin::Journal,
             is_receipt: true,
             is_final: true,
@@ -430,8 +429,8 @@ impl Shard {
             came: now.wall,
             // Behind the response of its message, which is in the stream of its session.
             written: Some((link, out.position(link))),
-            ..delivery
-        };
+            ..delivery_of(LinkId::default(), OURSELVES, esme, &pdu)
+        });
         delivery.frame = frame;
         let record = super::kept::record_of(&delivery, config);
         match records.pen.append(now, key, &record, None) {
