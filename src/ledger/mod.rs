@@ -408,8 +408,11 @@ pub struct Ledger {
     /// Those that have left it.
     asleep: Asleep,
     recent: VecDeque<EntryKey>,
-    /// Messages to one number whose receipt nobody asked for, in no table: most are never looked for.
-    unsorted: VecDeque<Unsorted>,
+    /// Messages to one number whose receipt nobody asked for, in no table: most are never looked for. Once they are as
+    /// many as may be, each new one takes the place of the oldest.
+    unsorted: Vec<Unsorted>,
+    /// Where that is.
+    oldest: usize,
     /// Messages kept since somebody last looked for one.
     unlooked: usize,
     evicted: u64,
@@ -527,21 +530,28 @@ impl Ledger {
             self.insert(now, new);
             return;
         }
-        if self.unsorted.len() < LEDGER_UNSORTED_MAX {
-            self.unsorted.push_back(Unsorted::EMPTY);
+        let at = if self.unsorted.len() < LEDGER_UNSORTED_MAX {
+            self.unsorted.push(Unsorted::EMPTY);
+            self.unsorted.len() - 1
         } else {
-            // The place of the oldest; a full queue of this size moves nothing.
-            self.unsorted.rotate_left(1);
-        }
-        if let Some(last) = self.unsorted.back_mut() {
-            last.fill(now, new);
+            let at = self.oldest;
+            self.oldest = (at + 1) % LEDGER_UNSORTED_MAX;
+            at
+        };
+        if let Some(place) = self.unsorted.get_mut(at) {
+            place.fill(now, new);
         }
     }
 
     /// Somebody looks for a message: whatever is kept can be found from now on. To be called before each search.
     pub fn look(&mut self) {
         self.unlooked = 0;
-        while let Some(kept) = self.unsorted.pop_front() {
+        if self.unsorted.is_empty() {
+            return;
+        }
+        let mut unsorted = core::mem::take(&mut self.unsorted);
+        let (later, earlier) = unsorted.split_at(core::mem::take(&mut self.oldest));
+        for kept in earlier.iter().chain(later) {
             let new = NewEntry {
                 carrier: kept.carrier,
                 id: kept.id.get(..usize::from(kept.id_length)).unwrap_or_default(),
@@ -555,6 +565,8 @@ impl Ledger {
             };
             self.insert(kept.at, &new);
         }
+        unsorted.clear();
+        self.unsorted = unsorted;
     }
 
     /// Puts an accepted message into the tables.
