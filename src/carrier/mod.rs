@@ -16,7 +16,7 @@ pub use pace::Pace;
 pub use settings::{BindMode, Settings};
 
 use crate::ids::LinkId;
-use crate::limits::{ALREADY_BOUND_WAIT, RECONNECT_SETTLED};
+use crate::limits::{ALREADY_BOUND_WAIT, QUANTUM, RECONNECT_SETTLED};
 use crate::prng::Prng;
 use crate::session::BindKind;
 use crate::smpp::status::CommandStatus;
@@ -68,6 +68,8 @@ pub struct Carrier<Queued> {
     pub last_error: Option<LastError>,
     /// Where the search for a sending session starts.
     turn: usize,
+    /// The session that messages which come one by one leave by, and how many more of them.
+    batch: (LinkId, u32),
 }
 
 /// Why a socket of a carrier was lost or did not come up.
@@ -109,7 +111,15 @@ impl<Queued> Carrier<Queued> {
         });
         let slots = slots.collect();
         let pace = Pace::new(now, &settings.pace, settings.rate, settings.burst);
-        Self { settings, slots, queue: VecDeque::new(), pace, last_error: None, turn: 0 }
+        Self {
+            settings,
+            slots,
+            queue: VecDeque::new(),
+            pace,
+            last_error: None,
+            turn: 0,
+            batch: (LinkId::default(), 0),
+        }
     }
 
     /// When `take_dial` is wanted.
@@ -234,18 +244,30 @@ impl<Queued> Carrier<Queued> {
     /// The next sending session in turn for which `usable` holds.
     pub fn next_sender(&mut self, mut usable: impl FnMut(LinkId) -> bool) -> Option<LinkId> {
         let count = self.slots.len();
-        for step in 0..count {
-            let at = (self.turn + step) % count;
-            let slot = self.slots.get(at)?;
+        let (last, first) = self.slots.split_at(self.turn.min(count));
+        for (step, slot) in first.iter().chain(last).enumerate() {
             if let SlotState::Bound(link, _) = slot.state
                 && slot.kind.transmits()
                 && usable(link)
             {
-                self.turn = (at + 1) % count;
+                self.turn = (self.turn + step + 1) % count;
                 return Some(link);
             }
         }
         None
+    }
+
+    /// As `next_sender`, for messages that come one by one and together are a batch: the same session for a quantum of
+    /// them, so that what leaves in one turn leaves by few.
+    pub fn batch_sender(&mut self, mut usable: impl FnMut(LinkId) -> bool) -> Option<LinkId> {
+        let (link, left) = &mut self.batch;
+        if *left > 0 && usable(*link) {
+            *left -= 1;
+            return Some(*link);
+        }
+        let link = self.next_sender(usable)?;
+        self.batch = (link, QUANTUM - 1);
+        Some(link)
     }
 }
 
@@ -359,6 +381,23 @@ pub(crate) mod tests {
         assert_eq!((&*kept.reason, kept.at), ("bind refused", at(1)));
         carrier.note_error(0, 2, at(3), "Connection refused");
         assert!(carrier.last_error.is_some_and(|last| last.reason == "Connection refused"));
+    }
+
+    #[test]
+    fn a_batch_leaves_by_one_session_while_it_has_room_and_not_for_ever() {
+        let mut carrier = Carrier::<()>::new(settings("a"), at(0));
+        for slot in 0..2 {
+            let dial = carrier.take_dial(at(0)).unwrap();
+            carrier.connected(slot, dial.attempt, link(slot as u32));
+            carrier.bound(slot, at(0));
+        }
+        let taken: Vec<_> = (0..2 * QUANTUM).filter_map(|_| carrier.batch_sender(|_| true)).collect();
+        let (first, second) = taken.split_at(QUANTUM as usize);
+        assert!(first.iter().all(|at| *at == first[0]) && second.iter().all(|at| *at == second[0]));
+        assert_ne!(first[0], second[0]);
+        let other = carrier.batch_sender(|_| true).unwrap();
+        assert_ne!(carrier.batch_sender(|at| at != other), Some(other));
+        assert_eq!(carrier.batch_sender(|_| false), None);
     }
 
     #[test]

@@ -26,9 +26,9 @@ impl Shard {
     }
 
     /// A message came for a carrier of ours.
-    pub(super) fn on_guest(&mut self, now: Now, from: ShardId, submit: Submit, out: &mut Outbox) {
+    pub(super) fn on_guest(&mut self, now: Now, from: ShardId, submit: &mut Submit, out: &mut Outbox) {
         let carrier = submit.carrier;
-        let frame = self.retained.take_in(submit.frame);
+        let frame = self.retained.take_in(core::mem::take(&mut submit.frame));
         let Some(pdu) = Pdu::whole(&frame) else {
             debug_assert!(false, "shards send whole PDUs");
             return self.retained.release(frame);
@@ -43,7 +43,7 @@ impl Shard {
         let mut message = self.guest(now, guest, submit.esme, submit.link, &pdu);
         message.carrier = carrier;
         message.id_from = IdFrom::Already(submit.given);
-        message.destination = submit.destination;
+        message.destination = submit.destination.clone();
         message.awaited = submit.awaited;
         message.record = submit.record;
         message.deadline = submit.deadline;
@@ -53,7 +53,7 @@ impl Shard {
         let body = Body::as_needed(&pdu, state);
         let lower = message.level > 0;
         let session = if takes_now(state, now.mono, &body) {
-            state.next_sender(|link| has_room_for(links, link, lower, out))
+            state.batch_sender(|link| has_room_for(links, link, lower, out))
         } else {
             None
         };
@@ -63,7 +63,10 @@ impl Shard {
                 message.written(now.mono, carrier);
                 let key = self.messages.insert(message);
                 self.send(now.mono, key, carrier, link, &pdu, &body, out);
-                self.keep_frame(key, frame);
+                // Its owner may want it back.
+                if let Some(message) = self.messages.get_mut(key) {
+                    message.frame = frame;
+                }
             }
             None if waits => {
                 message.frame = frame;

@@ -306,6 +306,7 @@ impl Outbox {
     }
 
     /// Writes a letter to another shard. Letters to the same shard arrive in this order.
+    #[inline]
     pub fn mail(&mut self, to: ShardId, mail: Mail) {
         self.mails.push((to, mail));
     }

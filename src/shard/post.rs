@@ -108,11 +108,17 @@ impl Shard {
     }
 
     /// Sends a letter; one to ourselves is taken at once.
+    #[inline]
     pub(super) fn send_mail(&mut self, now: Now, to: ShardId, mail: Mail, out: &mut Outbox) {
         if to == self.position.shard {
-            return self.take_mail(now, to, mail, out);
+            return self.take_own_mail(now, to, mail, out);
         }
         out.mail(to, mail);
+    }
+
+    #[inline(never)]
+    fn take_own_mail(&mut self, now: Now, own: ShardId, mail: Mail, out: &mut Outbox) {
+        self.take_mail(now, own, mail, out);
     }
 
     #[inline(always)]
@@ -127,9 +133,11 @@ impl Shard {
         self.take_mail(now, from, mail, out);
     }
 
+    #[inline(always)]
     fn take_mail(&mut self, now: Now, from: ShardId, mail: Mail, out: &mut Outbox) {
         match mail {
-            Mail::Submit(submit) => self.on_guest(now, from, submit, out),
+            // It is large, and read where it is.
+            Mail::Submit(mut submit) => self.on_guest(now, from, &mut submit, out),
             Mail::Operation { tag, esme, link, deadline, frame } => {
                 self.on_guest_operation(now, (from, tag), esme, (link, deadline), frame, out);
             }
