@@ -29,6 +29,8 @@ pub struct Account<Waiting> {
     /// It answered a receipt late: until then the next ones are written down before it gets them.
     pub answers_late_until: Instant,
     sessions: Vec<(LinkId, BindKind)>,
+    /// How many of them receive.
+    receivers: usize,
     /// Where the search for a receiving session starts.
     turn: usize,
 }
@@ -54,6 +56,7 @@ impl<Waiting> Account<Waiting> {
             turns: 0,
             answers_late_until: Instant::ZERO,
             sessions: Vec::new(),
+            receivers: 0,
             turn: 0,
         }
     }
@@ -80,13 +83,15 @@ impl<Waiting> Account<Waiting> {
     pub fn add_session(&mut self, link: LinkId, kind: BindKind) {
         debug_assert!(self.sessions.iter().all(|(held, _)| *held != link));
         self.sessions.push((link, kind));
+        self.receivers += usize::from(kind.receives());
     }
 
     /// A session has ended; true when it was one of ours.
     pub fn remove_session(&mut self, link: LinkId) -> bool {
-        let before = self.sessions.len();
-        self.sessions.retain(|(held, _)| *held != link);
-        self.sessions.len() < before
+        let Some(at) = self.sessions.iter().position(|(held, _)| *held == link) else { return false };
+        let (_, kind) = self.sessions.remove(at);
+        self.receivers -= usize::from(kind.receives());
+        true
     }
 
     /// Sessions bound.
@@ -103,19 +108,18 @@ impl<Waiting> Account<Waiting> {
 
     /// Sessions that receive, bound.
     #[must_use]
-    pub fn receivers(&self) -> usize {
-        self.sessions.iter().filter(|(_, kind)| kind.receives()).count()
+    pub const fn receivers(&self) -> usize {
+        self.receivers
     }
 
     /// The next receiving session in turn for which `usable` holds.
     pub fn next_receiver(&mut self, mut usable: impl FnMut(LinkId) -> bool) -> Option<LinkId> {
         let count = self.sessions.len();
-        for step in 0..count {
-            let at = (self.turn + step) % count;
-            let (link, kind) = *self.sessions.get(at)?;
-            if kind.receives() && usable(link) {
-                self.turn = (at + 1) % count;
-                return Some(link);
+        let (last, first) = self.sessions.split_at(self.turn.min(count));
+        for (step, (link, kind)) in first.iter().chain(last).enumerate() {
+            if kind.receives() && usable(*link) {
+                self.turn = (self.turn + step + 1) % count;
+                return Some(*link);
             }
         }
         None

@@ -26,17 +26,27 @@ pub struct Cursor<'a> {
 /// octet at a time they cost a third of reading a submit_sm.
 #[inline]
 pub(super) fn find_nul(bytes: &[u8]) -> Option<usize> {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    let (words, rest) = bytes.as_chunks::<8>();
+    let (words, rest) = bytes.as_chunks();
     for (at, word) in words.iter().enumerate() {
-        let word = u64::from_le_bytes(*word);
-        // The lowest octet whose high bit is set here is the first that is 0; a borrow can only spoil later ones.
-        let zeros = word.wrapping_sub(ONES) & !word & (ONES << 7);
-        if zeros != 0 {
-            return Some(at * 8 + zeros.trailing_zeros() as usize / 8);
+        if let Some(nul) = nul_in(word) {
+            return Some(at * 8 + nul);
         }
     }
-    rest.iter().position(|&octet| octet == 0).map(|at| words.len() * 8 + at)
+    if rest.is_empty() {
+        return None;
+    }
+    // Those of the last 8 that were looked at are none.
+    let Some(last) = bytes.last_chunk() else { return rest.iter().position(|&octet| octet == 0) };
+    nul_in(last).map(|nul| bytes.len() - 8 + nul)
+}
+
+#[inline]
+const fn nul_in(octets: &[u8; 8]) -> Option<usize> {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let word = u64::from_le_bytes(*octets);
+    // The lowest octet whose high bit is set here is the first that is 0; a borrow can only spoil later ones.
+    let zeros = word.wrapping_sub(ONES) & !word & (ONES << 7);
+    if zeros == 0 { None } else { Some(zeros.trailing_zeros() as usize / 8) }
 }
 
 impl<'a> Cursor<'a> {

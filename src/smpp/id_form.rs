@@ -153,14 +153,22 @@ fn short_lane(octets: &[u8]) -> u128 {
 
 /// `id` without leading zeros; of zeros alone the last one stays.
 fn without_zeros(id: &[u8]) -> &[u8] {
-    let mut id = id;
-    while let [b'0', rest @ ..] = id {
-        if rest.is_empty() {
-            break;
+    let Some((_, head)) = id.split_last() else { return id };
+    id.get(zeros_before(head)..).unwrap_or_default()
+}
+
+/// How many zeros stand at the front, 8 octets at a time.
+#[inline]
+fn zeros_before(octets: &[u8]) -> usize {
+    const ZEROS: u64 = u64::from_le_bytes([b'0'; 8]);
+    let (lanes, rest) = octets.as_chunks();
+    for (at, lane) in lanes.iter().enumerate() {
+        let others = u64::from_le_bytes(*lane) ^ ZEROS;
+        if others != 0 {
+            return at * 8 + others.trailing_zeros() as usize / 8;
         }
-        id = rest;
     }
-    id
+    lanes.len() * 8 + rest.iter().take_while(|octet| **octet == b'0').count()
 }
 
 /// The key under which a response's id is kept.

@@ -28,7 +28,7 @@ pub enum Time {
 
 /// Reads a time field: empty, or 16 characters that mean something, and a NUL. `status` answers anything else;
 /// `ESME_RINVCMDLEN` a PDU that ends inside it.
-#[inline]
+#[inline(always)]
 pub fn parse_field<'a>(cursor: &mut Cursor<'a>, status: CommandStatus) -> Result<&'a [u8], PduError> {
     if let Some((0, _)) = cursor.rest().split_first() {
         cursor.take(1);
