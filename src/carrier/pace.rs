@@ -153,6 +153,10 @@ impl Pace {
         if self.ceiling.is_none() && self.cut.is_none() {
             return u32::MAX;
         }
+        self.available_within(now)
+    }
+
+    fn available_within(&mut self, now: Instant) -> u32 {
         self.grow(now);
         let ceiling = self.ceiling.as_mut().map_or(u32::MAX, |ceiling| ceiling.available(now));
         self.cut.as_mut().map_or(ceiling, |cut| cut.throttle.available(now).min(ceiling))

@@ -141,6 +141,12 @@ impl Balance {
         self.descend(pool, path, ask, usable)
     }
 
+    /// True when how messages end counts: some pool ejects.
+    #[must_use]
+    pub const fn ejects(&self) -> bool {
+        self.ejects
+    }
+
     /// A message of this account ended at this carrier. True when some pool ejects it now: quanta that lead to it end.
     #[inline]
     pub fn record(&mut self, now: Instant, carrier: CarrierId, esme: EsmeId, outcome: Outcome) -> bool {

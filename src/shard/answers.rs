@@ -166,7 +166,10 @@ impl Shard {
         }
         let given = self.given(now, message.id_from);
         let response = Response::parse(pdu);
-        let lsn = self.record_accepted(now, message, response.id(), given, Some(pdu));
+        let lsn = match self.records {
+            Some(_) => self.record_accepted(now, message, response.id(), given, Some(pdu)),
+            None => None,
+        };
         let mut room = self.id_room;
         match given.text_in(&mut room) {
             None => self.answer_copy_after(now, message, pdu, lsn, out),

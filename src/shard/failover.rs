@@ -270,8 +270,12 @@ impl Shard {
         }
     }
 
-    /// What a carrier's answer to this account says of its health.
+    /// What a carrier's answer to this account says of its health, where that counts.
+    #[inline]
     pub(super) fn judge(&mut self, now: Now, carrier: CarrierId, esme: EsmeId, status: CommandStatus) {
+        if !self.balance.ejects() {
+            return;
+        }
         let bad = matches!(status.class(), StatusClass::Transient | StatusClass::Session);
         let outcome = if bad { Outcome::Error } else { Outcome::Good };
         self.balance.record(now.mono, carrier, esme, outcome);

@@ -41,6 +41,7 @@ pub(super) enum Body<'a> {
 }
 
 impl<'a> Delivered<'a> {
+    #[inline(always)]
     pub(super) fn parse(pdu: &Pdu<'a>) -> Result<Self, PduError> {
         let body = if pdu.command_id() == CommandId::DATA_SM {
             Body::Data(DataSm::parse(pdu)?)
@@ -51,6 +52,7 @@ impl<'a> Delivered<'a> {
     }
 
     /// What is in a copy that was kept; `None` when none was.
+    #[inline(never)]
     pub(super) fn kept(frame: &'a [u8]) -> Option<Self> {
         Self::parse(&Pdu::whole(frame)?).ok()
     }

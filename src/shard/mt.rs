@@ -208,25 +208,40 @@ impl Shard {
         pdu: &Pdu<'_>,
         out: &mut Outbox,
     ) -> Result<(), (CommandStatus, Reason)> {
-        let body = Body::parse(pdu).map_err(|error| (error.status, Reason::Malformed))?;
+        let malformed = |error: PduError| (error.status, Reason::Malformed);
+        // Nearly every one is a submit_sm. It is large: what is read of it must not be moved.
+        if pdu.command_id() == CommandId::SUBMIT_SM {
+            let body = Body::Sm(Sm::parse_submit(pdu).map_err(malformed)?);
+            return self.take(now, (id, esme), pdu, &body, out);
+        }
+        let body = Body::parse(pdu).map_err(malformed)?;
+        self.take(now, (id, esme), pdu, &body, out)
+    }
+
+    /// Takes a submit that was read.
+    fn take(
+        &mut self,
+        now: Now,
+        (id, esme): (LinkId, EsmeId),
+        pdu: &Pdu<'_>,
+        body: &Body<'_>,
+        out: &mut Outbox,
+    ) -> Result<(), (CommandStatus, Reason)> {
         let destination = body.destination();
         if destination.is_empty() && pdu.command_id() != CommandId::BROADCAST_SM {
             return Err((CommandStatus::INVALID_DESTINATION, Reason::Destination));
         }
-        let Some((key, number)) = self.part_key(esme, &body) else {
-            self.throttle(now.mono, esme, 1)?;
-            if self.stores(esme, pdu.command_id()) {
-                return self.store(now, (id, esme), pdu, &body, out);
-            }
-            return self.submit(now, (id, esme), pdu, &body, None, out);
+        let part = self.part_key(esme, body);
+        let others = match part {
+            Some((key, _)) => self.throttle_part(now.mono, esme, key)?,
+            None => self.throttle(now.mono, esme, 1).map(|()| 0)?,
         };
-        let others = self.throttle_part(now.mono, esme, key)?;
         let taken = if self.stores(esme, pdu.command_id()) {
-            self.store(now, (id, esme), pdu, &body, out)
+            self.store(now, (id, esme), pdu, body, out)
         } else {
-            self.submit(now, (id, esme), pdu, &body, Some((key, number)), out)
+            self.submit(now, (id, esme), pdu, body, part, out)
         };
-        if others > 0 {
+        if let Some((key, _)) = part.filter(|_| others > 0) {
             self.settle_parts(now.mono, esme, key, others, taken.is_ok());
         }
         taken
@@ -254,7 +269,9 @@ impl Shard {
         message.destination = Destinations::One(AddressTail::of(destination));
         message.awaited = u16::from(receipts_asked(body.registered_delivery()));
         message.part = part;
-        self.open_message(now, &mut message, body);
+        if self.records.is_some() {
+            self.open_message(now, &mut message, body);
+        }
         let open = message.open;
         let committed = self.commit(now, message, place, pdu, body, out).map(|_| ());
         if committed.is_err() {
@@ -512,15 +529,18 @@ impl Shard {
     }
 }
 
+#[inline]
 pub(super) fn is_v33(carrier: &Carrier<MessageKey>) -> bool {
     carrier.settings.interface_version < 0x34
 }
 
+#[inline]
 pub(super) fn has_room(links: &[Option<LinkSlot>], link: LinkId, out: &Outbox) -> bool {
     live(links, link).is_some_and(|slot| slot.session.may_send() && !slot.closing) && !out.is_full(link)
 }
 
 /// The same for a message that others have a higher priority than, if it is one: some slots are theirs.
+#[inline]
 pub(super) fn has_room_for(links: &[Option<LinkSlot>], link: LinkId, lower: bool, out: &Outbox) -> bool {
     has_room(links, link, out) && (!lower || has_spare(links, link))
 }
@@ -534,11 +554,13 @@ fn has_spare(links: &[Option<LinkSlot>], link: LinkId) -> bool {
 
 /// Whether the carrier as a whole lets a message pass now: nobody waits before it, its pace allows it, it can be
 /// given such a message.
+#[inline]
 pub(super) fn takes_now(carrier: &mut Carrier<MessageKey>, now: Instant, body: &Body<'_>) -> bool {
     carrier.queue.is_empty() && carrier.pace.available(now) > 0 && fits(carrier, body)
 }
 
 /// Whether the carrier can be given such a message at all.
+#[inline]
 pub(super) fn fits(carrier: &Carrier<MessageKey>, body: &Body<'_>) -> bool {
     !is_v33(carrier) || body.fits_v33()
 }

@@ -336,7 +336,14 @@ impl Shard {
     }
 
     /// Gives what waits for an account to its sessions, in order, as long as there is room.
+    #[inline]
     pub(super) fn pump_waiting(&mut self, now: Now, esme: EsmeId, out: &mut Outbox) {
+        if self.accounts.get(esme.index()).is_some_and(|account| !account.waiting.is_empty()) {
+            self.pump_some(now, esme, out);
+        }
+    }
+
+    fn pump_some(&mut self, now: Now, esme: EsmeId, out: &mut Outbox) {
         loop {
             let Some(account) = self.accounts.get(esme.index()) else { return };
             let Some(&key) = account.waiting.front() else { return };
