@@ -109,9 +109,11 @@ proptest! {
         let bytes = deliver(esm_class, &text, &tlvs);
         let (sm, mut out) = (read(&bytes), Vec::new());
         rewrite_id(&sm, id.as_bytes(), CommandId::DELIVER_SM, 7, &mut out);
-        let mut spliced = b"what is before".to_vec();
-        rewrite_id_of(&Pdu::whole(&bytes).unwrap(), &sm, id.as_bytes(), 7, &mut spliced);
-        prop_assert_eq!(spliced.strip_prefix(b"what is before"), Some(&out[..]), "the same either way");
+        for known in [None, Receipt::parse(&sm, false).unwrap().text.id] {
+            let mut spliced = b"what is before".to_vec();
+            rewrite_id_of(&Pdu::whole(&bytes).unwrap(), &sm, known, id.as_bytes(), 7, &mut spliced);
+            prop_assert_eq!(spliced.strip_prefix(b"what is before"), Some(&out[..]), "the same either way");
+        }
         let (before, after) = (Receipt::parse(&sm, false).unwrap(), read(&out));
         // A text that grows may make a header of octets that were none.
         prop_assume!(!has_udh(esm_class) || header(&sm) == header(&after));

@@ -131,7 +131,7 @@ fn receipt_id() -> Box<dyn Work> {
         out.clear();
         for (pdu, sm) in &receipts {
             let id = black_box(b"1234567890123456789");
-            rewrite_id_of(black_box(pdu), black_box(sm), id, 7, &mut out);
+            rewrite_id_of(black_box(pdu), black_box(sm), None, id, 7, &mut out);
         }
         black_box(out.as_slice());
     };

@@ -48,7 +48,7 @@ impl Shard {
         self.spend_room(carrier);
         let submit =
             Submit { tag, carrier, esme, link, given, destination, awaited, record, what, deadline, frame };
-        self.request(now, self.home_of(carrier), Mail::Submit(submit), out);
+        self.request_of(self.home_of(carrier), Mail::Submit(submit), out);
         key
     }
 

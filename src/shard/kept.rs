@@ -361,7 +361,7 @@ impl Shard {
                 Some(_) => Err(LATER),
             };
         }
-        self.give_away(now, home, delivery, delivered, out)
+        self.give_away(home, delivery, delivered, out)
     }
 
     /// True when this receipt's message has records here.

@@ -31,6 +31,8 @@ use crate::time::{Instant, Now, Wall};
 pub(super) struct Delivered<'a> {
     pub(super) pdu: Pdu<'a>,
     pub(super) body: Body<'a>,
+    /// The id in the text of a receipt, once that was read.
+    pub(super) id: Option<&'a [u8]>,
 }
 
 /// Its fields.
@@ -48,7 +50,7 @@ impl<'a> Delivered<'a> {
         } else {
             Body::Sm(Sm::parse_deliver(pdu)?)
         };
-        Ok(Self { pdu: *pdu, body })
+        Ok(Self { pdu: *pdu, body, id: None })
     }
 
     /// What is in a copy that was kept; `None` when none was.
@@ -93,7 +95,7 @@ impl Shard {
             self.on_alert(now, carrier, 0, pdu, out);
             return Flow::Next;
         }
-        let delivered = match Delivered::parse(pdu) {
+        let mut delivered = match Delivered::parse(pdu) {
             Ok(delivered) => delivered,
             Err(error) => {
                 self.counters.refusals.at(Reason::Malformed as usize).bump();
@@ -110,7 +112,10 @@ impl Shard {
         slot.session.begin();
         let v33 = self.carriers.get(carrier.index()).is_some_and(super::mt::is_v33);
         match delivered.receipt(v33) {
-            Some(receipt) => self.on_receipt(now, id, carrier, &receipt, &delivered, out),
+            Some(receipt) => {
+                delivered.id = receipt.text.id;
+                self.on_receipt(now, id, carrier, &receipt, &delivered, out);
+            }
             None => self.on_mo(now, id, carrier, None, &delivered, out),
         }
         Flow::Next
@@ -182,7 +187,7 @@ impl Shard {
     ) -> Result<(), CommandStatus> {
         let home = self.position.homes.of_esme(delivery.esme);
         if home != self.position.shard {
-            return self.give_away(now, home, delivery, delivered, out);
+            return self.give_away(home, delivery, delivered, out);
         }
         if self.records.is_none() || !delivery.is_receipt {
             return self.offer(now, delivery, delivered, out);
@@ -196,7 +201,6 @@ impl Shard {
     /// Gives a delivery to the home of its account.
     pub(super) fn give_away(
         &mut self,
-        now: Now,
         home: ShardId,
         mut delivery: Box<Delivery>,
         delivered: &Delivered<'_>,
@@ -217,7 +221,7 @@ impl Shard {
         let tag = tag_of(self.deliveries.insert(delivery));
         let deliver =
             Deliver { tag, carrier, esme, submitted, known_as, state, is_final, queued, record, frame };
-        self.request(now, home, Mail::Deliver(deliver), out);
+        self.request_of(home, Mail::Deliver(deliver), out);
         Ok(())
     }
 

@@ -458,7 +458,7 @@ fn write_delivery(delivered: &Delivered<'_>, own: Option<&[u8]>, v33: bool, sequ
 
 fn write_with_id(delivered: &Delivered<'_>, own: &[u8], sequence: u32, to: &mut Vec<u8>) {
     match &delivered.body {
-        Body::Sm(sm) => receipt::rewrite_id_of(&delivered.pdu, sm, own, sequence, to),
+        Body::Sm(sm) => receipt::rewrite_id_of(&delivered.pdu, sm, delivered.id, own, sequence, to),
         Body::Data(data) => receipt::rewrite_data_id(data, own, sequence, to),
     }
 }

@@ -95,16 +95,24 @@ impl Shard {
             || self.post.credits.get(shard.index()).is_some_and(|credits| *credits > 0)
     }
 
-    /// Sends a request, for which `has_credit` was asked.
+    /// Sends a request, for which `has_credit` was asked; one to ourselves is taken at once.
     pub(super) fn request(&mut self, now: Now, to: ShardId, mail: Mail, out: &mut Outbox) {
-        if to != self.position.shard
-            && let Some(credits) = self.post.credits.get_mut(to.index())
-        {
+        if to == self.position.shard {
+            return self.take_own_mail(now, to, mail, out);
+        }
+        self.request_of(to, mail, out);
+    }
+
+    /// Sends a request to another shard, for which `has_credit` was asked.
+    #[inline]
+    pub(super) fn request_of(&mut self, other: ShardId, mail: Mail, out: &mut Outbox) {
+        debug_assert!(other != self.position.shard);
+        if let Some(credits) = self.post.credits.get_mut(other.index()) {
             debug_assert!(*credits > 0, "asked before");
             *credits -= 1;
             self.counters.credits_used.bump();
         }
-        self.send_mail(now, to, mail, out);
+        out.mail(other, mail);
     }
 
     /// Sends a letter; one to ourselves is taken at once.

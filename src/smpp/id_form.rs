@@ -131,6 +131,9 @@ impl IdKey {
 /// The ASCII letters of 16 octets in upper case, all at once.
 const fn upper_case(lane: u128) -> u128 {
     const EACH: u128 = u128::MAX / 0xFF;
+    if lane & (EACH * 0x40) == 0 {
+        return lane; // no letters: digits alone, as most ids are
+    }
     let low = lane & (EACH * 0x7F);
     let from_a = low + EACH * (0x80 - b'a' as u128);
     let over_z = low + EACH * (0x7F - b'z' as u128);
@@ -201,6 +204,9 @@ pub fn receipt_keys(id: &[u8]) -> impl Iterator<Item = Candidate> + use<> {
 /// The key that the response of a receipt with this id has under one form.
 #[must_use]
 pub fn receipt_key(form: IdForm, id: &[u8]) -> IdKey {
+    if form.is_of_one_base() {
+        return IdKey::of(id);
+    }
     cross_key(form, id).unwrap_or_else(|| IdKey::of(id))
 }
 

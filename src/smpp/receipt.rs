@@ -339,6 +339,14 @@ fn id_range(text: &[u8]) -> Option<Range<usize>> {
     Some(start..start + id.len())
 }
 
+/// Where a part stands that was read from `text`; `None` for octets from elsewhere.
+#[inline]
+fn range_of(text: &[u8], part: &[u8]) -> Option<Range<usize>> {
+    let start = part.as_ptr().addr().checked_sub(text.as_ptr().addr())?;
+    let range = start..start.checked_add(part.len())?;
+    core::ptr::eq(text.get(range.clone())?, part).then_some(range)
+}
+
 fn trim_nuls(mut octets: &[u8]) -> &[u8] {
     while let [head @ .., 0] = octets {
         octets = head;
@@ -445,8 +453,16 @@ pub fn rewrite_id(
 }
 
 /// As `rewrite_id`, of a PDU that is at hand, under its own command: what stands around the id is copied as it is.
-pub fn rewrite_id_of(pdu: &Pdu<'_>, sm: &Sm<'_>, new_id: &[u8], sequence_number: u32, out: &mut Vec<u8>) {
-    if splice_id(pdu, sm, new_id, sequence_number, out).is_none() {
+/// `known`: the id in its text, when that was read.
+pub fn rewrite_id_of(
+    pdu: &Pdu<'_>,
+    sm: &Sm<'_>,
+    known: Option<&[u8]>,
+    new_id: &[u8],
+    sequence_number: u32,
+    out: &mut Vec<u8>,
+) {
+    if splice_id(pdu, sm, known, new_id, sequence_number, out).is_none() {
         rewrite_id(sm, new_id, pdu.command_id(), sequence_number, out);
     }
 }
@@ -455,6 +471,7 @@ pub fn rewrite_id_of(pdu: &Pdu<'_>, sm: &Sm<'_>, new_id: &[u8], sequence_number:
 fn splice_id(
     pdu: &Pdu<'_>,
     sm: &Sm<'_>,
+    known: Option<&[u8]>,
     new_id: &[u8],
     sequence_number: u32,
     out: &mut Vec<u8>,
@@ -468,7 +485,7 @@ fn splice_id(
         return None; // it is not this PDU that was read
     }
     let body = body(content.esm_class, short);
-    let id = id_range(body)?;
+    let id = known.and_then(|id| range_of(body, id)).or_else(|| id_range(body))?;
     let length = short.len() - id.len() + new_id.len();
     if length > SHORT_MESSAGE_MAX {
         return None;

@@ -23,9 +23,13 @@ fn deliver(bytes: &[u8]) -> Sm<'_> {
 fn rewritten(bytes: &[u8], id: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     rewrite_id(&deliver(bytes), id, CommandId::DELIVER_SM, 7, &mut out);
-    let mut spliced = Vec::new();
-    rewrite_id_of(&Pdu::whole(bytes).unwrap(), &deliver(bytes), id, 7, &mut spliced);
-    assert_eq!(spliced, out, "the same either way");
+    let (pdu, sm) = (Pdu::whole(bytes).unwrap(), deliver(bytes));
+    let read = ReceiptText::scan(body(sm.content.esm_class, sm.content.text())).id;
+    for known in [None, read, Some(&b"77"[..])] {
+        let mut spliced = Vec::new();
+        rewrite_id_of(&pdu, &sm, known, id, 7, &mut spliced);
+        assert_eq!(spliced, out, "the same either way");
+    }
     out
 }
 
@@ -42,7 +46,7 @@ fn esm_class_0_is_a_receipt_for_a_peer_of_33_only() {
 fn a_pdu_that_is_not_the_one_that_was_read_is_written_from_its_fields() {
     let (bytes, other) = (pdu(4, TEXT, &[]), pdu(4, b"id:5 stat:UNDELIV", &[]));
     let mut out = Vec::new();
-    rewrite_id_of(&Pdu::whole(&other).unwrap(), &deliver(&bytes), b"8899", 7, &mut out);
+    rewrite_id_of(&Pdu::whole(&other).unwrap(), &deliver(&bytes), None, b"8899", 7, &mut out);
     assert_eq!(out, rewritten(&bytes, b"8899"));
 }
 
