@@ -28,7 +28,7 @@ pub(super) struct Digits {
 
 impl Digits {
     /// Of what stands before the first octet that is no digit, at most `DIGITS_MAX`.
-    #[inline]
+    #[inline(always)]
     pub(super) fn of(number: &[u8]) -> Self {
         if let (Some(head), Some(tail)) = (number.first_chunk(), number.last_chunk::<8>())
             && number.len() <= DIGITS_MAX

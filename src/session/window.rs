@@ -182,7 +182,7 @@ impl Window {
         self.expire(Instant::from_nanos(u64::MAX), pool).map(|(owner, _)| owner)
     }
 
-    #[inline]
+    #[inline(always)]
     fn free(&mut self, index: usize, pool: &mut WindowPool) {
         let Some(slot) = self.slots.get_mut(index) else { return };
         assert!(slot.command != 0, "a slot is freed once");

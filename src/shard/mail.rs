@@ -375,4 +375,4 @@ pub struct Parcel {
 }
 
 // A letter is copied into a ring and out of it.
-const _: () = assert!(size_of::<Mail>() <= 160);
+const _: () = assert!(size_of::<Mail>() <= 128);
