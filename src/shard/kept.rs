@@ -198,7 +198,7 @@ impl Shard {
             return;
         }
         if let Some(stored) = again {
-            self.deliveries.remove(key);
+            self.deliveries.end(key);
             if let Some(records) = &mut self.records {
                 records.stored.safe(stored);
             }

@@ -282,7 +282,7 @@ impl Shard {
                 if !delivery.is_receipt && !delivery.queued && self.link(link).is_some() =>
             {
                 let (carrier, esme) = (delivery.carrier, delivery.esme);
-                self.deliveries.remove(key);
+                self.deliveries.end(key);
                 self.on_mo(now, link, carrier, Some((esme, status)), &delivered, out);
             }
             _ => {

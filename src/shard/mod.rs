@@ -9,7 +9,7 @@
 //! `throttle` asks an account's policy first. `multi` does the same for many destinations, `operations` for query, cancel
 //! and replace; `mo` takes receipts and MO from a carrier to an ESME and the answer back. `bad` keeps the last bad things
 //! that peers did, `status` tells how all of it is, `tally` counts it by status and state. `plan` is what all shards of a
-//! node read.
+//! node read; `table` is where messages and deliveries stay while they are in flight.
 
 mod answers;
 mod asleep;

@@ -61,6 +61,13 @@ impl<K: Key, T> Table<K, T> {
         self.free.push(over);
     }
 
+    /// It is over with one that is in it.
+    pub(super) fn end(&mut self, key: K) {
+        if let Some(over) = self.remove(key) {
+            self.keep(over);
+        }
+    }
+
     /// Entries in it.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
