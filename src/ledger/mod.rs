@@ -14,6 +14,7 @@ mod pieces;
 pub mod restored;
 pub mod sleepers;
 pub mod stored;
+mod unsorted;
 
 pub use end::End;
 pub use form::FormLearner;
@@ -36,6 +37,7 @@ use hashbrown::HashTable;
 use smallvec::SmallVec;
 use std::collections::VecDeque;
 use std::sync::Arc;
+use unsorted::Unsorted;
 
 /// A carrier's id; most are short.
 pub type IdText = SmallVec<[u8; 24]>;
@@ -416,66 +418,6 @@ pub struct Ledger {
     /// Messages kept since somebody last looked for one.
     unlooked: usize,
     evicted: u64,
-}
-
-/// A message that is in no table yet. One is written per message and nearly never read: plain octets, 88 of them.
-#[derive(Debug)]
-struct Unsorted {
-    at: Instant,
-    carrier: CarrierId,
-    esme: EsmeId,
-    link: LinkId,
-    mark: u64,
-    given: Given,
-    destination: AddressTail,
-    id_length: u8,
-    id: [u8; UNSORTED_ID],
-}
-
-/// The longest id of a message in no table; a longer one goes into the tables at once.
-const UNSORTED_ID: usize = 23;
-const _: () = assert!(size_of::<Unsorted>() <= 88);
-
-impl Unsorted {
-    const EMPTY: Self = Self {
-        at: Instant::ZERO,
-        carrier: CarrierId(0),
-        esme: EsmeId(0),
-        link: LinkId { slot: 0, generation: 0 },
-        mark: 0,
-        given: Given::Carrier,
-        destination: AddressTail::ANY,
-        id_length: 0,
-        id: [0; UNSORTED_ID],
-    };
-
-    /// True for what has this plain form.
-    fn fits(new: &NewEntry<'_>) -> bool {
-        new.awaited == 0
-            && new.record == 0
-            && new.id.len() <= UNSORTED_ID
-            && matches!(new.destination, Destinations::One(_))
-    }
-
-    /// Becomes this message. Field by field, where it stays: built elsewhere and moved, each write would be waited for.
-    #[inline]
-    fn fill(&mut self, now: Instant, new: &NewEntry<'_>) {
-        debug_assert!(Self::fits(new));
-        self.at = now;
-        self.carrier = new.carrier;
-        self.esme = new.esme;
-        self.link = new.link;
-        self.mark = new.mark;
-        self.given = new.given;
-        self.destination = match new.destination {
-            Destinations::One(tail) => *tail,
-            Destinations::Several(_) => AddressTail::ANY,
-        };
-        self.id_length = new.id.len() as u8;
-        if let Some(id) = self.id.get_mut(..new.id.len()) {
-            id.copy_from_slice(new.id);
-        }
-    }
 }
 
 fn id_hash(carrier: CarrierId, key: IdKey) -> u64 {
