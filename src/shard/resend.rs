@@ -80,7 +80,7 @@ impl Shard {
                 ("by", "operator".to_owned()),
             ]
         });
-        self.keep_until_safe(now, delivery, lsn, out);
+        self.keep_until_safe(now, Box::new(delivery), lsn, out);
         Resent::Goes { bound }
     }
 
