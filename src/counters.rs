@@ -498,8 +498,10 @@ pub struct ShardCounters {
     pub evicted: Counter,
     /// Records that the journal had no room for: their messages were relayed all the same.
     pub journal_left_out: Counter,
-    /// Messages that are not over and have records.
+    /// Messages that are not over, have records, and are in memory.
     pub journal_open: Counter,
+    /// Those that are on the disk alone.
+    pub journal_asleep: Counter,
     /// Bytes of waiting messages held now.
     pub retained: Counter,
     /// Log lines not written because their reason was over its bound.

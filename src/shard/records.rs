@@ -562,7 +562,8 @@ impl Shard {
         let Some(records) = records else { return };
         records.send_unsent(now, config);
         records.end_unfinished(now, config);
-        counters.journal_open.set((records.open.len() + records.open.asleep.len()) as u64);
+        counters.journal_open.set(records.open.len() as u64);
+        counters.journal_asleep.set(records.open.asleep.len() as u64);
         counters.stored.set(records.stored.len() as u64);
         records.stored.leave_memory(records.pen.recorder.durable());
         counters.stored_octets.set(records.stored.octets());

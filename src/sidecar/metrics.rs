@@ -7,8 +7,8 @@ use crate::counters::{
     SLOT_STATES, Spans, StatusCells, TurnedAway,
 };
 use crate::limits::{
-    AFFINITY_MAX, JOURNAL_OPEN_MAX, LANE_CREDITS, RECEIPTS_AWAITED_MAX, REFUSALS_HELD_MAX, RETAINED_MAX,
-    SOURCES_MAX, STORED_MAX, STORED_OCTETS_MAX,
+    AFFINITY_MAX, JOURNAL_NEEDED_MAX, JOURNAL_OPEN_MAX, LANE_CREDITS, RECEIPTS_AWAITED_MAX,
+    REFUSALS_HELD_MAX, RETAINED_MAX, SOURCES_MAX, STORED_MAX, STORED_OCTETS_MAX,
 };
 use crate::shard::status::Status;
 use crate::smpp::message_state::MessageState;
@@ -303,6 +303,8 @@ fn node(page: &mut Page, view: &View) {
         tables.push(("journal_ring", state.ring_used, state.ring_max));
         let open = counters.sum(|shard| &shard.journal_open);
         tables.push(("journal_open", open, shards * JOURNAL_OPEN_MAX as u64));
+        let asleep = counters.sum(|shard| &shard.journal_asleep);
+        tables.push(("journal_asleep", asleep, shards * JOURNAL_NEEDED_MAX as u64));
         tables.push(("stored", counters.sum(|shard| &shard.stored), shards * STORED_MAX as u64));
         let octets = counters.sum(|shard| &shard.stored_octets);
         tables.push(("stored_octets", octets, shards * STORED_OCTETS_MAX));

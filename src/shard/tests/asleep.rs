@@ -201,7 +201,7 @@ fn it_is_over_when_its_receipt_does_not_come_in_time() {
     let states: Vec<u8> = kept.ends().iter().map(|end| end.0).collect();
     assert_eq!(states, [MessageState::Unknown.octet(); 2]);
     assert_eq!((asleep(&kept), awake(&kept)), (0, 0));
-    assert_eq!(kept.rig.sum(|cells| cells.indexed.get() + cells.journal_open.get()), 0);
+    assert_eq!(kept.rig.sum(|cells| cells.indexed.get() + cells.journal_asleep.get()), 0);
     assert!(kept.nothing_is_needed());
 }
 
