@@ -18,7 +18,7 @@ use super::moves::Moving;
 use super::own_id::OwnIds;
 use super::port::{Level, Outbox};
 use super::records::Records;
-use super::restore::{left, open_of};
+use super::restore::{indexed_of, left, open_of};
 use super::timers::Timer;
 use crate::config::Config;
 use crate::esme::settings::ReceiptsTo;
@@ -26,7 +26,7 @@ use crate::ids::{CarrierId, EsmeId, LinkId, ShardId};
 use crate::journal::record::NO_REASON;
 use crate::journal::{Facts, Kind, Lsn, Recall, Recalled, Record, Wanted};
 use crate::ledger::restored::Accepted;
-use crate::ledger::{Destinations, End, EntryKey, Given, IdText, Ledger, OpenKey};
+use crate::ledger::{Destinations, End, EntryKey, Given, Ledger, OpenKey};
 use crate::limits::{
     RECALL_OPERATIONS_MAX, RECEIPT_KEEP, SLEEP_AFTER, SLEEP_LOOK, SLEEPERS_ENDED, SLEEPERS_LOOKED,
     SLEEPS_ASKED_MAX, SLEEPS_PER_TURN,
@@ -494,22 +494,14 @@ impl Shard {
             self.send_mail(now, home, Mail::Gone { key, hash, over: true }, out);
             return self.resume_sleeper(now, Sleeper::Own(key), true, out);
         }
-        let (given, age) = (open.given, RECEIPT_KEEP - left(RECEIPT_KEEP, Wall(facts.accepted), now.wall));
+        let age = RECEIPT_KEEP - left(RECEIPT_KEEP, Wall(facts.accepted), now.wall);
         let handle = records.open.wake(open, now.mono.after(RECEIPT_KEEP - age));
         records.pen.book.rest(key, false);
         if errand.moves {
             records.moving.push_back(Moving::Message(handle));
         }
-        let indexed = Indexed {
-            carrier,
-            id: IdText::from_slice(facts.message_id),
-            given,
-            esme,
-            link: LinkId::default(),
-            destination: Destinations::of_text(facts.destination),
-            awaited,
-            record: handle.number(),
-        };
+        let to_come = (Destinations::of_text(facts.destination), awaited);
+        let indexed = indexed_of(&facts, (esme, carrier), to_come, handle);
         self.send_mail(now, self.home_of(carrier), Mail::Woken { key, age, indexed }, out);
         self.resume_sleeper(now, Sleeper::Own(key), true, out);
     }

@@ -67,6 +67,25 @@ pub(super) fn open_of(key: u64, (esme, carrier): (EsmeId, CarrierId), facts: &Fa
     open
 }
 
+/// What the index of its carrier's home is to say of a message of which a SENT says this.
+pub(super) fn indexed_of(
+    facts: &Facts<'_>,
+    (esme, carrier): (EsmeId, CarrierId),
+    (destination, awaited): (Destinations, u16),
+    record: OpenKey,
+) -> Indexed {
+    Indexed {
+        carrier,
+        id: IdText::from_slice(facts.message_id),
+        given: Given::of_text(facts.id),
+        esme,
+        link: LinkId::default(),
+        destination,
+        awaited,
+        record: record.number(),
+    }
+}
+
 /// Final receipts of a message that are still to come.
 struct ToCome {
     awaited: u16,
@@ -301,16 +320,8 @@ impl Shard {
         if ours {
             return Some(());
         }
-        let indexed = Indexed {
-            carrier,
-            id: IdText::from_slice(facts.message_id),
-            given,
-            esme,
-            link: LinkId::default(),
-            destination: to_come.destinations,
-            awaited: to_come.awaited,
-            record: handle.number(),
-        };
+        let is_to_come = (to_come.destinations, to_come.awaited);
+        let indexed = indexed_of(&facts, (esme, carrier), is_to_come, handle);
         if self.is_here(carrier) {
             self.index_restored(now, &indexed, &to_come.over);
         } else {

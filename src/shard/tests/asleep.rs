@@ -1,7 +1,7 @@
 //! Messages whose receipts are long in coming: on the disk alone, until something may be for them.
 
 use super::journal::{Kept, NUMBER, OTHER, acme};
-use super::pdus::{Dlr, Heard, answer, cancel, header, query, receipt, submit_text};
+use super::pdus::{Dlr, Heard, answer, cancel, header, query, receipt};
 use super::rig::Rig;
 use crate::config::Config;
 use crate::counters::Match;
@@ -208,12 +208,7 @@ fn it_is_over_when_its_receipt_does_not_come_in_time() {
 #[test]
 fn its_record_is_copied_to_the_end_and_it_comes_back_from_there() {
     let (mut kept, link, alpha, _) = begun(acme());
-    for sequence in 0..2 * JOURNAL_BLOCK as u32 {
-        kept.rig.send(link, &submit_text(NUMBER, 10 + sequence, "no receipt", 0));
-        let request = kept.rig.one(alpha);
-        kept.rig.send(alpha, &answer(&request, "X"));
-        kept.rig.one(link);
-    }
+    kept.relays(link, 2 * JOURNAL_BLOCK as u32);
     kept.durable();
     kept.used(JOURNAL_MOVE_ALWAYS_AT);
     kept.rig.advance(Duration::from_secs(2));

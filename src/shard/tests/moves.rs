@@ -1,7 +1,7 @@
 //! What keeps the front of a journal is copied to its end.
 
 use super::journal::{Kept, NUMBER, OTHER, acme};
-use super::pdus::{answer, receipt, submit_text};
+use super::pdus::{answer, receipt};
 use crate::journal::Kind;
 use crate::limits::{JOURNAL_BLOCK, JOURNAL_MOVE_AFTER, JOURNAL_MOVE_ALWAYS_AT};
 use crate::session::BindKind;
@@ -22,12 +22,7 @@ fn a_message_that_waits_for_long_is_copied_so_that_the_front_is_free() {
     kept.durable();
     kept.rig.one(alpha);
     let link = kept.rig.bind("acme", BindKind::Transmitter);
-    for sequence in 0..2 * JOURNAL_BLOCK as u32 {
-        kept.rig.send(link, &submit_text(NUMBER, 10 + sequence, "no receipt", 0));
-        let request = kept.rig.one(alpha);
-        kept.rig.send(alpha, &answer(&request, "X"));
-        kept.rig.one(link);
-    }
+    kept.relays(link, 2 * JOURNAL_BLOCK as u32);
     kept.turn();
     assert!(!kept.kinds().contains(&Kind::Move), "they are young");
     kept.rig.advance(JOURNAL_MOVE_AFTER + Duration::from_secs(90));
@@ -51,16 +46,11 @@ fn a_message_that_waits_for_long_is_copied_so_that_the_front_is_free() {
 #[test]
 fn where_room_is_short_a_message_is_copied_however_young_it_is() {
     let mut kept = Kept::up(acme());
-    let (link, alpha) = (kept.rig.trx("acme"), kept.rig.carrier(0));
+    let link = kept.rig.trx("acme");
     kept.accepted(link, NUMBER, 1, "A1");
     kept.durable();
     kept.rig.one(link);
-    for sequence in 0..2 * JOURNAL_BLOCK as u32 {
-        kept.rig.send(link, &submit_text(NUMBER, 10 + sequence, "no receipt", 0));
-        let request = kept.rig.one(alpha);
-        kept.rig.send(alpha, &answer(&request, "X"));
-        kept.rig.one(link);
-    }
+    kept.relays(link, 2 * JOURNAL_BLOCK as u32);
     for (used, moves) in [(JOURNAL_MOVE_ALWAYS_AT - 1, false), (JOURNAL_MOVE_ALWAYS_AT, true)] {
         kept.used(used);
         kept.rig.advance(Duration::from_secs(2));
