@@ -317,17 +317,6 @@ impl Kept {
         (link, given.remove(0))
     }
 
-    /// So many messages without a receipt asked for come and are over.
-    pub(super) fn relays(&mut self, link: LinkId, messages: u32) {
-        let alpha = self.rig.carrier(0);
-        for sequence in 0..messages {
-            self.rig.send(link, &submit_text(NUMBER, 10 + sequence, "no receipt", 0));
-            let request = self.rig.one(alpha);
-            self.rig.send(alpha, &answer(&request, "X"));
-            self.rig.one(link);
-        }
-    }
-
     /// A message with a receipt asked for that the carrier took; nothing is answered yet.
     pub(super) fn accepted(&mut self, link: LinkId, number: &str, sequence: u32, id: &str) {
         let alpha = self.rig.carrier(0);

@@ -1,11 +1,25 @@
 //! What keeps the front of a journal is copied to its end.
 
 use super::journal::{Kept, NUMBER, OTHER, acme};
-use super::pdus::{answer, receipt};
+use super::pdus::{answer, receipt, submit_text};
+use crate::ids::LinkId;
 use crate::journal::Kind;
 use crate::limits::{JOURNAL_BLOCK, JOURNAL_MOVE_AFTER, JOURNAL_MOVE_ALWAYS_AT};
 use crate::session::BindKind;
 use crate::time::Duration;
+
+impl Kept {
+    /// So many messages without a receipt asked for come and are over.
+    pub(super) fn relays(&mut self, link: LinkId, messages: u32) {
+        let alpha = self.rig.carrier(0);
+        for sequence in 0..messages {
+            self.rig.send(link, &submit_text(NUMBER, 10 + sequence, "no receipt", 0));
+            let request = self.rig.one(alpha);
+            self.rig.send(alpha, &answer(&request, "X"));
+            self.rig.one(link);
+        }
+    }
+}
 
 #[test]
 fn a_message_that_waits_for_long_is_copied_so_that_the_front_is_free() {
