@@ -218,6 +218,19 @@ impl Ledger {
         !self.asleep.is_empty() && receipt_keys(receipt_id).any(|one| self.asleep.has(hash(one.key)))
     }
 
+    /// True when one with this hash is on the disk alone.
+    #[must_use]
+    pub fn has_sleeper(&self, hash: u32) -> bool {
+        self.asleep.has(hash)
+    }
+
+    /// The hashes of those that it may be.
+    #[must_use]
+    pub fn sleeper_hashes(&self, carrier: CarrierId, receipt_id: &[u8]) -> SmallVec<[u32; 3]> {
+        let hashes = receipt_keys(receipt_id).map(|one| Asleep::short(id_hash(carrier, one.key)));
+        hashes.filter(|hash| self.asleep.has(*hash)).collect()
+    }
+
     /// The keys of those that it may be, and their hashes; each once.
     pub fn sleepers(&mut self, carrier: CarrierId, receipt_id: &[u8]) -> SmallVec<[(u64, u32); 2]> {
         let hashes = receipt_keys(receipt_id).map(|one| Asleep::short(id_hash(carrier, one.key)));

@@ -26,7 +26,7 @@ use crate::ids::{CarrierId, EsmeId, LinkId, ShardId};
 use crate::journal::record::NO_REASON;
 use crate::journal::{Facts, Kind, Lsn, Recall, Recalled, Record, Wanted};
 use crate::ledger::restored::Accepted;
-use crate::ledger::{Destinations, End, EntryKey, Given, Ledger, OpenKey};
+use crate::ledger::{Destinations, End, EntryKey, Given, IdText, Ledger, OpenKey};
 use crate::limits::{
     RECALL_OPERATIONS_MAX, RECEIPT_KEEP, SLEEP_AFTER, SLEEP_LOOK, SLEEPERS_ENDED, SLEEPERS_LOOKED,
     SLEEPS_ASKED_MAX, SLEEPS_PER_TURN,
@@ -124,6 +124,9 @@ pub(super) struct Sleeping {
     /// Those of them that the disk has not been asked for yet.
     unread: VecDeque<u64>,
     operations: Vec<Waiting>,
+    /// By the hash of a message that is to wake: the ids of receipts that wait for it. It may be another one's whose hash is
+    /// the same.
+    roused: HashMap<u32, Vec<(CarrierId, IdText)>>,
     /// Those with records below this one are looked for, to be copied.
     copy_below: Option<Lsn>,
 }
@@ -142,6 +145,7 @@ impl Sleeping {
             errands: HashMap::new(),
             unread: VecDeque::new(),
             operations: Vec::new(),
+            roused: HashMap::new(),
             copy_below: None,
         }
     }
@@ -408,6 +412,14 @@ impl Shard {
 
     /// Wakes the messages that sleep and may be of a receipt with this id.
     fn wake_all(&mut self, now: Now, carrier: CarrierId, id: &[u8], out: &mut Outbox) {
+        if let Some(records) = &mut self.records {
+            for hash in self.ledger.sleeper_hashes(carrier, id) {
+                let roused = records.sleeping.roused.entry(hash).or_default();
+                if !roused.iter().any(|(other, known)| *other == carrier && known.as_slice() == id) {
+                    roused.push((carrier, IdText::from_slice(id)));
+                }
+            }
+        }
         for (key, hash) in self.ledger.sleepers(carrier, id) {
             self.wake(now, key, hash, out);
         }
@@ -532,15 +544,27 @@ impl Shard {
         out: &mut Outbox,
     ) {
         self.ledger.wakes(now.mono, key, age, &indexed.entry(0));
-        if !self.parked.is_empty() {
-            self.unpark(now, indexed.carrier, &indexed.id, out);
+        let hash = Ledger::sleep_hash(indexed.carrier, &indexed.id);
+        self.unpark_roused(now, hash, out);
+        self.resume_sleeper(now, Sleeper::Hash(hash), true, out);
+    }
+
+    /// Receipts that waited for a message with this hash go on, unless they wait for another one still.
+    fn unpark_roused(&mut self, now: Now, hash: u32, out: &mut Outbox) {
+        let roused = self.records.as_mut().and_then(|records| records.sleeping.roused.remove(&hash));
+        let Some(roused) = roused.filter(|_| !self.parked.is_empty()) else { return };
+        for (carrier, id) in &roused {
+            self.unpark(now, *carrier, id, out);
         }
-        self.resume_sleeper(now, Sleeper::Hash(Ledger::sleep_hash(indexed.carrier, &indexed.id)), true, out);
+        if let Some(records) = self.records.as_mut().filter(|_| self.ledger.has_sleeper(hash)) {
+            records.sleeping.roused.insert(hash, roused);
+        }
     }
 
     /// One is over, or cannot be read.
     pub(super) fn on_gone(&mut self, now: Now, (key, hash): (u64, u32), over: bool, out: &mut Outbox) {
         self.ledger.gone(hash, key, over);
+        self.unpark_roused(now, hash, out);
         self.resume_sleeper(now, Sleeper::Hash(hash), over, out);
     }
 

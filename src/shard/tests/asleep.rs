@@ -6,8 +6,9 @@ use super::rig::Rig;
 use crate::config::Config;
 use crate::counters::Match;
 use crate::esme::settings::{MessageIdSource, ReceiptsTo};
-use crate::ids::LinkId;
+use crate::ids::{CarrierId, LinkId};
 use crate::journal::Kind;
+use crate::ledger::Ledger;
 use crate::limits::{JOURNAL_BLOCK, JOURNAL_MOVE_ALWAYS_AT, RECEIPT_KEEP};
 use crate::shard::restore::Strays;
 use crate::smpp::command::CommandId;
@@ -224,6 +225,38 @@ fn its_record_is_copied_to_the_end_and_it_comes_back_from_there() {
     kept.rig.send(alpha, &receipt("A2", OTHER, 8));
     assert_eq!(through(&mut kept, (link, alpha), 8).as_deref(), Some("A2"));
     assert!(kept.nothing_is_needed());
+}
+
+/// Two ids of the first carrier that the index of sleeping messages does not tell apart.
+fn alike() -> (String, String) {
+    let mut seen = std::collections::HashMap::new();
+    let mut ids = (1_000_000..2_000_000).map(|id: u32| id.to_string());
+    let found = ids.find_map(|id| {
+        let hash = Ledger::sleep_hash(CarrierId(0), id.as_bytes());
+        Some((seen.insert(hash, id.clone())?, id))
+    });
+    found.expect("of a million ids some are alike")
+}
+
+#[test]
+fn two_that_are_alike_both_wake_whichever_is_read_first() {
+    let (one, other) = alike();
+    for first in [&one, &other] {
+        let mut kept = up(acme());
+        let (link, alpha) = (kept.rig.trx("acme"), kept.rig.carrier(0));
+        for (sequence, number, id) in [(1, NUMBER, &one), (2, OTHER, &other)] {
+            kept.accepted(link, number, sequence, id);
+            kept.durable();
+            kept.rig.one(link);
+        }
+        passes(&mut kept);
+        assert_eq!(asleep(&kept), 2);
+        let number = if *first == one { NUMBER } else { OTHER };
+        kept.rig.send(alpha, &receipt(first, number, 7));
+        kept.turn();
+        assert_eq!(through(&mut kept, (link, alpha), 7).as_ref(), Some(first));
+        assert_eq!((asleep(&kept), awake(&kept)), (0, 1), "nobody can tell");
+    }
 }
 
 #[test]
