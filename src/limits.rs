@@ -277,8 +277,8 @@ pub const STORED_NEAR: usize = 1024;
 /// Messages of a queue that are read back together.
 pub const STORED_AHEAD: usize = 256;
 /// A message whose receipt has not come so long after it was accepted stays in the journal alone, until a receipt or an
-/// operation may be of it: then it is read back, which takes about a millisecond. Most receipts come sooner. In memory it takes
-/// about 60 octets, awake about 450.
+/// operation may be of it: then it is read back, which takes about a millisecond, and stays. Most receipts come sooner. In
+/// memory it takes about 60 octets, awake about 450.
 pub const SLEEP_AFTER: Duration = Duration::from_secs(60);
 /// A shard looks so often for messages that may leave memory.
 pub const SLEEP_LOOK: Duration = Duration::from_secs(1);

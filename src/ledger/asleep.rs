@@ -246,11 +246,12 @@ impl Ledger {
         hashes.filter(|(_, hash)| self.asleep.has(*hash)).collect()
     }
 
-    /// A message is back from the disk, and was accepted so long ago.
+    /// A message is back from the disk, and was accepted so long ago. It stays: what asked for it may ask again.
     pub fn wakes(&mut self, now: Instant, key: u64, age: Duration, new: &NewEntry<'_>) {
         self.asleep.remove(Self::sleep_hash(new.carrier, new.id), key);
         let accepted = now.since(Instant::ZERO).saturating_sub(age);
-        self.insert(Instant::ZERO.after(accepted), new);
+        let key = self.insert(Instant::ZERO.after(accepted), new);
+        self.stays(key);
     }
 
     /// A message that was on the disk alone is over, or stays there and may be asked for again.

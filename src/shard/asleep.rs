@@ -226,7 +226,8 @@ impl Records {
     }
 
     pub(super) fn copy_sleeper(&mut self, key: u64) {
-        if self.pen.book.rests(key).is_some() {
+        // It may have been copied since it was found.
+        if self.pen.book.rests(key).is_some_and(|lsn| lsn < self.recalling.move_below) {
             self.read_back(key, |errand| errand.moves = true);
         }
     }

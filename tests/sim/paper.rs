@@ -3,7 +3,9 @@
 
 use bindery::journal::frame::{Head, frame_len, write};
 use bindery::journal::recover::Place;
-use bindery::journal::{AppendRefused, DiskError, Frame, Kind, Lsn, Recall, Recalled, Record, Recorder};
+use bindery::journal::{
+    AppendRefused, DiskError, Frame, Kind, Lsn, Recall, Recalled, Record, Recorder, Wanted,
+};
 use bindery::ledger::Restored;
 use bindery::prng::Prng;
 use bindery::time::{Duration, Instant, Now, Wall};
@@ -99,7 +101,9 @@ impl Paper {
     pub(crate) fn lags_behind(&self, now: Instant) -> bool {
         let state = self.state();
         let late = |record: &Kept| now.since(record.at) > Duration::from_secs(5);
-        state.records.get(state.durable).is_some_and(late) || !state.asked.is_empty()
+        // What sleeps is read and copied as often as `erase_within` wants it.
+        let stays = |recall: &Recall| recall.wanted == Wanted::Pdu;
+        state.records.get(state.durable).is_some_and(late) || state.asked.iter().any(stays)
     }
 
     /// Messages that were read back.

@@ -182,7 +182,6 @@ fn an_operation_finds_it_by_either_id() {
         assert_eq!(asleep(&kept), 1);
         let heard = kept.rig.heard(link);
         assert_eq!(named(&heard, CommandId::CANCEL_SM.response()), [CommandStatus::CANCEL_FAILED]);
-        // It may leave memory again, and its receipt brings it back once more.
         kept.rig.send(alpha, &header(CommandId::GENERIC_NACK, CommandStatus::QUERY_FAILED, asked.sequence()));
         kept.turn();
         kept.rig.heard(link);

@@ -29,6 +29,8 @@ pub mod session;
 pub mod shard;
 #[path = "../../../src/smpp/mod.rs"]
 pub mod smpp;
+#[path = "../../../src/split.rs"]
+pub mod split;
 #[path = "../../../src/throttle.rs"]
 pub mod throttle;
 #[path = "../../../src/time.rs"]
