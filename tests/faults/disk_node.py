@@ -429,7 +429,8 @@ def ports(setup):
 
 def out_of_order(world, setup):
     """Answers and receipts of accounts with one carrier, of one session, that came in another order than the carrier gave
-    them in. Receipts that a life of the node did not answer are sent again, and have no order."""
+    them in: sent them, which need not be that in which it was answered. Receipts that a life of the node did not answer are
+    sent again, and have no order."""
     answers = receipts = 0
     names = list(setup.carriers)
     for account in world.accounts:
@@ -440,10 +441,10 @@ def out_of_order(world, setup):
         ids = [text for number, text in list(world.answered.items()) if world.owners[number] == account.name]
         if world.ordered:
             answers += sum(int(later) < int(former) for former, later in zip(ids, ids[1:]))
-        acked = {carrier.accepted[message][0]: place for place, message in enumerate(list(carrier.acked))
-                 if not carrier.unanswered[message] and not carrier.refused[message]}
-        places = [acked[number] for number, given in list(world.given.items())
-                  if given[0].account == account.name and number in acked]
+        sent = {carrier.accepted[message][0]: carrier.sent[message][1] for message in list(carrier.acked)
+                if not carrier.unanswered[message] and not carrier.refused[message]}
+        places = [sent[number] for number, given in list(world.given.items())
+                  if given[0].account == account.name and number in sent]
         receipts += sum(later < former for former, later in zip(places, places[1:]))
     return answers, receipts
 
