@@ -311,7 +311,8 @@ class Node:
 
     def open_messages(self):
         """Those that are not over."""
-        return int(self.metrics().get('bindery_table_used{table="journal_open"}', -1))
+        metrics = self.metrics()
+        return sum(int(metrics.get(f'bindery_table_used{{table="{table}"}}', -1)) for table in ("journal_open", "journal_asleep"))
 
 
 class Account(peers.Account):
@@ -429,8 +430,9 @@ def ports(setup):
 
 def out_of_order(world, setup):
     """Answers and receipts of accounts with one carrier, of one session, that came in another order than the carrier gave
-    them in: sent them, which need not be that in which it was answered. Receipts that a life of the node did not answer are
-    sent again, and have no order."""
+    them in: neither as it sent them (those of messages that are not known yet wait) nor as it was answered (those that need
+    no record are answered later than some that do). Receipts that a life of the node did not answer are sent again, and have
+    no order."""
     answers = receipts = 0
     names = list(setup.carriers)
     for account in world.accounts:
@@ -441,11 +443,12 @@ def out_of_order(world, setup):
         ids = [text for number, text in list(world.answered.items()) if world.owners[number] == account.name]
         if world.ordered:
             answers += sum(int(later) < int(former) for former, later in zip(ids, ids[1:]))
-        sent = {carrier.accepted[message][0]: carrier.sent[message][1] for message in list(carrier.acked)
-                if not carrier.unanswered[message] and not carrier.refused[message]}
-        places = [sent[number] for number, given in list(world.given.items())
-                  if given[0].account == account.name and number in sent]
-        receipts += sum(later < former for former, later in zip(places, places[1:]))
+        asked = {carrier.accepted[message][0]: (place, carrier.sent[message][1])
+                 for place, message in enumerate(list(carrier.acked))
+                 if not carrier.unanswered[message] and not carrier.refused[message]}
+        places = [asked[number] for number, given in list(world.given.items())
+                  if given[0].account == account.name and number in asked]
+        receipts += sum(later[0] < former[0] and later[1] < former[1] for former, later in zip(places, places[1:]))
     return answers, receipts
 
 
