@@ -118,6 +118,7 @@ fn main() -> io::Result<()> {
         "forget" => open::forget(&options)?,
         "memory" => tables::memory(&options)?,
         "asleep" => tables::asleep(&options)?,
+        "stored" => tables::stored(&options)?,
         "inserts" => tables::inserts(&options)?,
         other => return Err(wrong(other)),
     };

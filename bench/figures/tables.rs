@@ -4,13 +4,16 @@
 //! final record is made; its record in the book of what is needed.
 
 use crate::{Options, machine, traffic};
-use bindery::ids::{CarrierId, EsmeId, LinkId};
+use bindery::ids::{CarrierId, EsmeId, LinkId, PoolId};
 use bindery::journal::frame::frame_len;
 use bindery::journal::{Book, Kind, Lsn};
+use bindery::ledger::own_id::OwnIds;
 use bindery::ledger::{
-    AddressTail, Destinations, Given, IdText, Ledger, NewEntry, OpenKey, OpenMessage, OpenMessages,
+    AddressTail, Destinations, Given, IdText, Ledger, NewEntry, OpenKey, OpenMessage, OpenMessages, Stored,
+    StoredMessage,
 };
 use bindery::limits::JOURNAL_NEEDED_MAX;
+use bindery::route::hash;
 use bindery::time::{Duration, Instant as Point, Wall};
 use serde_json::{Value, json};
 use std::hint::black_box;
@@ -134,6 +137,40 @@ pub(crate) fn asleep(options: &Options) -> io::Result<Value> {
         return Err(io::Error::other(format!("{} of {slept} sleep", open.asleep.len())));
     }
     Ok(json!({ "each": grown as f64 / options.messages as f64 }))
+}
+
+/// How much memory `--messages` take that we have answered and no carrier has taken, each to a number of its own, once their
+/// octets are on the disk alone.
+pub(crate) fn stored(options: &Options) -> io::Result<Value> {
+    const NOW: i64 = 1_790_000_000_000_000;
+    const FRAME: usize = 218;
+    machine::as_the_shard()?;
+    let octets = record_octets();
+    let (mut stored, mut book, mut ids) =
+        (Stored::new(1, 1), Book::new(JOURNAL_NEEDED_MAX), OwnIds::new(0, 1));
+    let frame = [0; FRAME];
+    let before = machine::resident()?;
+    for message in 0..options.messages {
+        let (wall, lsn) = (Wall(NOW + message as i64), Lsn(message + 1));
+        let (given, key) = (ids.next(wall), ids.next(wall));
+        let times = (wall, at(message).after(Duration::from_secs(24 * 3600)));
+        let chain = hash::octets(0, &traffic::destination(message));
+        let mut new = StoredMessage::new(key, EsmeId(0), PoolId(0), times, chain, frame.to_vec());
+        (new.given, new.lsn, new.origin, new.link) = (Given::Own(given), lsn, lsn, LINK);
+        let handle = stored.insert(new);
+        book.appended(lsn, key, Some(Kind::Accept), None, octets)
+            .map_err(|_| io::Error::other("the book is full"))?;
+        stored.safe(handle);
+        stored.leave_memory(lsn);
+    }
+    let grown = machine::resident()?.saturating_sub(before);
+    if stored.len() != options.messages as usize {
+        return Err(io::Error::other("a message is missing"));
+    }
+    Ok(json!({
+        "each": grown.saturating_sub(stored.octets()) as f64 / options.messages as f64,
+        "octets_here": stored.octets(),
+    }))
 }
 
 /// The longest of so many inserts, nanoseconds, and what all of them took.

@@ -5,15 +5,19 @@
 //! account is worse than one that is late.
 
 pub mod asleep;
+mod by_age;
 pub mod end;
 pub mod form;
 pub mod open;
 pub mod over;
+pub mod own_id;
 pub mod parked;
 mod pieces;
 pub mod restored;
+mod shelf;
 pub mod sleepers;
 pub mod stored;
+pub mod stored_message;
 mod unsorted;
 
 pub use end::End;
@@ -23,7 +27,8 @@ pub use over::Over;
 pub use parked::{Parked, ParkedKey};
 pub use restored::Restored;
 pub use sleepers::Sleepers;
-pub use stored::{Octets, Stand, Stored, StoredKey, StoredMessage};
+pub use stored::Stored;
+pub use stored_message::{Octets, Stand, StoredKey, StoredMessage};
 
 use crate::ids::{CarrierId, EsmeId, LinkId};
 use crate::limits::{

@@ -509,7 +509,7 @@ impl Shard {
         message.carrier = carrier;
         message.attempts = u32::from(stored.attempts);
         message.awaited = u16::from(receipts_asked(registered));
-        let open = records.open.insert(open_of(stored, stored.frame()))?;
+        let open = records.open.insert(open_of(&stored, stored.frame()))?;
         message.open = open;
         records.stored.remove(key);
         self.record_accepted(now, &message, id, given, None).map(|_| open.number())

@@ -252,13 +252,13 @@ impl Shard {
                         continue; // A carrier has it: later.
                     }
                     let mut room = IdRoom::default();
-                    let record = super::store::accept_of(stored, now, config, &mut room);
+                    let record = super::store::accept_of(&stored, now, config, &mut room);
                     records.pen.payload(stored.key, &record, &mut payload);
                     (stored.key, Kind::Accept, stored.lsn, stored.origin, stored.accepted)
                 }
                 Moving::Attempt(key) => {
                     let Some(stored) = records.stored.get(key) else { continue };
-                    let record = super::attempts::attempt_of(stored, now, config);
+                    let record = super::attempts::attempt_of(&stored, now, config);
                     record.payload(&mut payload);
                     (stored.key, record.kind(), stored.outcome, stored.outcome, stored.submitted)
                 }

@@ -106,8 +106,7 @@ impl Shard {
         let first = if ask.begins { 0 } else { records.asked_upto };
         let looks_inside = ask.chosen.to.is_some() || ask.chosen.from.is_some();
         let slice = if looks_inside { QUEUE_READ_SLICE } else { QUEUE_SLICE };
-        let keys: Vec<StoredKey> =
-            records.stored.iter().skip(first).take(slice).map(|(key, _)| key).collect();
+        let keys: Vec<StoredKey> = records.stored.keys().skip(first).take(slice).collect();
         answer.more = keys.len() == slice;
         let coming = |key: &&StoredKey| records.octets_of(**key).are_to_come();
         if looks_inside && keys.iter().filter(coming).count() > 0 {
@@ -170,7 +169,7 @@ impl Shard {
         let Some(message) = records.stored.get(key) else { return false };
         match act {
             QueueAct::Count => {
-                let row = (message.esme, message.class, message.pool, name_of(message));
+                let row = (message.esme, message.class, message.pool, name_of(&message));
                 let all = answer.rows.entry(row).or_insert((0, message.accepted));
                 *all = (all.0 + 1, all.1.min(message.accepted));
                 false

@@ -99,7 +99,7 @@ impl Shard {
         let key: StoredKey = key_of_tag(Tag(recalled.recall.tag));
         let pdu = recalled.content.and_then(|pdu| records.pen.open(recalled.recall.key, pdu));
         let lost = pdu.is_none();
-        if !records.stored.came(key, pdu) {
+        if !records.stored.came(key, pdu, recalled.origin) {
             return;
         }
         if recalled.recall.lsn < records.recalling.move_below && !lost {

@@ -408,6 +408,8 @@ impl Shard {
                 records.stored.postpone(stored, now.mono.after(wait - ago));
             }
         }
+        // The disk has it: a long queue of the last run is never in memory as a whole.
+        records.stored.leave_memory(promised.record.lsn);
         self.look_later();
         Some(())
     }

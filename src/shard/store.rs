@@ -370,7 +370,7 @@ impl Shard {
             return records.stored.end_at(key, end, now.mono.after(STORED_AGAIN));
         }
         let Some(message) = records.stored.get(key) else { return };
-        let mut open = open_of(message, message.frame());
+        let mut open = open_of(&message, message.frame());
         if !matches!(message.registered & 0x03, 1 | 2) {
             records.stored.remove(key);
             return records.end(now, open, end, config, &counters.journal_left_out);
@@ -586,7 +586,7 @@ impl Shard {
                 }
                 Stand::Scheduled => records.stored.line_up(key),
                 Stand::Waits => records.stored.ready(key),
-                Stand::Behind | Stand::Held | Stand::Ready => {}
+                Stand::Behind | Stand::Held | Stand::Ready => records.stored.looked_at(key),
             }
         }
     }

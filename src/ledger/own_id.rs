@@ -12,8 +12,9 @@ const SEQUENCE_BITS: u32 = 7;
 const SHARD_BITS: u32 = 6;
 const TICKS_MAX: u64 = 1 << (63 - SHARD_BITS);
 
+/// See the room's header.
 #[derive(Debug)]
-pub(super) struct OwnIds {
+pub struct OwnIds {
     shard: u64,
     /// How far short ids of one shard are apart: those of the others stand between.
     step: u32,
@@ -22,20 +23,26 @@ pub(super) struct OwnIds {
 }
 
 impl OwnIds {
-    pub(super) const fn new(shard: u64, shards: u32) -> Self {
+    /// Those of a shard of so many.
+    ///
+    /// # Panics
+    /// There is no such shard, or there are more than 64.
+    #[must_use]
+    pub const fn new(shard: u64, shards: u32) -> Self {
         assert!(shard < 1 << SHARD_BITS && shard < shards as u64);
         Self { shard, step: shards.next_power_of_two(), last: 0, short: 0 }
     }
 
     /// From now on ids are above this one, which an earlier run gave: also when the wall clock has gone back.
-    pub(super) const fn above(&mut self, id: u64) {
+    pub const fn above(&mut self, id: u64) {
         let tick = id >> SHARD_BITS;
         if tick > self.last {
             self.last = tick;
         }
     }
 
-    pub(super) fn next(&mut self, now: Wall) -> u64 {
+    /// The next one.
+    pub fn next(&mut self, now: Wall) -> u64 {
         let micros = u64::try_from(now.0.saturating_sub(EPOCH_US)).unwrap_or(0);
         let tick = (micros << SEQUENCE_BITS) % TICKS_MAX;
         self.last = tick.max(self.last + 1) % TICKS_MAX;
@@ -43,17 +50,19 @@ impl OwnIds {
     }
 
     /// When an id was given, about: the clock may have gone back since the last one.
-    pub(super) const fn wall_of(id: u64) -> Wall {
+    #[must_use]
+    pub const fn wall_of(id: u64) -> Wall {
         Wall((id >> (SHARD_BITS + SEQUENCE_BITS)) as i64 + EPOCH_US)
     }
 
     /// The shard that gave an id.
-    pub(super) const fn shard_of(id: u64) -> u32 {
+    #[must_use]
+    pub const fn shard_of(id: u64) -> u32 {
         (id & ((1 << SHARD_BITS) - 1)) as u32
     }
 
     /// For 3.3 peers: 32 bits, started from the time so that a restart does not begin where the last one began.
-    pub(super) fn next_short(&mut self, now: Wall) -> u32 {
+    pub fn next_short(&mut self, now: Wall) -> u32 {
         if self.short == 0 {
             self.short = (now.0 / 1000) as u32 / self.step * self.step + self.shard as u32;
         }
