@@ -194,8 +194,10 @@ class Facts:
             for first, second in zip(taken, taken[1:]):
                 pairs += 1
                 lost = first.wire.closed_at
-                # Both may be read in one look, the later one first.
-                linked += lost is None or lost > second.time + READ_SECONDS
+                # A kill ends all links of its life, whenever their carrier sees it. Else both may be read in one look,
+                # the later one first.
+                one_life = first.wire.life == second.wire.life
+                linked += one_life and (lost is None or lost > second.time + READ_SECONDS)
                 known_too += min(known) < second.time
                 if lost is not None and first.what == "accepted":
                     longest = max(longest, lost - first.time)
