@@ -1,6 +1,7 @@
-//! Stored messages whose octets are on the disk only; what is read back of sleeping ones goes to `asleep`. Owns: operations that wait for them. Takes: which messages are wanted,
-//! what the journal reads back. Gives: each to what waited for it. Never: makes a turn wait for the disk; asks for more
-//! than `JOURNAL_RECALLS_MAX` at a time.
+//! Stored messages whose octets are on the disk only; what is read back of sleeping ones goes to `asleep`.
+//!
+//! Owns: operations that wait for them. Takes: which messages are wanted, what the journal reads back. Gives: each to what
+//! waited for it. Never: makes a turn wait for the disk; asks for more than `JOURNAL_RECALLS_MAX` at a time.
 
 use super::Shard;
 use super::mail::Tag;
