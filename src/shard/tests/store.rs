@@ -15,7 +15,7 @@ use crate::route::settings::OnUnknown;
 use crate::session::BindKind;
 use crate::smpp::command::CommandId;
 use crate::smpp::message_state::MessageState;
-use crate::smpp::operations::QuerySmResp;
+use crate::smpp::operations::{QuerySmResp, ReplaceSm};
 use crate::smpp::receipt::Receipt;
 use crate::smpp::sm::{Content, Sm};
 use crate::smpp::status::CommandStatus;
@@ -263,6 +263,32 @@ fn a_validity_that_is_over_is_a_receipt_and_a_final_record() {
     kept.rig.send(link, &timed("1", b"", &absolute(Wall(kept.rig.now.wall.0 - 1_000_000))));
     assert_eq!(kept.rig.one(link).status(), CommandStatus::INVALID_EXPIRY);
     assert_eq!(kept.rig.sum(|cells| cells.stored.get()), 0);
+}
+
+#[test]
+fn a_validity_that_was_made_longer_ends_when_it_says() {
+    let mut kept = Kept::up(stored(&["alpha"]));
+    let (link, alpha) = (kept.rig.trx("acme"), kept.rig.carrier(0));
+    kept.rig.reset(alpha);
+    let id = kept.taken(link, &timed("1", b"", b"000000001000000R"));
+    let (mut longer, message_id) = (Vec::new(), id.as_bytes());
+    let replace = ReplaceSm {
+        message_id,
+        source: number("14499"),
+        validity_period: b"000000003000000R",
+        registered_delivery: 1,
+        ..ReplaceSm::default()
+    };
+    replace.write(&mut longer, 7);
+    kept.rig.send(link, &longer);
+    kept.durable();
+    assert_eq!(kept.rig.one(link).status(), CommandStatus::OK);
+    // Over its former one.
+    kept.pass(1799 * SECOND);
+    kept.rig.silent(link);
+    kept.pass(2 * SECOND);
+    assert_eq!(kept.told(link, &id), MessageState::Expired);
+    kept.settled();
 }
 
 #[test]
