@@ -470,11 +470,13 @@ impl Ledger {
     }
 
     /// Keeps an accepted message. One whose receipt nobody asked for goes into no table while nobody looks for any.
-    #[inline]
+    #[inline(always)]
     pub fn keep(&mut self, now: Instant, new: &NewEntry<'_>) {
         self.unlooked = self.unlooked.saturating_add(1);
         if self.unlooked <= LEDGER_UNSORTED_MAX || !Unsorted::fits(new) {
-            self.insert(now, new);
+            // A copy, so that what goes into no table is written nowhere else.
+            let sorted = *new;
+            self.insert(now, &sorted);
             return;
         }
         let at = if self.unsorted.len() < LEDGER_UNSORTED_MAX {
@@ -567,9 +569,9 @@ impl Ledger {
                 (AddressTail::ANY, Some(Box::new(Several { tails, progress })))
             }
         };
-        place.entry = Some(Entry {
+        let entry = place.entry.insert(Entry {
             carrier: new.carrier,
-            id: IdText::from_slice(new.id),
+            id: IdText::new(),
             given: new.given,
             esme: new.esme,
             link: new.link,
@@ -586,6 +588,8 @@ impl Ledger {
             own_hashed: hashed,
             sleep: Sleep::May,
         });
+        // Where it stays: read from elsewhere to be moved, what was just written would be waited for.
+        entry.id.extend_from_slice(new.id);
         EntryKey { index, generation }
     }
 

@@ -221,6 +221,7 @@ impl Shard {
         self.keep(now, &new, out);
     }
 
+    #[inline(always)]
     pub(super) fn keep(&mut self, now: Now, new: &NewEntry<'_>, out: &mut Outbox) {
         self.ledger.keep(now.mono, new);
         if !self.parked.is_empty() {

@@ -50,7 +50,7 @@ impl<'a> Delivered<'a> {
         } else {
             Body::Sm(Sm::parse_deliver(pdu)?)
         };
-        Ok(Self { pdu: *pdu, body, id: None })
+        Ok(Self { pdu: pdu.again(), body, id: None })
     }
 
     /// What is in a copy that was kept; `None` when none was.

@@ -39,7 +39,7 @@ impl Shard {
         out: &mut Outbox,
     ) -> Result<(), CommandStatus> {
         const LATER: CommandStatus = CommandStatus::RECEIVER_TEMPORARY;
-        let (esme, written) = (delivery.esme, delivery.written);
+        let esme = delivery.esme;
         let account = self.accounts.get(esme.index());
         let receivers = account.map_or(0, Account::receivers);
         if receivers == 0 {
@@ -47,6 +47,7 @@ impl Shard {
         }
         let pdu = &delivered.pdu;
         let idle = account.is_some_and(|account| account.waiting.is_empty());
+        let written = delivery.written.as_ref();
         if idle && let Some(link) = self.receiver(esme, written, LinkId::default(), delivered, out) {
             if receivers > 1 {
                 // A second session may have to be tried. Without room for the copy there is no second try.
@@ -97,7 +98,7 @@ impl Shard {
     fn receiver(
         &mut self,
         esme: EsmeId,
-        written: Option<(LinkId, u64)>,
+        written: Option<&(LinkId, u64)>,
         not: LinkId,
         delivered: &Delivered<'_>,
         out: &Outbox,
@@ -106,7 +107,7 @@ impl Shard {
         let account = accounts.get_mut(esme.index())?;
         let usable = |link: LinkId| {
             let slot = live(links, link);
-            let after = written.is_none_or(|(at, mark)| at == link || out.is_flushed(at, mark));
+            let after = written.is_none_or(|&(at, mark)| at == link || out.is_flushed(at, mark));
             link != not
                 && after
                 && !out.is_full(link)
@@ -117,7 +118,7 @@ impl Shard {
                 })
         };
         if account.settings.receipts == ReceiptsTo::Submitting
-            && let Some((at, _)) = written
+            && let Some(&(at, _)) = written
             && usable(at)
         {
             return Some(at);
@@ -286,7 +287,7 @@ impl Shard {
         let (esme, written) = (delivery.esme, delivery.written);
         let frame = core::mem::take(&mut delivery.frame);
         let next = Delivered::kept(&frame).and_then(|delivered| {
-            let link = self.receiver(esme, written, former, &delivered, out)?;
+            let link = self.receiver(esme, written.as_ref(), former, &delivered, out)?;
             Some((delivered, link))
         });
         if let Some((delivered, link)) = &next {
@@ -364,7 +365,7 @@ impl Shard {
             let over = until <= now.mono || gone;
             let waits = if over { None } else { Delivered::kept(&frame) };
             let next = waits.and_then(|delivered| {
-                let link = self.receiver(esme, written, LinkId::default(), &delivered, out)?;
+                let link = self.receiver(esme, written.as_ref(), LinkId::default(), &delivered, out)?;
                 Some((delivered, link))
             });
             if let Some((delivered, link)) = next {

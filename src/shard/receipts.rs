@@ -100,10 +100,10 @@ impl Shard {
         let mut delivery = self.deliveries.make(|| delivery_of(link, carrier, esme, pdu));
         delivery.is_receipt = true;
         delivery.entry = Some(key);
-        delivery.known_as = other_id.then(|| {
-            let own = entry.given.text_in(&mut self.id_room).map(IdText::from_slice);
-            own.unwrap_or_else(|| entry.id.clone())
-        });
+        if other_id {
+            let known_as = delivery.known_as.insert(IdText::new());
+            known_as.extend_from_slice(entry.given.text_in(&mut self.id_room).unwrap_or(&entry.id));
+        }
         // Not before the message's response was written, unless it goes behind it in the same stream.
         delivery.written = Some((entry.link, entry.mark));
         delivery.record = OpenKey::of(entry.record);

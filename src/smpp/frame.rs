@@ -42,6 +42,19 @@ fn word(bytes: &[u8], at: usize) -> u32 {
     octets.map_or(0, u32::from_be_bytes)
 }
 
+impl Header {
+    /// Of the octets of a PDU, which are 16 or more.
+    #[inline(always)]
+    fn of(pdu: &[u8]) -> Self {
+        Self {
+            command_length: word(pdu, 0),
+            command_id: CommandId(word(pdu, 4)),
+            command_status: CommandStatus(word(pdu, 8)),
+            sequence_number: word(pdu, 12),
+        }
+    }
+}
+
 impl<'a> Frame<'a> {
     /// Looks at the front of `bytes`. `pdu_max` is the largest command_length taken, octets.
     #[inline]
@@ -59,13 +72,7 @@ impl<'a> Frame<'a> {
         let Some((pdu, rest)) = bytes.split_at_checked(length) else {
             return Self::Partial(length - bytes.len());
         };
-        let header = Header {
-            command_length,
-            command_id: CommandId(word(pdu, 4)),
-            command_status: CommandStatus(word(pdu, 8)),
-            sequence_number: word(pdu, 12),
-        };
-        Self::Whole(Pdu { bytes: pdu, header }, rest)
+        Self::Whole(Pdu { bytes: pdu, header: Header::of(pdu) }, rest)
     }
 }
 
@@ -77,6 +84,15 @@ impl<'a> Pdu<'a> {
             Frame::Whole(pdu, []) => Some(pdu),
             Frame::Whole(..) | Frame::Partial(_) | Frame::Lost(_) => None,
         }
+    }
+
+    /// A copy whose header is read again from its octets. A header that was just written, word by word, cannot be copied
+    /// as a whole before all writes ahead of it are done, which a core waits for hundreds of cycles.
+    #[inline(always)]
+    #[must_use]
+    pub fn again(&self) -> Self {
+        let bytes = self.bytes;
+        Self { bytes, header: Header::of(bytes) }
     }
 
     /// All octets, header first.
