@@ -265,7 +265,6 @@ pub struct Entry {
     /// Until when the entry is kept.
     expires: Instant,
     key: IdKey,
-    generation: u32,
     /// Found by hash, not in the ascending list.
     own_hashed: bool,
     sleep: Sleep,
@@ -339,22 +338,31 @@ impl Entry {
 
 /// A stale-safe handle of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct EntryKey {
-    index: u32,
-    generation: u32,
-}
+pub struct EntryKey(u64);
 
 impl EntryKey {
+    const fn new(index: u32, generation: u32) -> Self {
+        Self((generation as u64) << 32 | index as u64)
+    }
+
+    const fn index(self) -> u32 {
+        self.0 as u32
+    }
+
+    const fn generation(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+
     /// As a letter carries it, and back.
     #[must_use]
-    pub fn number(self) -> u64 {
-        u64::from(self.generation) << 32 | u64::from(self.index)
+    pub const fn number(self) -> u64 {
+        self.0
     }
 
     /// What `number` gave.
     #[must_use]
     pub const fn of(number: u64) -> Self {
-        Self { index: number as u32, generation: (number >> 32) as u32 }
+        Self(number)
     }
 }
 
@@ -385,11 +393,15 @@ pub struct NewEntry<'a> {
 const FORGOTTEN_AT_ONCE: usize = 32;
 const _: () = assert!(FORGOTTEN_AT_ONCE < LEDGER_RECENT_MAX);
 
+/// Two cache lines: what is read to put an entry out is all that the next one is written to.
 #[derive(Debug)]
+#[repr(align(64))]
 struct Place {
     generation: u32,
     entry: Option<Entry>,
 }
+
+const _: () = assert!(size_of::<Place>() <= 128);
 
 /// The index of accepted messages of one shard.
 ///
@@ -426,12 +438,22 @@ pub struct Ledger {
 }
 
 fn id_hash(carrier: CarrierId, key: IdKey) -> u64 {
-    let bits = key.bits();
-    mix((bits as u64) ^ ((bits >> 64) as u64) ^ (u64::from(carrier.0) << 48))
+    mix(key.bits() ^ (u64::from(carrier.0) << 48))
 }
 
 fn entry_at(places: &[Place], index: u32) -> Option<&Entry> {
     places.get(index as usize).and_then(|place| place.entry.as_ref())
+}
+
+fn held(places: &[Place], key: EntryKey) -> Option<&Entry> {
+    let place = places.get(key.index() as usize)?;
+    place.entry.as_ref().filter(|_| place.generation == key.generation())
+}
+
+/// The entry at a place and its handle.
+fn known_at(places: &[Place], index: u32) -> Option<(EntryKey, &Entry)> {
+    let place = places.get(index as usize)?;
+    Some((EntryKey::new(index, place.generation), place.entry.as_ref()?))
 }
 
 impl Ledger {
@@ -557,7 +579,7 @@ impl Ledger {
 
     fn fill(&mut self, index: u32, now: Instant, key: IdKey, new: &NewEntry<'_>, hashed: bool) -> EntryKey {
         let Some(place) = self.places.get_mut(index as usize) else {
-            return EntryKey { index, generation: 0 };
+            return EntryKey::new(index, 0);
         };
         debug_assert!(place.entry.is_none());
         place.generation = place.generation.wrapping_add(1);
@@ -584,13 +606,12 @@ impl Ledger {
             record: new.record,
             expires: now.after(RECEIPT_KEEP),
             key,
-            generation,
             own_hashed: hashed,
             sleep: Sleep::May,
         });
         // Where it stays: read from elsewhere to be moved, what was just written would be waited for.
         entry.id.extend_from_slice(new.id);
-        EntryKey { index, generation }
+        EntryKey::new(index, generation)
     }
 
     fn make_room(&mut self, now: Instant) {
@@ -614,29 +635,25 @@ impl Ledger {
         }
         if self.own.len() > 2 * self.awake() + LEDGER_RECENT_MAX {
             let places = &self.places;
-            self.own.retain(|(_, key)| {
-                entry_at(places, key.index).is_some_and(|entry| entry.generation == key.generation)
-            });
+            self.own.retain(|(_, key)| held(places, *key).is_some());
         }
         if self.awaiting.len() > 2 * self.awaited + LEDGER_RECENT_MAX {
             let places = &self.places;
             self.looked_at = 0;
-            self.awaiting.retain(|key| {
-                entry_at(places, key.index)
-                    .is_some_and(|entry| entry.generation == key.generation && !entry.done)
-            });
+            self.awaiting.retain(|key| held(places, *key).is_some_and(|entry| !entry.done));
         }
     }
 
     /// Puts the oldest of the recent out, several at once: nobody has touched them for long, and the memory of all is
     /// asked for before any of it is needed.
     fn forget_oldest(&mut self) {
-        let mut oldest = [(EntryKey { index: 0, generation: 0 }, 0); FORGOTTEN_AT_ONCE];
+        let mut oldest = [(EntryKey::new(0, 0), 0); FORGOTTEN_AT_ONCE];
         for (place, key) in oldest.iter_mut().zip(self.recent.drain(..FORGOTTEN_AT_ONCE)) {
-            let entry = entry_at(&self.places, key.index);
+            let entry = entry_at(&self.places, key.index());
             *place = (key, entry.map_or(0, |entry| id_hash(entry.carrier, entry.key)));
         }
-        let known = |(key, hash): &&(EntryKey, u64)| self.by_id.find(*hash, |&at| at == key.index).is_some();
+        let known =
+            |(key, hash): &&(EntryKey, u64)| self.by_id.find(*hash, |&at| at == key.index()).is_some();
         // Not for the number, but for what it takes to know it.
         core::hint::black_box(oldest.iter().filter(known).count());
         for (key, _) in oldest {
@@ -646,32 +663,33 @@ impl Ledger {
 
     /// Puts an entry out.
     pub fn remove(&mut self, key: EntryKey) {
-        let Some(place) = self.places.get_mut(key.index as usize) else { return };
-        if place.generation != key.generation {
+        let index = key.index();
+        let Some(place) = self.places.get_mut(index as usize) else { return };
+        if place.generation != key.generation() {
             return;
         }
         let Some(entry) = &place.entry else { return };
         self.awaited -= usize::from(entry.awaited > 0);
-        self.by_id.remove(id_hash(entry.carrier, entry.key), |&at| at == key.index);
+        self.by_id.remove(id_hash(entry.carrier, entry.key), |&at| at == index);
         if entry.own_hashed
-            && let Ok(found) = self.by_own.find_entry(entry.given.hash(), |&at| at == key.index)
+            && let Ok(found) = self.by_own.find_entry(entry.given.hash(), |&at| at == index)
         {
             found.remove();
         }
         place.entry = None;
-        self.free.push(key.index);
+        self.free.push(index);
     }
 
     /// The entry of a handle, if it is still held.
     #[must_use]
     pub fn get(&self, key: EntryKey) -> Option<&Entry> {
-        entry_at(&self.places, key.index).filter(|entry| entry.generation == key.generation)
+        held(&self.places, key)
     }
 
     /// As `get`, to be changed.
     pub fn get_mut(&mut self, key: EntryKey) -> Option<&mut Entry> {
-        let place = self.places.get_mut(key.index as usize)?;
-        place.entry.as_mut().filter(|entry| entry.generation == key.generation)
+        let place = self.places.get_mut(key.index() as usize)?;
+        place.entry.as_mut().filter(|_| place.generation == key.generation())
     }
 
     /// The ESME did not take a final receipt of this destination: it may come again.
@@ -711,10 +729,8 @@ impl Ledger {
         key: IdKey,
     ) -> impl Iterator<Item = (EntryKey, &Entry)> {
         debug_assert!(self.unsorted.is_empty(), "`look` comes first");
-        let same = self.by_id.iter_hash(id_hash(carrier, key)).filter_map(|&index| {
-            let entry = entry_at(&self.places, index)?;
-            Some((EntryKey { index, generation: entry.generation }, entry))
-        });
+        let same =
+            self.by_id.iter_hash(id_hash(carrier, key)).filter_map(|&index| known_at(&self.places, index));
         same.filter(move |(_, entry)| entry.key == key && entry.carrier == carrier)
     }
 
@@ -732,8 +748,7 @@ impl Ledger {
         if let Some(own) = Given::own_of(id) {
             let mut same = self.by_own.iter_hash(own.hash());
             let found = same.find_map(|&index| {
-                let entry = entry_at(&self.places, index)?;
-                let key = EntryKey { index, generation: entry.generation };
+                let (key, entry) = known_at(&self.places, index)?;
                 (entry.given == own && entry.esme == esme).then_some((key, entry))
             });
             if found.is_some() {

@@ -196,6 +196,7 @@ impl Shard {
     }
 
     /// Keeps an accepted message for its receipts, and looks whether one has come already.
+    #[inline(always)]
     pub(super) fn index(
         &mut self,
         now: Now,

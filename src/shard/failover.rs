@@ -49,7 +49,7 @@ pub(super) struct Wish<'a> {
 
 impl Shard {
     /// Decides where a message goes now.
-    #[inline]
+    #[inline(always)]
     pub(super) fn place(
         &mut self,
         now: Now,

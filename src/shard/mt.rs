@@ -366,6 +366,7 @@ impl Shard {
     }
 
     /// A session with room: that of the present quantum, or the first of a new one.
+    #[inline(always)]
     pub(super) fn pick(
         &mut self,
         now: Instant,
@@ -373,10 +374,16 @@ impl Shard {
         body: &Body<'_>,
         out: &Outbox,
     ) -> Option<Place> {
-        let pool = wish.pool?;
         if let Some(found) = self.pick_quantum(now, wish, body, out) {
             return Some(found);
         }
+        self.pick_anew(now, wish, body, out)
+    }
+
+    /// The first session of a new quantum.
+    #[inline(never)]
+    fn pick_anew(&mut self, now: Instant, wish: &Wish<'_>, body: &Body<'_>, out: &Outbox) -> Option<Place> {
+        let pool = wish.pool?;
         let outstanding = self.outstanding(pool);
         let away = self.rooms(pool, |room| room.at_once);
         let Self { quanta, carriers, links, balance, .. } = self;
@@ -418,7 +425,7 @@ impl Shard {
     }
 
     /// The session of the present quantum, while it has room.
-    #[inline]
+    #[inline(always)]
     fn pick_quantum(
         &mut self,
         now: Instant,

@@ -100,20 +100,20 @@ impl IdForms {
     }
 }
 
-/// A message id for an index: case and leading zeros do not count. Ids up to 16 octets have the same key only when
-/// they are equal so far; longer ones nearly so, and a peer can make two that collide. Compare the ids too.
+/// A message id for an index: case and leading zeros do not count. Ids that are not equal so far have the same key as good
+/// as never, but a peer can make two that do. Compare the ids too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct IdKey(u128);
+pub struct IdKey(u64);
 
 impl IdKey {
     /// The key as a number whose bits are well mixed.
     #[must_use]
-    pub const fn bits(self) -> u128 {
+    pub const fn bits(self) -> u64 {
         self.0
     }
 
-    /// The key of an id whose case and zeros are folded here. Each step is a bijection of its 16 octets; a NUL cannot
-    /// stand in an id, so octets that are filled up with NUL are as good as their length.
+    /// The key of an id whose case and zeros are folded here. Each step but the last is a bijection of its 16 octets; a NUL
+    /// cannot stand in an id, so octets that are filled up with NUL are as good as their length.
     fn of(id: &[u8]) -> Self {
         const ODD: u128 = 0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835;
         let mix = |state: u128, lane: u128| {
@@ -124,7 +124,7 @@ impl IdKey {
         let state = lanes.iter().fold(0, |state, &lane| mix(state, u128::from_le_bytes(lane)));
         let last = short_lane(rest);
         let state = mix(state, last).wrapping_mul(ODD);
-        Self(state ^ (state >> 64))
+        Self((state ^ (state >> 64)) as u64)
     }
 }
 

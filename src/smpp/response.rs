@@ -4,9 +4,10 @@
 
 use super::command::CommandId;
 use super::cursor::find_nul;
-use super::frame::{Pdu, write_pdu};
+use super::frame::{Pdu, write_header};
 use super::status::CommandStatus;
 use super::tlv::{Tlvs, is_whole};
+use crate::limits::HEADER_LEN;
 
 /// submit_sm_resp, data_sm_resp, deliver_sm_resp, broadcast_sm_resp or query_broadcast_sm_resp, read in place; the
 /// front of a submit_multi_resp too.
@@ -57,6 +58,7 @@ impl<'a> MessageIdResp<'a> {
     }
 
     /// Appends the PDU.
+    #[inline]
     pub fn write(
         &self,
         out: &mut Vec<u8>,
@@ -66,13 +68,13 @@ impl<'a> MessageIdResp<'a> {
     ) {
         debug_assert!(command_id.is_response());
         debug_assert!(self.terminated || self.id.is_empty() || self.after.is_empty());
-        write_pdu(out, command_id, status, sequence_number, |out| {
-            out.extend_from_slice(self.id);
-            if self.terminated {
-                out.push(0);
-            }
-            out.extend_from_slice(self.after);
-        });
+        let length = HEADER_LEN + self.id.len() + usize::from(self.terminated) + self.after.len();
+        write_header(out, length as u32, command_id, status, sequence_number);
+        out.extend_from_slice(self.id);
+        if self.terminated {
+            out.push(0);
+        }
+        out.extend_from_slice(self.after);
     }
 }
 
@@ -90,6 +92,7 @@ pub(super) fn split_text<'a>(pdu: &Pdu<'a>) -> (Option<&'a [u8]>, &'a [u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::smpp::frame::write_pdu;
     use crate::smpp::tlv::Tag;
 
     fn pdu(status: CommandStatus, body: &[u8]) -> Vec<u8> {
