@@ -70,6 +70,11 @@ impl<T> Split<T> {
         self.part(hash).iter_hash(hash)
     }
 
+    /// So many more are to come: parts that get about their share of them do not grow on the way.
+    pub fn reserve(&mut self, more: usize, hasher: impl Fn(&T) -> u64) {
+        self.parts.iter_mut().for_each(|part| part.reserve(more / PARTS, &hasher));
+    }
+
     /// Takes an entry that is not there yet; `hasher` says the hash of one that is.
     #[inline]
     pub fn insert_unique(&mut self, hash: u64, entry: T, hasher: impl Fn(&T) -> u64) {

@@ -220,6 +220,12 @@ impl Book {
         self.keyed(frame.lsn, frame.key, kind, from_of(frame), octets)
     }
 
+    /// So many keys are about to be noted.
+    pub fn expect(&mut self, keys: usize) {
+        let Self { keys: table, records, .. } = self;
+        table.reserve(keys, |at| key_at(records, *at).map_or(0, hash));
+    }
+
     /// All records that were passed are noted.
     pub fn settle(&mut self) {
         self.shrink();

@@ -120,3 +120,8 @@ impl Geometry {
 pub const fn whole_pages(octets: usize) -> usize {
     octets.next_multiple_of(PAGE)
 }
+
+/// True when all of them are zero. Looked at in pieces, each without a question in between.
+fn is_blank(octets: &[u8]) -> bool {
+    octets.chunks(PAGE / 4).all(|piece| piece.iter().fold(0, |all, octet| all | octet) == 0)
+}

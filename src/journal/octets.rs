@@ -2,7 +2,7 @@
 //! writes past the end.
 
 /// Where encoded values go: counted first, then written.
-pub(super) trait Sink {
+pub(crate) trait Sink {
     fn put(&mut self, octets: &[u8]);
 
     fn u8(&mut self, value: u8) {
@@ -48,12 +48,12 @@ impl Sink for Count {
 
 /// Writes into a slice that was measured by `Count`.
 #[derive(Debug)]
-pub(super) struct Writer<'a> {
+pub(crate) struct Writer<'a> {
     rest: &'a mut [u8],
 }
 
 impl<'a> Writer<'a> {
-    pub(super) const fn new(out: &'a mut [u8]) -> Self {
+    pub(crate) const fn new(out: &'a mut [u8]) -> Self {
         Self { rest: out }
     }
 

@@ -7,8 +7,8 @@
 use super::disk::{Disk, DiskError, FileKind, read_name};
 use super::frame::{Frame, SKIPPABLE};
 use super::header::{BadHeader, BatchHeader, Fork, SEGMENT_HEAD, SegmentHeader};
-use super::scan::{Damage, Found, scan};
-use super::{Lsn, PAGE};
+use super::scan::{Checked, Damage, Found, check};
+use super::{Lsn, PAGE, is_blank};
 use crate::limits::{JOURNAL_REPORT_MAX, JOURNAL_SEGMENT_MAX};
 use crate::time::{Instant, Wall};
 use std::collections::{BTreeMap, BTreeSet};
@@ -256,6 +256,108 @@ pub struct Recovery {
     pub journal: Option<u128>,
 }
 
+/// A journal that is being read.
+pub struct Reading<'v> {
+    used: Vec<Used>,
+    /// So many of them were.
+    taken: usize,
+    first: Lsn,
+    merge: Merge<'v>,
+    recovered: Recovered,
+}
+
+/// A segment that is to be loaded.
+#[derive(Debug, Clone)]
+pub struct Source {
+    name: String,
+    header: SegmentHeader,
+    /// The file behind it.
+    next: Option<String>,
+}
+
+/// A segment in memory.
+#[derive(Debug)]
+pub struct Loaded {
+    octets: Vec<u8>,
+    /// What could not be read.
+    unread: Vec<Damage>,
+    checked: Checked,
+}
+
+impl Loaded {
+    /// Its memory, for another one.
+    #[must_use]
+    pub fn into_octets(self) -> Vec<u8> {
+        self.octets
+    }
+}
+
+impl Source {
+    /// Reads and checks it, whatever the others say. `octets`: memory that is used again.
+    ///
+    /// # Errors
+    /// The disk does not give it.
+    pub fn load<D: Disk>(&self, disk: &mut D, mut octets: Vec<u8>) -> Result<Loaded, Refusal> {
+        self.next.iter().for_each(|next| disk.soon(next));
+        let mut unread = load(disk, &self.name, &mut octets)?;
+        let (at, length) = (octets.len() as u64, self.header.length);
+        if at < length {
+            unread.push(Damage { at, octets: length - at, lsn: self.header.base });
+        }
+        let checked = check(&octets, &self.header);
+        Ok(Loaded { octets, unread, checked })
+    }
+}
+
+impl Reading<'_> {
+    /// The segments, in the order in which they are taken.
+    #[must_use]
+    pub fn sources(&self) -> Vec<Source> {
+        let next = self.used.iter().skip(1).map(|used| Some(used.segment.name.clone())).chain([None]);
+        let source = |(used, next): (&Used, _)| Source {
+            name: used.segment.name.clone(),
+            header: used.header.clone(),
+            next,
+        };
+        self.used.iter().zip(next).map(source).collect()
+    }
+
+    /// The next one of `sources`.
+    pub fn take(&mut self, loaded: &Loaded) {
+        let Some(used) = self.used.get_mut(self.taken) else { return };
+        self.taken += 1;
+        for damage in &loaded.unread {
+            self.merge.report.damaged(&used.segment.name, *damage);
+        }
+        let (proven, end) = self.merge.segment(used, loaded);
+        used.segment.proven = proven && used.whole;
+        let behind = loaded.octets.get(end..).unwrap_or_default();
+        used.segment.stale = (!is_blank(behind)).then_some(end as u64);
+    }
+
+    /// All were taken.
+    ///
+    /// # Errors
+    /// This program cannot read it.
+    pub fn finish(self) -> Result<Recovered, Refusal> {
+        let Self { used, taken, first, merge, mut recovered } = self;
+        debug_assert_eq!(taken, used.len());
+        merge.finish(first, &mut recovered)?;
+        recovered.report.segments = used.len() as u64;
+        recovered.run = used.iter().map(|used| used.header.run).max().unwrap_or_default();
+        let numbers = used.iter().map(|used| used.header.number);
+        recovered.number = numbers.fold(recovered.number, u64::max);
+        let is_void = |used: &Used| used.segment.kind == FileKind::Spare && used.header.base >= used.cut;
+        let (void, kept): (Vec<Used>, Vec<Used>) = used.into_iter().partition(is_void);
+        recovered.void = void.into_iter().map(|used| used.segment).collect();
+        recovered.segments = kept.into_iter().map(|used| used.segment).collect();
+        let damaged = &recovered.report.damaged_files;
+        let segments = recovered.segments.iter_mut();
+        segments.for_each(|segment| segment.damaged = damaged.contains(&segment.name));
+        Ok(recovered)
+    }
+}
+
 const HEADER_DAMAGE: Damage = Damage { at: 0, octets: SEGMENT_HEAD as u64, lsn: Lsn::NONE };
 
 /// A file that holds records.
@@ -299,10 +401,28 @@ impl Recovery {
         disk: &mut D,
         visit: &mut dyn FnMut(&Frame<'_>, &Place),
     ) -> Result<Recovered, Refusal> {
-        let mut recovered = Recovered { journal: self.journal, ..Recovered::default() };
+        let mut reading = self.begin(disk, visit)?;
         let mut octets = Vec::new();
+        for source in reading.sources() {
+            let loaded = source.load(disk, octets)?;
+            reading.take(&loaded);
+            octets = loaded.octets;
+        }
+        reading.finish()
+    }
+
+    /// The same step by step, for who loads the segments on other threads.
+    ///
+    /// # Errors
+    /// As `run`.
+    pub fn begin<'v, D: Disk>(
+        &self,
+        disk: &mut D,
+        visit: &'v mut dyn FnMut(&Frame<'_>, &Place),
+    ) -> Result<Reading<'v>, Refusal> {
+        let mut recovered = Recovered { journal: self.journal, ..Recovered::default() };
         let mut report = Report::default();
-        let mut used = self.files(disk, &mut recovered, &mut report, &mut octets)?;
+        let mut used = self.files(disk, &mut recovered, &mut report, &mut Vec::new())?;
         used.sort_by_key(|used| used.header.number);
         recovered.forks = forks_of(&used);
         cut(&mut used, &recovered.forks);
@@ -310,7 +430,7 @@ impl Recovery {
         // Of two files that failed the later one may still be there, while all is in one behind it.
         let bases = used.iter().filter(|used| used.header.base < used.cut).map(|used| used.header.base);
         let first = bases.min().unwrap_or(Lsn::FIRST);
-        let mut merge = Merge {
+        let merge = Merge {
             expected: first,
             proven,
             held: BTreeMap::new(),
@@ -320,35 +440,7 @@ impl Recovery {
             refusal: None,
             visit,
         };
-        let names: Vec<String> = used.iter().map(|used| used.segment.name.clone()).collect();
-        for (index, used) in used.iter_mut().enumerate() {
-            if let Some(next) = names.get(index + 1) {
-                disk.soon(next);
-            }
-            load(disk, &used.segment.name, &mut octets, &mut merge.report)?;
-            if (octets.len() as u64) < used.header.length {
-                let at = octets.len() as u64;
-                let damage = Damage { at, octets: used.header.length - at, lsn: used.header.base };
-                merge.report.damaged(&used.segment.name, damage);
-            }
-            let (proven, end) = merge.segment(used, &octets);
-            used.segment.proven = proven && used.whole;
-            let behind = octets.get(end..).unwrap_or_default();
-            used.segment.stale = behind.iter().any(|octet| *octet != 0).then_some(end as u64);
-        }
-        merge.finish(first, &mut recovered)?;
-        recovered.report.segments = used.len() as u64;
-        recovered.run = used.iter().map(|used| used.header.run).max().unwrap_or_default();
-        let numbers = used.iter().map(|used| used.header.number);
-        recovered.number = numbers.fold(recovered.number, u64::max);
-        let is_void = |used: &Used| used.segment.kind == FileKind::Spare && used.header.base >= used.cut;
-        let (void, kept): (Vec<Used>, Vec<Used>) = used.into_iter().partition(is_void);
-        recovered.void = void.into_iter().map(|used| used.segment).collect();
-        recovered.segments = kept.into_iter().map(|used| used.segment).collect();
-        let damaged = &recovered.report.damaged_files;
-        let segments = recovered.segments.iter_mut();
-        segments.for_each(|segment| segment.damaged = damaged.contains(&segment.name));
-        Ok(recovered)
+        Ok(Reading { used, taken: 0, first, merge, recovered })
     }
 
     /// The files of the shard, by what they are.
@@ -389,7 +481,9 @@ impl Recovery {
                 }
                 (None, _) => {
                     report.damaged(&name, HEADER_DAMAGE);
-                    load(disk, &name, octets, report)?;
+                    for damage in load(disk, &name, octets)? {
+                        report.damaged(&name, damage);
+                    }
                     let Some(header) = without_header(octets, self.shard, number) else { continue };
                     (header, false)
                 }
@@ -498,10 +592,11 @@ pub(super) fn cut(used: &mut [Used], forks: &[Fork]) {
 }
 
 /// Reads a whole file; what cannot be read is zeros, and damage.
-fn load<D: Disk>(disk: &mut D, name: &str, octets: &mut Vec<u8>, report: &mut Report) -> Result<(), Refusal> {
+fn load<D: Disk>(disk: &mut D, name: &str, octets: &mut Vec<u8>) -> Result<Vec<Damage>, Refusal> {
     const CHUNK: usize = 256 * PAGE;
     let file = disk.open(name)?;
     let length = disk.length(&file)?.min(JOURNAL_SEGMENT_MAX) as usize;
+    let mut unread = Vec::new();
     // Every page is read into or made zeros below.
     octets.resize(length, 0);
     for (index, chunk) in octets.chunks_mut(CHUNK).enumerate() {
@@ -513,19 +608,20 @@ fn load<D: Disk>(disk: &mut D, name: &str, octets: &mut Vec<u8>, report: &mut Re
             let at = (at + index * PAGE) as u64;
             if disk.read(&file, at, page) != Ok(page.len()) {
                 page.fill(0);
-                report.damaged(name, Damage { at, octets: page.len() as u64, lsn: Lsn::NONE });
+                unread.push(Damage { at, octets: page.len() as u64, lsn: Lsn::NONE });
             }
         }
     }
-    Ok(())
+    Ok(unread)
 }
 
 impl Merge<'_> {
     /// Reads a segment; whether it is proven, and where the pages begin that no record of it stands in.
-    fn segment(&mut self, used: &Used, octets: &[u8]) -> (bool, usize) {
+    fn segment(&mut self, used: &Used, loaded: &Loaded) -> (bool, usize) {
         let (mut proven, mut last) = (false, 0);
+        let Loaded { octets, checked, .. } = loaded;
         self.proven_upto(used.header.durable);
-        let end = scan(octets, &used.header, &mut |found| match found {
+        checked.tell(octets, &mut |found| match found {
             Found::Batch(batch) => {
                 proven |= batch.durable >= used.header.base;
                 self.report.front = self.report.front.max(batch.front);
@@ -547,8 +643,8 @@ impl Merge<'_> {
             }
             Found::Damage(_) => self.report.torn = true,
         });
-        self.report.torn |= end.torn;
-        (proven, super::whole_pages(last).max(end.at as usize).min(octets.len()))
+        self.report.torn |= checked.end.torn;
+        (proven, super::whole_pages(last).max(checked.end.at as usize).min(octets.len()))
     }
 
     fn frame(&mut self, used: &Used, octets: &[u8], frame: &Frame<'_>, at: u64) {

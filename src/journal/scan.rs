@@ -1,4 +1,5 @@
-//! Reads one segment: every frame whose checksum holds, whatever is wrong around it.
+//! Reads one segment: every frame whose checksum holds, whatever is wrong around it. First it is checked, by whoever has the
+//! time; then what was found is told, in order.
 //!
 //! Batches follow each other. Where none is to be found, the pages behind are asked for the next one, and what lies
 //! between is searched for single frames: a damaged page costs the records in it and no others. At the end of what was
@@ -6,7 +7,7 @@
 
 use super::frame::{FRAME_HEAD, Frame, Seed, span};
 use super::header::{BATCH_HEAD, BatchHeader, SEGMENT_HEAD, SegmentHeader};
-use super::{Lsn, PAGE, whole_pages};
+use super::{Lsn, PAGE, is_blank, whole_pages};
 
 /// What the scan comes across, in the order of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,36 +42,85 @@ pub struct End {
     pub batches: u64,
 }
 
+/// What a segment holds, found once.
+#[derive(Debug, Default)]
+pub struct Checked {
+    pieces: Vec<Piece>,
+    /// How the scan ended.
+    pub end: End,
+}
+
+/// Places in the octets of a segment.
+#[derive(Debug)]
+enum Piece {
+    /// The header of a batch.
+    Batch(usize),
+    /// Frames, one behind the other: those of a batch, or a single one.
+    Frames(core::ops::Range<usize>),
+    Damage(Damage),
+}
+
+impl Checked {
+    /// Tells it all, in the order of the file. `octets`: those that were checked.
+    pub fn tell<'a>(&self, octets: &'a [u8], on: &mut dyn FnMut(Found<'a>)) {
+        for piece in &self.pieces {
+            match piece {
+                Piece::Batch(at) => {
+                    let batch = octets.get(*at..).and_then(BatchHeader::of_octets);
+                    batch.into_iter().for_each(|batch| on(Found::Batch(batch)));
+                }
+                Piece::Frames(frames) => {
+                    let mut at = frames.start;
+                    while let Some((frame, span)) = octets.get(at..frames.end).and_then(Frame::unsealed) {
+                        on(Found::Frame(frame, at as u64));
+                        at += span;
+                    }
+                    debug_assert_eq!(at, frames.end, "they were checked");
+                }
+                Piece::Damage(damage) => on(Found::Damage(*damage)),
+            }
+        }
+    }
+
+    fn damage(&mut self, octets: core::ops::Range<usize>, lsn: Lsn) {
+        let (at, octets) = (octets.start as u64, octets.len() as u64);
+        self.pieces.push(Piece::Damage(Damage { at, octets, lsn }));
+    }
+}
+
 /// Which octets a frame may be searched in, and how long.
-struct Search<'a, 'f> {
+struct Search<'a> {
     octets: &'a [u8],
     seed: Seed,
-    header: &'f SegmentHeader,
+    header: &'a SegmentHeader,
     /// Octets whose checksum may still be computed in vain.
     budget: usize,
 }
 
-/// Reads a segment.
-pub fn scan<'a>(octets: &'a [u8], header: &SegmentHeader, on: &mut dyn FnMut(Found<'a>)) -> End {
+/// Looks for all that is sound in a segment.
+#[must_use]
+pub fn check(octets: &[u8], header: &SegmentHeader) -> Checked {
     let seed = Seed::of(header.epoch);
     let mut search = Search { octets, seed, header, budget: octets.len() };
     let (mut at, mut end) = (SEGMENT_HEAD, End { at: SEGMENT_HEAD as u64, ..End::default() });
+    let mut found = Checked::default();
     let (mut next_number, mut lsn) = (0, header.base);
     while at < octets.len() {
         match batch_at(octets, header, at, next_number) {
             Some(batch) => {
-                on(Found::Batch(batch));
+                found.pieces.push(Piece::Batch(at));
                 let body = at + BATCH_HEAD..at + BATCH_HEAD + batch.octets as usize;
-                if !search.whole(body.clone(), &batch, on) {
-                    let (at, octets) = (body.start as u64, body.len() as u64);
-                    on(Found::Damage(Damage { at, octets, lsn: batch.first }));
-                    search.single(body.clone(), on);
+                // A batch is told whole or frame by frame.
+                if search.is_whole(body.clone(), &batch) {
+                    found.pieces.push(Piece::Frames(body.clone()));
+                } else {
+                    found.damage(body.clone(), batch.first);
+                    search.single(body.clone(), &mut found);
                 }
                 at = whole_pages(body.end);
                 let padding = octets.get(body.end..at).unwrap_or_default();
-                if padding.iter().any(|octet| *octet != 0) {
-                    let (at, octets) = (body.end as u64, padding.len() as u64);
-                    on(Found::Damage(Damage { at, octets, lsn: batch.first }));
+                if !is_blank(padding) {
+                    found.damage(body.end..body.end + padding.len(), batch.first);
                 }
                 next_number = batch.number + 1;
                 lsn = batch.first.plus(u64::from(batch.records));
@@ -82,17 +132,16 @@ pub fn scan<'a>(octets: &'a [u8], header: &SegmentHeader, on: &mut dyn FnMut(Fou
                 let next =
                     pages.into_iter().find(|page| batch_at(octets, header, *page, next_number).is_some());
                 let until = next.unwrap_or(octets.len());
-                let found = search.single(at..until, on);
-                end.torn = next.is_none() && (found || was_begun(octets, header, at));
+                let has_some = search.single(at..until, &mut found);
+                end.torn = next.is_none() && (has_some || was_begun(octets, header, at));
                 if next.is_some() || end.torn {
-                    let (at, octets) = (at as u64, (until - at) as u64);
-                    on(Found::Damage(Damage { at, octets, lsn }));
+                    found.damage(at..until, lsn);
                 }
                 at = until;
             }
         }
     }
-    end
+    Checked { end, ..found }
 }
 
 /// The header of a batch of this segment at a page.
@@ -108,41 +157,33 @@ fn was_begun(octets: &[u8], header: &SegmentHeader, at: usize) -> bool {
     octets.get(at + 8..at + 16) == Some(&header.epoch.to_le_bytes())
 }
 
-impl<'a> Search<'a, '_> {
-    /// All frames of a batch, when they are sound and the ones that its header says.
-    fn whole(
-        &self,
-        body: core::ops::Range<usize>,
-        batch: &BatchHeader,
-        on: &mut dyn FnMut(Found<'a>),
-    ) -> bool {
-        let mut sound = 0;
-        // First look, then tell: a batch is told whole or frame by frame.
-        for tell in [false, true] {
-            let (mut at, mut lsn, mut records) = (body.start, batch.first, 0);
-            while at < body.end {
-                let rest = self.octets.get(at..body.end).unwrap_or_default();
-                let read = if tell { Frame::unsealed(rest) } else { Frame::sealed(rest, self.seed) };
-                let Some((frame, span)) = read.filter(|(frame, _)| frame.lsn == lsn) else { return false };
-                if tell {
-                    on(Found::Frame(frame, at as u64));
-                }
-                (at, lsn, records) = (at + span, lsn.next(), records + 1);
-            }
-            if records != batch.records {
-                return false;
-            }
-            sound += records;
+impl Search<'_> {
+    /// True when all frames of a batch are sound and the ones that its header says.
+    fn is_whole(&self, body: core::ops::Range<usize>, batch: &BatchHeader) -> bool {
+        let (mut at, mut lsn, mut records) = (body.start, batch.first, 0);
+        while at < body.end {
+            let rest = self.octets.get(at..body.end).unwrap_or_default();
+            let sealed = Frame::sealed(rest, self.seed);
+            let Some((_, span)) = sealed.filter(|(frame, _)| frame.lsn == lsn) else { return false };
+            (at, lsn, records) = (at + span, lsn.next(), records + 1);
         }
-        debug_assert_eq!(sound, batch.records * 2);
-        true
+        records == batch.records
+    }
+
+    fn is_blank_page(&self, at: usize) -> bool {
+        self.octets.get(at..at + PAGE).is_some_and(is_blank)
     }
 
     /// Every single frame between two places; true when there was one.
-    fn single(&mut self, region: core::ops::Range<usize>, on: &mut dyn FnMut(Found<'a>)) -> bool {
+    fn single(&mut self, region: core::ops::Range<usize>, into: &mut Checked) -> bool {
         let most = self.header.base.plus((self.octets.len() / FRAME_HEAD) as u64);
         let (mut at, mut found) = (region.start, false);
         while at + FRAME_HEAD <= region.end {
+            // What nobody has written to, mostly: no frame begins in it.
+            if at.is_multiple_of(PAGE) && at + PAGE <= region.end && self.is_blank_page(at) {
+                at += PAGE;
+                continue;
+            }
             let rest = self.octets.get(at..region.end).unwrap_or_default();
             let Some(length) = span(rest) else {
                 at += 8;
@@ -155,8 +196,8 @@ impl<'a> Search<'a, '_> {
                 continue;
             }
             match Frame::sealed(rest, self.seed) {
-                Some((frame, span)) => {
-                    on(Found::Frame(frame, at as u64));
+                Some((_, span)) => {
+                    into.pieces.push(Piece::Frames(at..at + span));
                     found = true;
                     at += span;
                 }

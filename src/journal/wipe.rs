@@ -2,6 +2,7 @@
 //! one small piece of work at a time. Never: writes where zeros are already; asks a file again that failed.
 
 use super::disk::{Disk, DiskError, write_all};
+use super::is_blank;
 use crate::limits::JOURNAL_PREPARE_CHUNK;
 use core::ops::Range;
 
@@ -50,7 +51,7 @@ impl<F> Wipe<F> {
         let mut octets = vec![0; length as usize];
         let read = disk.read(file, self.octets.start, &mut octets);
         // What cannot be read is not known to be zeros.
-        if read != Ok(octets.len()) || octets.iter().any(|octet| *octet != 0) {
+        if read != Ok(octets.len()) || !is_blank(&octets) {
             octets.fill(0);
             write_all(disk, file, self.octets.start, &octets)?;
             self.wrote = true;

@@ -1,9 +1,10 @@
 //! What a journal says is not over. Owns: the open messages and what waits, by key. Takes: the records of the last run in
 //! order. Gives: them once the last one was taken, with the book of what is still needed. Never: what was closed.
 
+use super::remains::{Lone, Remains, Still};
 use super::{Over, mix};
 use crate::journal::cipher::is_sealed;
-use crate::journal::octets::Reader;
+use crate::journal::octets::{Reader, Sink, Writer};
 use crate::journal::record::Role;
 use crate::journal::recover::Place;
 use crate::journal::{Book, Erasing, Facts, Frame, Kind, Lsn, Opener, Record};
@@ -11,6 +12,7 @@ use crate::smpp::message_state::MessageState;
 use crate::time::Wall;
 use core::ops::Range;
 use hashbrown::HashTable;
+use smallvec::SmallVec;
 
 /// A record that is still needed, as it was first written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +39,10 @@ pub struct Accepted {
 }
 
 impl Accepted {
+    pub(super) fn new((record, awaited): (Written, u16), over: &[u8], payload: &[u8]) -> Self {
+        Self { record, awaited, over: Over::of(over), payload: payload.to_vec() }
+    }
+
     /// What is known of it.
     #[must_use]
     pub fn facts(&self) -> Facts<'_> {
@@ -183,7 +189,7 @@ impl Story {
         match *content {
             Record::Sent { awaited, over, .. } => {
                 self.is_sealed = false;
-                let accepted = Accepted { record, awaited, over: Over::of(over), payload: payload.to_vec() };
+                let accepted = Accepted::new((record, awaited), over, payload);
                 // A copy says what was still to come when it was made.
                 let kept = self.kept();
                 (kept.accepted, kept.promised) = (Some(accepted), None);
@@ -251,13 +257,16 @@ impl Story {
 
 /// One key that is not closed.
 #[derive(Debug, Default)]
-struct Open {
+pub(super) struct Open {
     key: u64,
     /// Its records as they came: most keys are closed before anybody needs to know what they say.
-    unread: Vec<u8>,
+    unread: SmallVec<[u8; BESIDE]>,
     /// Those before.
     story: Option<Box<Story>>,
 }
+
+/// So many octets of unread records stand with their key: those of a SENT, mostly.
+const BESIDE: usize = 128;
 
 /// A key that has more octets than this is read at once: it may be tried for days.
 const UNREAD_MAX: usize = 4096;
@@ -274,14 +283,20 @@ struct Coming {
     at: Range<usize>,
 }
 
+/// Octets before the payload of an unread record.
+const UNREAD_HEAD: usize = 30;
+
 /// Writes a record as `Open::unread` has it.
 fn push(octets: &mut Vec<u8>, frame: &Frame<'_>, place: &Place) {
-    octets.extend_from_slice(&(frame.payload.len() as u32).to_le_bytes());
-    octets.extend_from_slice(&place.octets.to_le_bytes());
-    octets.extend_from_slice(&frame.lsn.0.to_le_bytes());
-    octets.extend_from_slice(&place.wall.0.to_le_bytes());
-    octets.extend_from_slice(&frame.time_ms.to_le_bytes());
-    octets.extend_from_slice(&[frame.kind, frame.version]);
+    let mut head = [0; UNREAD_HEAD];
+    let mut to = Writer::new(&mut head);
+    to.u32(frame.payload.len() as u32);
+    to.u32(place.octets);
+    to.u64(frame.lsn.0);
+    to.u64(place.wall.0.cast_unsigned());
+    to.u32(frame.time_ms);
+    to.put(&[frame.kind, frame.version]);
+    octets.extend_from_slice(&head);
     octets.extend_from_slice(frame.payload);
 }
 
@@ -294,8 +309,28 @@ impl Open {
             left_out += u64::from(book.noted(&frame, octets).is_err());
             story.take(&frame, wall, opener);
         }
-        self.unread = Vec::new();
+        self.unread = SmallVec::new();
         left_out
+    }
+
+    /// Its one record, when there is no other and it says that a carrier has accepted the message.
+    fn lone(&self) -> Option<(Frame<'_>, u32, Wall)> {
+        let mut from = Reader::new(&self.unread);
+        let (frame, octets, wall) = next_unread(self.key, &mut from)?;
+        let is_sent = match frame.kind()? {
+            Kind::Sent => true,
+            Kind::Move => matches!(frame.original(), Some(Record::Sent { .. })),
+            _ => false,
+        };
+        (is_sent && from.all().is_empty() && self.story.is_none()).then_some((frame, octets, wall))
+    }
+
+    /// What is open, after all of it was read or is lone.
+    pub(super) fn still(&self) -> Option<Still<'_>> {
+        match &self.story {
+            Some(story) => story.kept.as_ref().map(Still::Kept),
+            None => self.lone().and_then(|(frame, _, wall)| Lone::of(&frame, wall)).map(Still::Lone),
+        }
     }
 }
 
@@ -323,6 +358,7 @@ pub struct Restored {
     highest: u64,
     /// Opens what messages say.
     opener: Opener,
+    is_settled: bool,
 }
 
 fn key_at(open: &[Open], at: u32) -> Option<u64> {
@@ -343,6 +379,7 @@ impl Restored {
             left_out: 0,
             highest: 0,
             opener: Opener::default(),
+            is_settled: false,
         }
     }
 
@@ -361,6 +398,7 @@ impl Restored {
 
     /// Takes the next record of the shard.
     pub fn take(&mut self, frame: &Frame<'_>, place: &Place) {
+        debug_assert!(!self.is_settled, "that was the last record");
         self.book.was(place.wall);
         self.book.passed(frame.lsn, place.octets);
         let Some(kind) = frame.kind() else { return };
@@ -429,7 +467,7 @@ impl Restored {
         let Ok(found) = places.find_entry(mix(key), |at| key_at(open, *at) == Some(key)) else { return };
         let at = found.remove().0;
         if let Some(open) = self.open.get_mut(at as usize) {
-            open.unread = Vec::new();
+            open.unread = SmallVec::new();
             if open.story.take().is_some() {
                 self.book.close(key);
             }
@@ -437,11 +475,17 @@ impl Restored {
         self.free.push(at);
     }
 
-    /// Reads what was taken, after the last record.
+    /// Reads what was taken, after the last record; of a key with a lone SENT only that it is one.
     pub fn settle(&mut self) {
+        if core::mem::replace(&mut self.is_settled, true) {
+            return;
+        }
         self.take_coming();
+        self.book.expect(self.places.len());
         for open in &mut self.open {
-            if !open.unread.is_empty() {
+            if let Some((frame, octets, _)) = open.lone() {
+                self.left_out += u64::from(self.book.noted(&frame, octets).is_err());
+            } else if !open.unread.is_empty() {
                 self.left_out += open.read(&mut self.book, &mut self.opener);
             }
         }
@@ -468,12 +512,20 @@ impl Restored {
 
     /// The book, and what is open in the order of the keys, which is that in which they were given.
     #[must_use]
-    pub fn finish(mut self) -> (Book, Vec<(u64, Kept)>) {
+    pub fn finish(self) -> (Book, Vec<(u64, Kept)>) {
+        let (book, remains) = self.remains();
+        (book, remains.iter().map(|(key, still)| (key, still.to_kept())).collect())
+    }
+
+    /// The same, each to be looked at where it is.
+    #[must_use]
+    pub fn remains(mut self) -> (Book, Remains) {
         self.settle();
-        let kept = |open: Open| Some((open.key, open.story?.kept?));
-        let mut kept: Vec<(u64, Kept)> = self.open.into_iter().filter_map(kept).collect();
-        kept.sort_unstable_by_key(|(key, _)| *key);
-        (self.book, kept)
+        let is_open = |open: &Open| open.story.is_some() || !open.unread.is_empty();
+        let all = self.open.iter().zip(0..).filter(|(open, _)| is_open(open));
+        let mut order: Vec<(u64, u32)> = all.map(|(open, at)| (open.key, at)).collect();
+        order.sort_unstable();
+        (self.book, Remains::new(self.open, order))
     }
 }
 

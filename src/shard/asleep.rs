@@ -25,7 +25,6 @@ use crate::esme::settings::ReceiptsTo;
 use crate::ids::{CarrierId, EsmeId, LinkId, ShardId};
 use crate::journal::record::NO_REASON;
 use crate::journal::{Facts, Kind, Lsn, Recall, Recalled, Record, Wanted};
-use crate::ledger::restored::Accepted;
 use crate::ledger::{Destinations, End, EntryKey, Given, IdText, Ledger, OpenKey};
 use crate::limits::{
     RECALL_OPERATIONS_MAX, RECEIPT_KEEP, SLEEP_AFTER, SLEEP_LOOK, SLEEPERS_ENDED, SLEEPERS_LOOKED,
@@ -383,16 +382,16 @@ impl Shard {
     pub(super) fn sleeps_on(
         &mut self,
         now: Now,
-        (key, accepted): (u64, &Accepted),
+        (key, (lsn, awaited)): (u64, (Lsn, u16)),
         esme: EsmeId,
         facts: &Facts<'_>,
     ) -> bool {
         let is_ours = self.gave(key) && self.is_asked_by_any(esme);
         let Some(records) = &mut self.records else { return false };
         let is_old = left(records.sleeping.after, Wall(facts.accepted), now.wall).is_zero();
-        let is_one = accepted.awaited == 1 && !facts.destination.contains(&b',');
+        let is_one = awaited == 1 && !facts.destination.contains(&b',');
         let is_plain = is_one && !facts.message_id.is_empty() && !is_short(facts.id);
-        let is_safe = accepted.record.lsn <= records.pen.recorder.durable();
+        let is_safe = lsn <= records.pen.recorder.durable();
         let sleeps = is_ours && is_old && is_plain && is_safe && records.pen.book.rest(key, true);
         if sleeps {
             records.open.asleep.push(key);

@@ -59,7 +59,6 @@ use crate::esme::Account;
 use crate::esme::admission::{Admission, Source};
 use crate::ids::{CarrierId, EsmeId, LinkId, ListenerId, PoolId, ShardId};
 use crate::ledger::own_id::{self, OwnIds};
-use crate::ledger::restored::Kept;
 use crate::ledger::{FormLearner, IdRoom, IdText, Ledger, Over, Parked};
 use crate::limits::TIMERS_PER_TURN;
 use crate::policy::Allowance;
@@ -79,6 +78,7 @@ pub use plan::Plan;
 use port::{Action, Core, Input, Outbox};
 use post::Post;
 use records::Records;
+use restore::TakingUp;
 pub use restore::{Moved, Strays};
 use smallvec::SmallVec;
 use std::collections::{HashMap, VecDeque};
@@ -163,7 +163,7 @@ pub struct Shard {
     /// Keys that the journal of this shard has of the last run, and how many records of each; empty once the shard runs.
     restored: HashMap<u64, usize>,
     /// What is to go on as soon as all of it is there, with its keys.
-    taking_up: Vec<(u64, Kept)>,
+    taking_up: TakingUp,
     draining: bool,
 }
 
@@ -252,7 +252,7 @@ impl Shard {
             indexing: Vec::new(),
             indexing_sleepers: Vec::new(),
             restored: HashMap::new(),
-            taking_up: Vec::new(),
+            taking_up: TakingUp::default(),
             draining: false,
         }
     }

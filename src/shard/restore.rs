@@ -15,22 +15,31 @@ use super::timers::Timer;
 use crate::config::Config;
 use crate::ids::{CarrierId, EsmeId, LinkId, ShardId};
 use crate::journal::record::NO_REASON;
-use crate::journal::{Cipher, Cursors, Facts, Record, Recorder};
+use crate::journal::{Cipher, Cursors, Facts, Lsn, Record, Recorder};
 use crate::ledger::restored::{Kept, Promised, Taken, Written};
 use crate::ledger::{
-    AddressTail, Destinations, End, Given, IdText, NewEntry, OpenKey, OpenMessage, Over, Restored,
-    StoredMessage,
+    AddressTail, Destinations, End, Given, IdText, Lone, NewEntry, OpenKey, OpenMessage, Over, Remains,
+    Restored, Still, StoredMessage,
 };
 use crate::limits::RECEIPT_KEEP;
 use crate::smpp::frame::Pdu;
 use crate::smpp::message_state::MessageState;
 use crate::smpp::status::CommandStatus;
 use crate::time::{Duration, Now, Wall};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 /// Messages whose carriers' homes are told of them in one turn.
 const INDEXED_PER_TURN: usize = 256;
+
+/// What is to go on as soon as all of it is there.
+#[derive(Debug, Default)]
+pub(super) struct TakingUp {
+    /// That of this shard's journal.
+    remains: Remains,
+    /// What other journals had, written again; of one that is in both this is the whole one.
+    adopted: BTreeMap<u64, Kept>,
+}
 
 /// Something of an account that is at home on this shard now, by its key.
 pub type Moved = (ShardId, u64, Kept);
@@ -130,6 +139,13 @@ impl<'a> Known<'a> {
         let name = kept.accepted.as_ref().map(|accepted| accepted.facts().esme).or(promised).or(taken)?;
         self.esmes.get(name).copied()
     }
+
+    fn owner_of(&self, still: &Still<'_>) -> Option<EsmeId> {
+        match still {
+            Still::Lone(lone) => self.esmes.get(lone.facts.esme).copied(),
+            Still::Kept(kept) => self.owner(kept),
+        }
+    }
 }
 
 impl Shard {
@@ -137,19 +153,19 @@ impl Shard {
     /// `take_up` is the last step.
     pub fn attach(&mut self, recorder: Box<dyn Recorder>, restored: Restored) -> Strays {
         self.own_ids.above(restored.highest());
-        let (book, kept) = restored.finish();
+        let (book, mut remains) = restored.remains();
+        self.own_ids.above(remains.highest());
         self.records = Some(Box::new(Records::new(recorder, book, &self.config)));
-        let config = Arc::clone(&self.config);
-        let known = Known::of(&config);
+        let (config, own) = (Arc::clone(&self.config), self.position.shard);
+        let homes = &self.position.homes;
         let mut strays = Strays::default();
-        for (key, kept) in kept {
-            self.own_ids.above(key);
-            let home = known.owner(&kept).map(|esme| self.position.homes.of_esme(esme));
-            match home {
-                Some(home) if home != self.position.shard => strays.moved.push((home, key, kept)),
-                _ => self.taking_up.push((key, kept)),
-            }
+        // With nobody at home elsewhere there is nothing to look for.
+        if (0..config.esmes.len()).any(|esme| homes.of_esme(EsmeId::new(esme)) != own) {
+            let known = Known::of(&config);
+            let home = |still: &Still<'_>| known.owner_of(still).map(|esme| homes.of_esme(esme));
+            strays.moved = remains.extract(|still| home(still).filter(|home| *home != own));
         }
+        self.taking_up.remains = remains;
         strays
     }
 
@@ -158,17 +174,23 @@ impl Shard {
     /// carriers that the configuration does not know: they stay where they are.
     pub fn take_up(&mut self, now: Now) -> u64 {
         self.restored = HashMap::new();
-        let mut taking_up = core::mem::take(&mut self.taking_up);
-        // What was adopted stands behind the others; of two of a key the last is the whole one.
-        if !taking_up.is_sorted_by(|(key, _), (next, _)| key < next) {
-            taking_up.reverse();
-            taking_up.sort_by_key(|(key, _)| *key);
-            taking_up.dedup_by_key(|(key, _)| *key);
-        }
+        let TakingUp { remains, adopted } = core::mem::take(&mut self.taking_up);
         let config = Arc::clone(&self.config);
         let known = Known::of(&config);
         let mut unknown = 0;
-        for (key, kept) in taking_up {
+        let mut adopted = adopted.into_iter().peekable();
+        for (key, still) in remains.iter() {
+            while let Some((before, kept)) = adopted.next_if(|(other, _)| *other < key) {
+                unknown += u64::from(self.restore(now, before, &kept, &known).is_none());
+            }
+            let taken_up = match (adopted.next_if(|(other, _)| *other == key), still) {
+                (Some((_, kept)), _) => self.restore(now, key, &kept, &known),
+                (None, Still::Kept(kept)) => self.restore(now, key, kept, &known),
+                (None, Still::Lone(lone)) => self.restore_lone(now, key, &lone, &known),
+            };
+            unknown += u64::from(taken_up.is_none());
+        }
+        for (key, kept) in adopted {
             unknown += u64::from(self.restore(now, key, &kept, &known).is_none());
         }
         if !self.indexing.is_empty() || !self.indexing_sleepers.is_empty() {
@@ -182,7 +204,8 @@ impl Shard {
     /// again when `is_all_safe`, which its former keepers wait for, too.
     pub fn adopt(&mut self, now: Now, moved: Vec<(u64, Kept)>) -> Vec<(u64, Kept)> {
         if self.restored.is_empty() {
-            self.restored = self.taking_up.iter().map(|(key, kept)| (*key, kept.records())).collect();
+            let remains = self.taking_up.remains.iter();
+            self.restored = remains.map(|(key, still)| (key, still.records())).collect();
         }
         let mut moved = moved.into_iter();
         while let Some((key, mut kept)) = moved.next() {
@@ -195,7 +218,7 @@ impl Shard {
                 return core::iter::once((key, kept)).chain(moved).collect();
             }
             self.restored.insert(key, kept.records());
-            self.taking_up.push((key, kept));
+            self.taking_up.adopted.insert(key, kept);
         }
         Vec::new()
     }
@@ -287,16 +310,11 @@ impl Shard {
             });
         };
         let facts = accepted.facts();
-        let esme = self.own_account(known, facts.esme)?;
-        // One that ended with us waits for its receipt of ours, whoever had it.
+        let (esme, carrier) = self.parties(&facts, known)?;
         let ours = facts.message_id.is_empty();
-        let carrier = known.carriers.get(facts.carrier).copied();
-        let carrier = if ours { carrier.unwrap_or(OURSELVES) } else { carrier? };
-        if kept.taken.is_empty()
-            && kept.answered.is_empty()
-            && self.sleeps_on(now, (key, accepted), esme, &facts)
-        {
-            self.index_sleeper(carrier, facts.message_id, key);
+        let is_lone = kept.taken.is_empty() && kept.answered.is_empty();
+        let sent = (accepted.record.lsn, accepted.awaited);
+        if is_lone && self.rests(now, (key, sent), (esme, carrier), &facts) {
             return Some(());
         }
         let mut open = open_of(key, (esme, carrier), &facts);
@@ -328,6 +346,39 @@ impl Shard {
             self.indexing.push((self.home_of(carrier), indexed, to_come.over));
         }
         Some(())
+    }
+
+    /// Most messages need nothing of memory: they are looked at where they were read.
+    fn restore_lone(&mut self, now: Now, key: u64, lone: &Lone<'_>, known: &Known<'_>) -> Option<()> {
+        let parties = self.parties(&lone.facts, known)?;
+        if self.rests(now, (key, (lone.record.lsn, lone.awaited)), parties, &lone.facts) {
+            return Some(());
+        }
+        self.restore(now, key, &lone.to_kept(), known)
+    }
+
+    /// Whose message it is, and who has it.
+    fn parties(&self, facts: &Facts<'_>, known: &Known<'_>) -> Option<(EsmeId, CarrierId)> {
+        let esme = self.own_account(known, facts.esme)?;
+        let carrier = known.carriers.get(facts.carrier).copied();
+        // One that ended with us waits for its receipt of ours, whoever had it.
+        let ours = facts.message_id.is_empty();
+        Some((esme, if ours { carrier.unwrap_or(OURSELVES) } else { carrier? }))
+    }
+
+    /// A message for which nothing has come: true, and its receipt finds it on the disk.
+    fn rests(
+        &mut self,
+        now: Now,
+        (key, sent): (u64, (Lsn, u16)),
+        (esme, carrier): (EsmeId, CarrierId),
+        facts: &Facts<'_>,
+    ) -> bool {
+        let rests = self.sleeps_on(now, (key, sent), esme, facts);
+        if rests {
+            self.index_sleeper(carrier, facts.message_id, key);
+        }
+        rests
     }
 
     /// A message that ended with us, and whose receipt was not written any more.

@@ -1,86 +1,84 @@
-//! Reads what the last run left on a thread of its own, while its records are taken on the caller's. Owns: the records that
-//! are under way, a bounded number of octets. Takes: a directory. Gives: each record once, in order, to the caller's thread.
-//! Never: decides what a record is worth (that is `journal::recover`).
+//! Reads what the last run left on threads of their own, while its records are taken on the caller's. Owns: the memory that
+//! segments are loaded into, a bounded number of them. Takes: a directory. Gives: each record once, in order, to the caller's
+//! thread. Never: decides what a record is worth (that is `journal::recover`).
 //!
-//! Reading and verifying takes about as long as keeping what is needed: a start with a large journal takes half the time.
+//! Reading and verifying a segment needs nothing of the others and takes longer than keeping what is needed of it: a start with
+//! a large journal has all its cores at work.
 
 use super::OpenError;
 use super::store::Directory;
 use crate::journal::Frame;
-use crate::journal::recover::{Place, Recovered, Recovery, Refusal};
-use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
+use crate::journal::recover::{Loaded, Place, Recovered, Recovery, Refusal, Source};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 
-/// Octets of records that go over together; all that are under way stay in a cache.
-const BATCH: usize = 128 * 1024;
-/// Batches that may wait for the caller.
-const BATCHES: usize = 8;
+/// Threads that load. Each has the memory of one segment, and the caller that of another one.
+const LOADERS: usize = 2;
 
-/// Records that go over together.
-#[derive(Default)]
-struct Batch {
-    /// Payloads, one behind the other.
-    octets: Vec<u8>,
-    /// Each without its payload, and how long that is.
-    records: Vec<(Frame<'static>, Place, usize)>,
-}
-
-impl Batch {
-    fn add(&mut self, frame: &Frame<'_>, place: &Place) {
-        self.octets.extend_from_slice(frame.payload);
-        self.records.push((Frame { payload: &[], ..*frame }, *place, frame.payload.len()));
-    }
-
-    fn take(&mut self, visit: &mut dyn FnMut(&Frame<'_>, &Place)) {
-        let mut rest = self.octets.as_slice();
-        for (frame, place, length) in &self.records {
-            let (payload, behind) = rest.split_at(*length);
-            visit(&Frame { payload, ..*frame }, place);
-            rest = behind;
-        }
-        self.octets.clear();
-        self.records.clear();
-    }
+/// The caller's ends of what it and a loader tell each other.
+struct Loader {
+    loaded: Receiver<Result<Loaded, Refusal>>,
+    /// Memory for its next one.
+    memory: Sender<Vec<u8>>,
 }
 
 /// Reads all of a journal; `visit` is called with each record, in order, on this thread.
 pub(super) fn read(
     recovery: Recovery,
-    disk: Directory,
+    mut disk: Directory,
     visit: &mut dyn FnMut(&Frame<'_>, &Place),
 ) -> Result<Recovered, OpenError> {
-    std::thread::scope(|scope| {
-        // The ends of this thread go with the closure, also when it panics: the other one is never left waiting.
-        let (fill, filled) = sync_channel(BATCHES);
-        let (give, given) = channel();
-        let reading = move || ahead(recovery, disk, &fill, &given);
-        let reader = std::thread::Builder::new().name("read".into()).spawn_scoped(scope, reading)?;
-        for mut batch in filled {
-            batch.take(visit);
+    let mut reading = recovery.begin(&mut disk, visit).map_err(OpenError::Refused)?;
+    let sources = reading.sources();
+    let taken = std::thread::scope(|scope| {
+        // The ends of this thread go with the closure, also when it panics: the others are never left waiting.
+        let (mut loaders, mut threads) = (Vec::new(), Vec::new());
+        for first in 0..LOADERS.min(sources.len()) {
+            let ((give, loaded), (memory, empty)) = (sync_channel(0), channel());
+            let (own, disk) = (sources.iter().skip(first).step_by(LOADERS), disk.clone());
+            let work = move || load(own, disk, &give, &empty);
+            threads.push(std::thread::Builder::new().name("read".into()).spawn_scoped(scope, work)?);
+            let _ = memory.send(Vec::new());
+            loaders.push(Loader { loaded, memory });
+        }
+        let (mut spare, mut refused) = (Vec::new(), Ok(()));
+        for loader in loaders.iter().cycle().take(sources.len()) {
+            // One that has panicked gives none.
+            let Ok(loaded) = loader.loaded.recv() else { break };
             // One that has ended needs no more.
-            let _ = give.send(batch);
+            let _ = loader.memory.send(spare);
+            match loaded {
+                Ok(loaded) => {
+                    reading.take(&loaded);
+                    spare = loaded.into_octets();
+                }
+                Err(refusal) => {
+                    refused = Err(OpenError::Refused(refusal));
+                    break;
+                }
+            }
         }
-        match reader.join() {
-            Ok(recovered) => recovered.map_err(OpenError::Refused),
-            Err(panic) => std::panic::resume_unwind(panic),
+        drop(loaders);
+        for thread in threads {
+            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         }
-    })
+        refused
+    });
+    taken?;
+    reading.finish().map_err(OpenError::Refused)
 }
 
-fn ahead(
-    recovery: Recovery,
+fn load<'s>(
+    sources: impl Iterator<Item = &'s Source>,
     mut disk: Directory,
-    fill: &SyncSender<Batch>,
-    given: &Receiver<Batch>,
-) -> Result<Recovered, Refusal> {
-    let mut batch = Batch::default();
-    let recovered = recovery.run(&mut disk, &mut |frame, place| {
-        batch.add(frame, place);
-        if batch.octets.len() >= BATCH {
-            let empty = given.try_recv().unwrap_or_default();
-            // Nobody takes it any more when the caller has panicked.
-            let _ = fill.send(core::mem::replace(&mut batch, empty));
+    give: &SyncSender<Result<Loaded, Refusal>>,
+    empty: &Receiver<Vec<u8>>,
+) {
+    for source in sources {
+        // Nobody gives or takes any more when the caller has stopped.
+        let Ok(octets) = empty.recv() else { return };
+        let loaded = source.load(&mut disk, octets);
+        if give.send(loaded).is_err() {
+            return;
         }
-    });
-    let _ = fill.send(batch);
-    recovered
+    }
 }
