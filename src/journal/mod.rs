@@ -50,6 +50,7 @@ pub mod recover;
 pub mod ring;
 pub mod scan;
 pub mod space;
+mod together;
 mod wipe;
 
 pub use book::Book;

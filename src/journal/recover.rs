@@ -8,6 +8,7 @@ use super::disk::{Disk, DiskError, FileKind, read_name};
 use super::frame::{Frame, SKIPPABLE};
 use super::header::{BadHeader, BatchHeader, Fork, SEGMENT_HEAD, SegmentHeader};
 use super::scan::{Checked, Damage, Found, check};
+use super::together::Together;
 use super::{Lsn, PAGE, is_blank};
 use crate::limits::{JOURNAL_REPORT_MAX, JOURNAL_SEGMENT_MAX};
 use crate::time::{Instant, Wall};
@@ -73,6 +74,8 @@ pub struct Place {
     pub wall: Wall,
     /// Octets of its frame.
     pub octets: u32,
+    /// Its key is closed by a record that follows soon. Not so of others that are.
+    pub is_over: bool,
 }
 
 /// A segment that holds records.
@@ -618,19 +621,23 @@ fn load<D: Disk>(disk: &mut D, name: &str, octets: &mut Vec<u8>) -> Result<Vec<D
 impl Merge<'_> {
     /// Reads a segment; whether it is proven, and where the pages begin that no record of it stands in.
     fn segment(&mut self, used: &Used, loaded: &Loaded) -> (bool, usize) {
-        let (mut proven, mut last) = (false, 0);
+        let (mut proven, mut last, mut together) = (false, 0, Together::new());
         let Loaded { octets, checked, .. } = loaded;
         self.proven_upto(used.header.durable);
         checked.tell(octets, &mut |found| match found {
             Found::Batch(batch) => {
                 proven |= batch.durable >= used.header.base;
                 self.report.front = self.report.front.max(batch.front);
+                // What was held stands behind what is on its way.
+                if !self.held.is_empty() {
+                    together.tell(self.visit);
+                }
                 self.proven_upto(batch.durable.min(used.cut.previous()));
             }
             Found::Frame(frame, at) => {
                 last = at as usize + super::frame::frame_len(frame.payload.len());
                 if frame.lsn < used.cut {
-                    self.frame(used, octets, &frame, at);
+                    self.frame(used, octets, (frame, at), &mut together);
                 }
             }
             Found::Damage(damage) if damage.lsn < used.again.min(used.cut) => {
@@ -643,18 +650,28 @@ impl Merge<'_> {
             }
             Found::Damage(_) => self.report.torn = true,
         });
+        together.tell(self.visit);
         self.report.torn |= checked.end.torn;
         (proven, super::whole_pages(last).max(checked.end.at as usize).min(octets.len()))
     }
 
-    fn frame(&mut self, used: &Used, octets: &[u8], frame: &Frame<'_>, at: u64) {
+    fn frame<'a>(
+        &mut self,
+        used: &Used,
+        octets: &[u8],
+        (frame, at): (Frame<'a>, u64),
+        together: &mut Together<'a>,
+    ) {
         let rest = octets.get(at as usize..).unwrap_or_default();
         let length = super::frame::span(rest).unwrap_or_default();
         let wall = used.header.time_of(frame.time_ms);
-        let place = Place { segment: used.header.number, at, wall, octets: length as u32 };
+        let place = Place { segment: used.header.number, at, wall, octets: length as u32, is_over: false };
         if frame.lsn == self.expected && frame.lsn <= self.proven.max(self.report.durable) {
-            self.tell(frame, &place);
-            self.follow();
+            self.passes(&frame, &place);
+            if together.push(frame, place) || !self.held.is_empty() {
+                together.tell(self.visit);
+                self.follow();
+            }
         } else if frame.lsn >= self.expected {
             let frame_octets = rest.get(..length).unwrap_or_default();
             let held = || Held { place, frame: frame_octets.to_vec() };
@@ -662,20 +679,21 @@ impl Merge<'_> {
         }
     }
 
-    fn tell(&mut self, frame: &Frame<'_>, place: &Place) {
+    /// It is the next one to be told.
+    fn passes(&mut self, frame: &Frame<'_>, place: &Place) {
         debug_assert_eq!(frame.lsn, self.expected);
         if frame.kind().is_none() && frame.flags & SKIPPABLE == 0 && self.refusal.is_none() {
             self.refusal = Some(Refusal::UnknownKind { lsn: frame.lsn, kind: frame.kind });
         }
         self.report.records += 1;
         self.report.octets += u64::from(place.octets);
-        (self.visit)(frame, place);
         self.expected = frame.lsn.next();
     }
 
     fn tell_held(&mut self, held: &Held) {
         if let Some((frame, _)) = Frame::unsealed(&held.frame) {
-            self.tell(&frame, &held.place);
+            self.passes(&frame, &held.place);
+            (self.visit)(&frame, &held.place);
         }
     }
 

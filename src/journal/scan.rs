@@ -97,6 +97,13 @@ struct Search<'a> {
     budget: usize,
 }
 
+/// Reads a segment at once.
+pub fn scan<'a>(octets: &'a [u8], header: &SegmentHeader, on: &mut dyn FnMut(Found<'a>)) -> End {
+    let checked = check(octets, header);
+    checked.tell(octets, on);
+    checked.end
+}
+
 /// Looks for all that is sound in a segment.
 #[must_use]
 pub fn check(octets: &[u8], header: &SegmentHeader) -> Checked {

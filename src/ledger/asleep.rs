@@ -65,6 +65,8 @@ pub struct Asleep {
     /// Each in the order of the hashes. None before the first message.
     parts: Vec<Vec<Place>>,
     len: usize,
+    /// Given by a restart, and in no part yet.
+    coming: Vec<(u32, u64)>,
 }
 
 impl Asleep {
@@ -106,6 +108,33 @@ impl Asleep {
         let at = part.partition_point(|other| other.order() < place.hash);
         part.insert(at, place);
         self.len += 1;
+    }
+
+    /// Takes one of many: none is found before `put_in`.
+    pub fn insert_later(&mut self, hash: u32, key: u64) {
+        self.coming.push((hash & HASH, key));
+    }
+
+    /// Puts those where `insert` does, each part once.
+    pub fn put_in(&mut self) {
+        let coming = core::mem::take(&mut self.coming);
+        if !self.is_empty() || coming.is_empty() {
+            return coming.into_iter().for_each(|(hash, key)| self.insert(hash, key));
+        }
+        self.parts.resize_with(PARTS, Vec::new);
+        let mut counts = vec![0_usize; PARTS];
+        let part_of = |hash: u32| hash as usize % PARTS;
+        for (hash, _) in &coming {
+            counts.get_mut(part_of(*hash)).into_iter().for_each(|count| *count += 1);
+        }
+        let parts = self.parts.iter_mut();
+        parts.zip(counts).for_each(|(part, count)| part.reserve_exact(count + (count / 16).max(8)));
+        self.len = coming.len();
+        // Of those with the same hash the last one is the first.
+        for (hash, key) in coming.into_iter().rev() {
+            self.parts.get_mut(part_of(hash)).into_iter().for_each(|part| part.push(Place::new(hash, key)));
+        }
+        self.parts.iter_mut().for_each(|part| part.sort_by_key(|place| place.order()));
     }
 
     /// True when one may have an id with this hash.
@@ -203,6 +232,16 @@ impl Ledger {
     /// A message of the last run is on the disk alone.
     pub fn slept(&mut self, carrier: CarrierId, id: &[u8], key: u64) {
         self.asleep.insert(Self::sleep_hash(carrier, id), key);
+    }
+
+    /// The same of many: none is found before `all_slept`.
+    pub fn slept_too(&mut self, carrier: CarrierId, id: &[u8], key: u64) {
+        self.asleep.insert_later(Self::sleep_hash(carrier, id), key);
+    }
+
+    /// Those are found from now on.
+    pub fn all_slept(&mut self) {
+        self.asleep.put_in();
     }
 
     /// What is kept of a message with this id of this carrier while it is on the disk alone.

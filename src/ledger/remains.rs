@@ -26,6 +26,11 @@ impl Remains {
         self.iter().next_back().map_or(0, |(key, _)| key)
     }
 
+    /// Keys from this place on.
+    pub fn keys(&self, from: usize) -> impl Iterator<Item = u64> {
+        self.order.get(from..).unwrap_or_default().iter().map(|(key, _)| *key)
+    }
+
     /// All of it.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = (u64, Still<'_>)> {
         let still = |(key, at): &(u64, u32)| Some((*key, self.open.get(*at as usize)?.still()?));

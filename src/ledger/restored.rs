@@ -405,6 +405,10 @@ impl Restored {
         if matches!(kind, Kind::Accept | Kind::Sent | Kind::Finish) {
             self.highest = self.highest.max(frame.key);
         }
+        // Whatever was and is to be said of it, in the end nothing is kept.
+        if place.is_over {
+            return;
+        }
         let at = self.octets.len();
         push(&mut self.octets, frame, place);
         self.coming.push(Coming { key: frame.key, kind, at: at..self.octets.len() });
@@ -541,7 +545,10 @@ mod tests {
         let mut octets = vec![0; frame_len(record.len())];
         write(&mut octets, &Head { lsn: Lsn(lsn), key, time_ms: 0 }, record, record.len());
         let (frame, span) = Frame::unsealed(&octets).unwrap();
-        restored.take(&frame, &Place { segment: 1, at: 0, wall: Wall(lsn as i64), octets: span as u32 });
+        restored.take(
+            &frame,
+            &Place { segment: 1, at: 0, wall: Wall(lsn as i64), octets: span as u32, is_over: false },
+        );
     }
 
     fn sent() -> Record<'static> {

@@ -41,6 +41,9 @@ pub(super) struct TakingUp {
     adopted: BTreeMap<u64, Kept>,
 }
 
+/// Messages whose places in the book are looked for together: one after the other, each would wait for memory alone.
+const TOGETHER: usize = 16;
+
 /// Something of an account that is at home on this shard now, by its key.
 pub type Moved = (ShardId, u64, Kept);
 
@@ -179,7 +182,10 @@ impl Shard {
         let known = Known::of(&config);
         let mut unknown = 0;
         let mut adopted = adopted.into_iter().peekable();
-        for (key, still) in remains.iter() {
+        for (at, (key, still)) in remains.iter().enumerate() {
+            if at.is_multiple_of(TOGETHER) {
+                self.look_ahead(remains.keys(at).take(TOGETHER));
+            }
             while let Some((before, kept)) = adopted.next_if(|(other, _)| *other < key) {
                 unknown += u64::from(self.restore(now, before, &kept, &known).is_none());
             }
@@ -193,10 +199,17 @@ impl Shard {
         for (key, kept) in adopted {
             unknown += u64::from(self.restore(now, key, &kept, &known).is_none());
         }
+        self.ledger.all_slept();
         if !self.indexing.is_empty() || !self.indexing_sleepers.is_empty() {
             self.tick_later(now.mono, Timer::Restored);
         }
         unknown
+    }
+
+    /// None of these waits for another in the book; what they find is looked for again in memory that is near.
+    fn look_ahead(&self, keys: impl Iterator<Item = u64>) {
+        let Some(records) = &self.records else { return };
+        core::hint::black_box(keys.filter(|key| records.pen.book.rests(*key).is_some()).count());
     }
 
     /// Takes what other shards' journals have of our accounts into our own. Of what is here already, or in two of them,
@@ -548,7 +561,7 @@ impl Shard {
     /// A message that stays on the disk may get its receipts from a carrier of ours, or of another shard.
     fn index_sleeper(&mut self, carrier: CarrierId, id: &[u8], key: u64) {
         if self.is_here(carrier) {
-            self.ledger.slept(carrier, id, key);
+            self.ledger.slept_too(carrier, id, key);
         } else {
             self.indexing_sleepers.push((carrier, IdText::from_slice(id), key));
         }

@@ -279,7 +279,7 @@ mod tests {
             let mut octets = vec![0; frame_len(record.len())];
             write(&mut octets, &Head { lsn: Lsn(1), key: 7, time_ms: 0 }, record, record.len());
             let (frame, _) = Frame::unsealed(&octets).unwrap();
-            let place = Place { segment: 1, at: 0, wall: Wall(9), octets: 0 };
+            let place = Place { segment: 1, at: 0, wall: Wall(9), octets: 0, is_over: false };
             note(&mut looked, (0, b"77", esme), &frame, &place);
         }
         looked

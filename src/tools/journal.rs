@@ -464,7 +464,7 @@ mod tests {
         let mut octets = vec![0; frame_len(record.len())];
         write(&mut octets, &Head { lsn: Lsn(3), key: 9, time_ms: 0 }, &record, record.len());
         let (frame, _) = Frame::unsealed(&octets).unwrap();
-        let place = Place { segment: 1, at: 8256, wall: crate::time::Wall(5), octets: 48 };
+        let place = Place { segment: 1, at: 8256, wall: crate::time::Wall(5), octets: 48, is_over: false };
         let masked = line_of(0, &frame, &place, false).finish();
         let full = line_of(0, &frame, &place, true).finish();
         let value: serde_json::Value = serde_json::from_str(&masked).unwrap();

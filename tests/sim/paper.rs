@@ -177,7 +177,7 @@ impl Paper {
         let mut restored = Restored::new(NEEDED_MAX);
         self.read(&mut |frame, wall| {
             let octets = frame_len(frame.payload.len()) as u32;
-            let place = Place { segment: 1, at: 0, wall, octets };
+            let place = Place { segment: 1, at: 0, wall, octets, is_over: false };
             if frame.kind().is_none_or(|kind| broken != Broken::Loses(kind)) {
                 restored.take(frame, &place);
             }

@@ -83,7 +83,10 @@ impl Paper {
         let mut restored = Restored::new(10_000).with_keys(Opener::new(&self.keys));
         self.read(&mut |frame| {
             let octets = frame_len(frame.payload.len()) as u32;
-            restored.take(frame, &Place { segment: 1, at: 0, wall: Wall(1_790_000_000_000_000), octets });
+            restored.take(
+                frame,
+                &Place { segment: 1, at: 0, wall: Wall(1_790_000_000_000_000), octets, is_over: false },
+            );
         });
         restored
     }
