@@ -221,7 +221,7 @@ impl Book {
     }
 
     /// So many keys are about to be noted.
-    pub fn expect(&mut self, keys: usize) {
+    pub fn make_room(&mut self, keys: usize) {
         let Self { keys: table, records, .. } = self;
         table.reserve(keys, |at| key_at(records, *at).map_or(0, hash));
     }

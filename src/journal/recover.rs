@@ -5,7 +5,7 @@
 //! was never promised and is void, for ever, since the next run's segments say where they fork off.
 
 use super::disk::{Disk, DiskError, FileKind, read_name};
-use super::frame::{Frame, SKIPPABLE};
+use super::frame::{Frame, SKIPPABLE, frame_len};
 use super::header::{BadHeader, BatchHeader, Fork, SEGMENT_HEAD, SegmentHeader};
 use super::scan::{Checked, Damage, Found, check};
 use super::together::Together;
@@ -279,7 +279,7 @@ pub struct Source {
 }
 
 /// A segment in memory.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Loaded {
     octets: Vec<u8>,
     /// What could not be read.
@@ -287,27 +287,20 @@ pub struct Loaded {
     checked: Checked,
 }
 
-impl Loaded {
-    /// Its memory, for another one.
-    #[must_use]
-    pub fn into_octets(self) -> Vec<u8> {
-        self.octets
-    }
-}
-
 impl Source {
-    /// Reads and checks it, whatever the others say. `octets`: memory that is used again.
+    /// Reads and checks it, whatever the others say. `former`: its memory is used again.
     ///
     /// # Errors
     /// The disk does not give it.
-    pub fn load<D: Disk>(&self, disk: &mut D, mut octets: Vec<u8>) -> Result<Loaded, Refusal> {
+    pub fn load<D: Disk>(&self, disk: &mut D, former: Loaded) -> Result<Loaded, Refusal> {
+        let Loaded { mut octets, checked, .. } = former;
         self.next.iter().for_each(|next| disk.soon(next));
         let mut unread = load(disk, &self.name, &mut octets)?;
         let (at, length) = (octets.len() as u64, self.header.length);
         if at < length {
             unread.push(Damage { at, octets: length - at, lsn: self.header.base });
         }
-        let checked = check(&octets, &self.header);
+        let checked = check(&octets, &self.header, checked);
         Ok(Loaded { octets, unread, checked })
     }
 }
@@ -375,6 +368,20 @@ pub(super) struct Used {
     whole: bool,
 }
 
+impl Used {
+    fn new((name, kind): (String, FileKind), header: SegmentHeader, whole: bool) -> Self {
+        let (number, base, length) = (header.number, header.base, header.length);
+        let (proven, damaged, stale) = (false, false, None);
+        Self {
+            segment: Segment { number, name, kind, base, length, proven, damaged, stale },
+            header,
+            cut: Lsn(u64::MAX),
+            again: Lsn(u64::MAX),
+            whole,
+        }
+    }
+}
+
 struct Held {
     place: Place,
     frame: Vec<u8>,
@@ -405,11 +412,10 @@ impl Recovery {
         visit: &mut dyn FnMut(&Frame<'_>, &Place),
     ) -> Result<Recovered, Refusal> {
         let mut reading = self.begin(disk, visit)?;
-        let mut octets = Vec::new();
+        let mut loaded = Loaded::default();
         for source in reading.sources() {
-            let loaded = source.load(disk, octets)?;
+            loaded = source.load(disk, loaded)?;
             reading.take(&loaded);
-            octets = loaded.octets;
         }
         reading.finish()
     }
@@ -484,9 +490,8 @@ impl Recovery {
                 }
                 (None, _) => {
                     report.damaged(&name, HEADER_DAMAGE);
-                    for damage in load(disk, &name, octets)? {
-                        report.damaged(&name, damage);
-                    }
+                    let unread = load(disk, &name, octets)?;
+                    unread.into_iter().for_each(|damage| report.damaged(&name, damage));
                     let Some(header) = without_header(octets, self.shard, number) else { continue };
                     (header, false)
                 }
@@ -499,23 +504,7 @@ impl Recovery {
             if header.journal != 0 {
                 recovered.journal = Some(header.journal);
             }
-            let (number, base, length) = (header.number, header.base, header.length);
-            used.push(Used {
-                segment: Segment {
-                    number,
-                    name,
-                    kind,
-                    base,
-                    length,
-                    proven: false,
-                    damaged: false,
-                    stale: None,
-                },
-                header,
-                cut: Lsn(u64::MAX),
-                again: Lsn(u64::MAX),
-                whole,
-            });
+            used.push(Used::new((name, kind), header, whole));
         }
         Ok(used)
     }
@@ -635,7 +624,7 @@ impl Merge<'_> {
                 self.proven_upto(batch.durable.min(used.cut.previous()));
             }
             Found::Frame(frame, at) => {
-                last = at as usize + super::frame::frame_len(frame.payload.len());
+                last = at as usize + frame_len(frame.payload.len());
                 if frame.lsn < used.cut {
                     self.frame(used, octets, (frame, at), &mut together);
                 }
@@ -662,8 +651,7 @@ impl Merge<'_> {
         (frame, at): (Frame<'a>, u64),
         together: &mut Together<'a>,
     ) {
-        let rest = octets.get(at as usize..).unwrap_or_default();
-        let length = super::frame::span(rest).unwrap_or_default();
+        let length = frame_len(frame.payload.len());
         let wall = used.header.time_of(frame.time_ms);
         let place = Place { segment: used.header.number, at, wall, octets: length as u32, is_over: false };
         if frame.lsn == self.expected && frame.lsn <= self.proven.max(self.report.durable) {
@@ -673,7 +661,8 @@ impl Merge<'_> {
                 self.follow();
             }
         } else if frame.lsn >= self.expected {
-            let frame_octets = rest.get(..length).unwrap_or_default();
+            let frame_octets =
+                octets.get(at as usize..).and_then(|rest| rest.get(..length)).unwrap_or_default();
             let held = || Held { place, frame: frame_octets.to_vec() };
             self.held.entry(frame.lsn).or_insert_with(held);
         }

@@ -8,6 +8,7 @@
 use super::frame::{FRAME_HEAD, Frame, Seed, span};
 use super::header::{BATCH_HEAD, BatchHeader, SEGMENT_HEAD, SegmentHeader};
 use super::{Lsn, PAGE, is_blank, whole_pages};
+use crate::limits::JOURNAL_SEGMENT_MAX;
 
 /// What the scan comes across, in the order of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +47,7 @@ pub struct End {
 #[derive(Debug, Default)]
 pub struct Checked {
     pieces: Vec<Piece>,
+    heads: Vec<Head>,
     /// How the scan ended.
     pub end: End,
 }
@@ -55,9 +57,39 @@ pub struct Checked {
 enum Piece {
     /// The header of a batch.
     Batch(usize),
-    /// Frames, one behind the other: those of a batch, or a single one.
+    /// Frames, in `Checked::heads`: those of a batch, or a single one.
     Frames(core::ops::Range<usize>),
     Damage(Damage),
+}
+
+/// A frame, and where its payload is: who is told of it has not had the segment in its cache, and most payloads are not asked
+/// for.
+#[derive(Debug)]
+struct Head {
+    lsn: Lsn,
+    key: u64,
+    time_ms: u32,
+    at: u32,
+    payload: u32,
+    kind: u8,
+    version: u8,
+    flags: u16,
+}
+
+const _: () = assert!(size_of::<Head>() == 32 && JOURNAL_SEGMENT_MAX <= u32::MAX as u64);
+
+impl Head {
+    const fn new(frame: &Frame<'_>, at: usize) -> Self {
+        let Frame { lsn, key, time_ms, kind, version, flags, payload } = *frame;
+        Self { lsn, key, time_ms, at: at as u32, payload: payload.len() as u32, kind, version, flags }
+    }
+
+    fn frame<'a>(&self, octets: &'a [u8]) -> Frame<'a> {
+        let Self { lsn, key, time_ms, kind, version, flags, .. } = *self;
+        let from = self.at as usize + FRAME_HEAD;
+        let payload = octets.get(from..from + self.payload as usize).unwrap_or_default();
+        Frame { lsn, key, time_ms, kind, version, flags, payload }
+    }
 }
 
 impl Checked {
@@ -70,12 +102,9 @@ impl Checked {
                     batch.into_iter().for_each(|batch| on(Found::Batch(batch)));
                 }
                 Piece::Frames(frames) => {
-                    let mut at = frames.start;
-                    while let Some((frame, span)) = octets.get(at..frames.end).and_then(Frame::unsealed) {
-                        on(Found::Frame(frame, at as u64));
-                        at += span;
+                    for head in self.heads.get(frames.clone()).unwrap_or_default() {
+                        on(Found::Frame(head.frame(octets), u64::from(head.at)));
                     }
-                    debug_assert_eq!(at, frames.end, "they were checked");
                 }
                 Piece::Damage(damage) => on(Found::Damage(*damage)),
             }
@@ -99,18 +128,20 @@ struct Search<'a> {
 
 /// Reads a segment at once.
 pub fn scan<'a>(octets: &'a [u8], header: &SegmentHeader, on: &mut dyn FnMut(Found<'a>)) -> End {
-    let checked = check(octets, header);
+    let checked = check(octets, header, Checked::default());
     checked.tell(octets, on);
     checked.end
 }
 
-/// Looks for all that is sound in a segment.
+/// Looks for all that is sound in a segment. `former`: its memory is used again.
 #[must_use]
-pub fn check(octets: &[u8], header: &SegmentHeader) -> Checked {
+pub fn check(octets: &[u8], header: &SegmentHeader, former: Checked) -> Checked {
     let seed = Seed::of(header.epoch);
     let mut search = Search { octets, seed, header, budget: octets.len() };
     let (mut at, mut end) = (SEGMENT_HEAD, End { at: SEGMENT_HEAD as u64, ..End::default() });
-    let mut found = Checked::default();
+    let mut found = former;
+    found.pieces.clear();
+    found.heads.clear();
     let (mut next_number, mut lsn) = (0, header.base);
     while at < octets.len() {
         match batch_at(octets, header, at, next_number) {
@@ -118,9 +149,11 @@ pub fn check(octets: &[u8], header: &SegmentHeader) -> Checked {
                 found.pieces.push(Piece::Batch(at));
                 let body = at + BATCH_HEAD..at + BATCH_HEAD + batch.octets as usize;
                 // A batch is told whole or frame by frame.
-                if search.is_whole(body.clone(), &batch) {
-                    found.pieces.push(Piece::Frames(body.clone()));
+                let known = found.heads.len();
+                if search.is_whole(body.clone(), &batch, &mut found.heads) {
+                    found.pieces.push(Piece::Frames(known..found.heads.len()));
                 } else {
+                    found.heads.truncate(known);
                     found.damage(body.clone(), batch.first);
                     search.single(body.clone(), &mut found);
                 }
@@ -166,12 +199,13 @@ fn was_begun(octets: &[u8], header: &SegmentHeader, at: usize) -> bool {
 
 impl Search<'_> {
     /// True when all frames of a batch are sound and the ones that its header says.
-    fn is_whole(&self, body: core::ops::Range<usize>, batch: &BatchHeader) -> bool {
+    fn is_whole(&self, body: core::ops::Range<usize>, batch: &BatchHeader, heads: &mut Vec<Head>) -> bool {
         let (mut at, mut lsn, mut records) = (body.start, batch.first, 0);
         while at < body.end {
             let rest = self.octets.get(at..body.end).unwrap_or_default();
             let sealed = Frame::sealed(rest, self.seed);
-            let Some((_, span)) = sealed.filter(|(frame, _)| frame.lsn == lsn) else { return false };
+            let Some((frame, span)) = sealed.filter(|(frame, _)| frame.lsn == lsn) else { return false };
+            heads.push(Head::new(&frame, at));
             (at, lsn, records) = (at + span, lsn.next(), records + 1);
         }
         records == batch.records
@@ -203,8 +237,10 @@ impl Search<'_> {
                 continue;
             }
             match Frame::sealed(rest, self.seed) {
-                Some((_, span)) => {
-                    into.pieces.push(Piece::Frames(at..at + span));
+                Some((frame, span)) => {
+                    let known = into.heads.len();
+                    into.heads.push(Head::new(&frame, at));
+                    into.pieces.push(Piece::Frames(known..known + 1));
                     found = true;
                     at += span;
                 }

@@ -42,3 +42,39 @@ impl<'a> Together<'a> {
         self.records.clear();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::Lsn;
+    use crate::prng::Prng;
+    use crate::time::Wall;
+
+    #[test]
+    fn a_record_is_over_only_when_one_behind_it_closes_its_key() {
+        let (mut prng, mut told, mut written) = (Prng::new(11), 0, Vec::new());
+        let mut together = Together::new();
+        for lsn in 1..=10_000 {
+            let kind = if prng.below(3) == 0 { Kind::Finish } else { Kind::DlrIn };
+            let (key, lsn) = (prng.below(40), Lsn(lsn));
+            written.push((key, kind));
+            let frame = Frame { lsn, key, time_ms: 0, kind: kind as u8, version: 1, flags: 0, payload: &[] };
+            let place = Place { segment: 1, at: 0, wall: Wall(0), octets: 32, is_over: false };
+            if !together.push(frame, place) {
+                continue;
+            }
+            let mut over = 0;
+            together.tell(&mut |frame, place| {
+                told += 1;
+                assert_eq!(frame.lsn.0, told);
+                let behind = &written[frame.lsn.0 as usize..];
+                let is_closed = behind.iter().any(|(key, kind)| *key == frame.key && *kind == Kind::Finish);
+                assert!(!place.is_over || is_closed, "{told}");
+                over += u64::from(place.is_over);
+            });
+            assert!(over > 64, "{over}");
+        }
+        together.tell(&mut |_, _| told += 1);
+        assert_eq!(told, 10_000);
+    }
+}

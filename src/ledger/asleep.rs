@@ -307,6 +307,23 @@ impl Ledger {
 mod tests {
     use super::super::mix;
     use super::*;
+    use crate::prng::Prng;
+
+    #[test]
+    fn those_that_are_put_in_at_once_stand_where_they_would_one_by_one() {
+        let (mut one_by_one, mut at_once, mut prng) = (Asleep::default(), Asleep::default(), Prng::new(5));
+        for round in 0..2 {
+            for key in 0..3000 {
+                // Several of a hash, and parts with many and with none.
+                let hash = (prng.below(500) * 4097 % (1 << 31)) as u32;
+                one_by_one.insert(hash, round * 3000 + key);
+                at_once.insert_later(hash, round * 3000 + key);
+            }
+            at_once.put_in();
+            at_once.put_in();
+            assert_eq!((&one_by_one.parts, one_by_one.len()), (&at_once.parts, at_once.len()));
+        }
+    }
 
     #[test]
     fn those_that_an_id_may_stand_for_are_asked_for_once() {

@@ -485,7 +485,7 @@ impl Restored {
             return;
         }
         self.take_coming();
-        self.book.expect(self.places.len());
+        self.book.make_room(self.places.len());
         for open in &mut self.open {
             if let Some((frame, octets, _)) = open.lone() {
                 self.left_out += u64::from(self.book.noted(&frame, octets).is_err());
@@ -673,6 +673,30 @@ mod tests {
         assert_eq!((book.front(), book.open(), book.records_of(7).count()), (Lsn(1), 1, 2));
         let attempt = kept[0].1.promised.as_ref().unwrap().attempt.unwrap();
         assert_eq!((kept.len(), attempt.number, attempt.record.lsn), (1, 500, Lsn(1001)));
+    }
+
+    #[test]
+    fn a_lone_sent_or_its_copy_is_told_where_it_lies_and_is_what_it_was() {
+        let mut restored = Restored::new(100);
+        let mut payload = Vec::new();
+        sent().payload(&mut payload);
+        let (from, kind, receipt) = (Lsn(1), Kind::Sent as u8, Record::DlrIn { carrier: b"a", pdu: b"one" });
+        let copy = Record::Move { from, origin: from, kind, version: 1, wall: 5, payload: &payload };
+        take(&mut restored, 3, 9, &copy);
+        take(&mut restored, 4, 7, &sent());
+        take(&mut restored, 5, 8, &sent());
+        take(&mut restored, 6, 8, &receipt);
+        restored.settle();
+        let (book, remains) = restored.remains();
+        assert_eq!((book.open(), book.front(), remains.highest()), (3, Lsn(3), 9));
+        let lone = |(key, still): (u64, Still<'_>)| (key, matches!(still, Still::Lone(_)), still.records());
+        assert_eq!(remains.iter().map(lone).collect::<Vec<_>>(), [(7, true, 1), (8, false, 2), (9, true, 1)]);
+        let accepted = |(_, still): (u64, Still<'_>)| still.to_kept().accepted.unwrap();
+        let accepted: Vec<Accepted> = remains.iter().map(accepted).collect();
+        assert!(accepted.iter().all(|one| one.facts().message_id == b"A1" && one.awaited == 2));
+        let written: Vec<Written> = accepted.iter().map(|one| one.record).collect();
+        assert_eq!(written[0], Written { lsn: Lsn(4), origin: Lsn(4), wall: Wall(4) });
+        assert_eq!(written[2], Written { lsn: Lsn(3), origin: Lsn(1), wall: Wall(5) });
     }
 
     #[test]

@@ -18,7 +18,7 @@ const LOADERS: usize = 2;
 struct Loader {
     loaded: Receiver<Result<Loaded, Refusal>>,
     /// Memory for its next one.
-    memory: Sender<Vec<u8>>,
+    memory: Sender<Loaded>,
 }
 
 /// Reads all of a journal; `visit` is called with each record, in order, on this thread.
@@ -37,10 +37,10 @@ pub(super) fn read(
             let (own, disk) = (sources.iter().skip(first).step_by(LOADERS), disk.clone());
             let work = move || load(own, disk, &give, &empty);
             threads.push(std::thread::Builder::new().name("read".into()).spawn_scoped(scope, work)?);
-            let _ = memory.send(Vec::new());
+            let _ = memory.send(Loaded::default());
             loaders.push(Loader { loaded, memory });
         }
-        let (mut spare, mut refused) = (Vec::new(), Ok(()));
+        let (mut spare, mut refused) = (Loaded::default(), Ok(()));
         for loader in loaders.iter().cycle().take(sources.len()) {
             // One that has panicked gives none.
             let Ok(loaded) = loader.loaded.recv() else { break };
@@ -49,7 +49,7 @@ pub(super) fn read(
             match loaded {
                 Ok(loaded) => {
                     reading.take(&loaded);
-                    spare = loaded.into_octets();
+                    spare = loaded;
                 }
                 Err(refusal) => {
                     refused = Err(OpenError::Refused(refusal));
@@ -71,12 +71,12 @@ fn load<'s>(
     sources: impl Iterator<Item = &'s Source>,
     mut disk: Directory,
     give: &SyncSender<Result<Loaded, Refusal>>,
-    empty: &Receiver<Vec<u8>>,
+    empty: &Receiver<Loaded>,
 ) {
     for source in sources {
         // Nobody gives or takes any more when the caller has stopped.
-        let Ok(octets) = empty.recv() else { return };
-        let loaded = source.load(&mut disk, octets);
+        let Ok(former) = empty.recv() else { return };
+        let loaded = source.load(&mut disk, former);
         if give.send(loaded).is_err() {
             return;
         }

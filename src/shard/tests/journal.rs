@@ -82,11 +82,8 @@ impl Paper {
     pub(super) fn restored(&mut self) -> Restored {
         let mut restored = Restored::new(10_000).with_keys(Opener::new(&self.keys));
         self.read(&mut |frame| {
-            let octets = frame_len(frame.payload.len()) as u32;
-            restored.take(
-                frame,
-                &Place { segment: 1, at: 0, wall: Wall(1_790_000_000_000_000), octets, is_over: false },
-            );
+            let (octets, wall) = (frame_len(frame.payload.len()) as u32, Wall(1_790_000_000_000_000));
+            restored.take(frame, &Place { segment: 1, at: 0, wall, octets, is_over: false });
         });
         restored
     }
