@@ -472,7 +472,7 @@ impl Shard {
                 records.stored.postpone(stored, now.mono.after(wait - ago));
             }
         }
-        // The disk has it: a long queue of the last run is never in memory as a whole.
+        // The disk has it: the octets of a long queue go again at once.
         records.stored.leave_memory(promised.record.lsn);
         self.look_later();
         Some(())
