@@ -87,7 +87,7 @@ impl<'a> Pdu<'a> {
     }
 
     /// A copy whose header is read again from its octets. A header that was just written, word by word, cannot be copied
-    /// as a whole before all writes ahead of it are done, which a core waits for hundreds of cycles.
+    /// as a whole before the writes ahead of it are done.
     #[inline(always)]
     #[must_use]
     pub fn again(&self) -> Self {
