@@ -5,7 +5,7 @@
 //! its account is there once, what its record on the disk says as well is there alone. Nothing is read to unfold one.
 
 use super::Given;
-use super::own_id::OwnIds;
+use super::own_id::{ID_STEP, OwnIds};
 use super::stored_message::{Octets, Stand, StoredKey, StoredMessage};
 use crate::ids::{EsmeId, LinkId, PoolId};
 use crate::journal::Lsn;
@@ -24,8 +24,6 @@ const PIECE: usize = 1024;
 const NONE: u32 = u32::MAX;
 /// When a folded message is over is kept to 2^20 ns, about a millisecond, and never too soon.
 const TICK_BITS: u32 = 20;
-/// Ids that a shard gives one after the other are so far apart.
-const ID_STEP: u64 = 1 << 6;
 /// More kinds of messages than this are not told apart.
 const KINDS_MAX: usize = 1 << 24;
 
@@ -102,7 +100,8 @@ fn number(halves: [u32; 2]) -> u64 {
     high << 32 | low
 }
 
-fn index_of(key: StoredKey) -> u32 {
+/// Where a message stands; its key is found by it.
+pub(super) fn index_of(key: StoredKey) -> u32 {
     key.data().as_ffi() as u32
 }
 
@@ -171,11 +170,6 @@ impl Shelf {
 
     fn key_of(index: u32, place: &Place) -> StoredKey {
         KeyData::from_ffi(u64::from(place.generation) << 32 | u64::from(index)).into()
-    }
-
-    /// Where a message stands; its key is found by it.
-    pub(super) fn index(key: StoredKey) -> u32 {
-        index_of(key)
     }
 
     /// The message in this place.
@@ -358,10 +352,7 @@ impl Shelf {
         let Some(&Slot::Whole(whole)) = self.slot(key) else { return };
         let Some(message) = self.whole.get(whole) else { return };
         let Some(folded) = Folded::of(message, &mut self.commons) else { return };
-        debug_assert!(
-            self.unfolded(&folded)
-                .is_some_and(|again| Some(&again.chain) == self.chain(index_of(key)).as_ref())
-        );
+        debug_assert_eq!(unpacked(folded.chain), message.chain);
         self.whole.remove(whole);
         if let Some(slot) = self.slot_mut(key) {
             *slot = Slot::Folded(folded);

@@ -17,7 +17,8 @@
 //! ```
 
 use super::by_age::ByAge;
-use super::shelf::Shelf;
+use super::own_id::ID_STEP;
+use super::shelf::{Shelf, index_of};
 use super::stored_message::{NEVER, Octets, Stand, StoredKey, StoredMessage};
 use super::{End, Given};
 use crate::ids::{EsmeId, PoolId};
@@ -94,7 +95,7 @@ fn hash_at(messages: &Shelf, place: u32) -> u64 {
 
 /// Keys of a message, or of all of a submit_multi, are so near behind the id that its ESME was given: 254 destinations, in
 /// ids of any shard.
-const NEAR: u64 = 256 << 6;
+const NEAR: u64 = 256 * ID_STEP;
 
 fn is_by_age(key: u64, given: Given) -> bool {
     matches!(given, Given::Own(id) if key.checked_sub(id).is_some_and(|ids| ids < NEAR))
@@ -166,7 +167,7 @@ impl Stored {
         self.octets += message.frame.len() as u64;
         let (hash, by_age) = (id_hash(message.esme, message.given), is_by_age(message.key, message.given));
         let key = self.messages.insert(message);
-        let (messages, place) = (&self.messages, Shelf::index(key));
+        let (messages, place) = (&self.messages, index_of(key));
         if by_age {
             self.by_age.insert(place, |place| messages.number(place));
         } else {
@@ -337,7 +338,7 @@ impl Stored {
         let Some(message) = self.get_mut(key) else { return };
         message.expires = at;
         message.due = message.due.min(at);
-        let look = Look::new(message.due, Shelf::index(key));
+        let look = Look::new(message.due, index_of(key));
         self.looks.push(Reverse(look));
     }
 
@@ -366,7 +367,7 @@ impl Stored {
     pub fn line_up(&mut self, key: StoredKey) {
         // What one whose time has come keeps of it is not a neighbour.
         let Some(chain) = self.get_mut(key).map(|message| message.chain) else { return };
-        let (messages, place) = (&self.messages, Shelf::index(key));
+        let (messages, place) = (&self.messages, index_of(key));
         let last = self.chains.find_mut(chain_hash(chain), |last| messages.chain(*last) == Some(chain));
         let Some(last) = last.map(|last| core::mem::replace(last, place)) else {
             let hash = |last: &u32| messages.chain(*last).map_or(0, chain_hash);
@@ -463,7 +464,7 @@ impl Stored {
         let Some(message) = self.get_mut(key) else { return };
         (message.stand, message.due) = (Stand::Over, at);
         message.end = Some(Box::new(end));
-        self.looks.push(Reverse(Look::new(at, Shelf::index(key))));
+        self.looks.push(Reverse(Look::new(at, index_of(key))));
     }
 
     /// Gives its lane.
@@ -475,7 +476,7 @@ impl Stored {
         let (pool, class) = (message.pool, message.class);
         if message.due != due {
             message.due = due;
-            self.looks.push(Reverse(Look::new(due, Shelf::index(key))));
+            self.looks.push(Reverse(Look::new(due, index_of(key))));
             self.prune_looks();
         }
         Some(self.lane(pool, usize::from(class)))
@@ -569,7 +570,7 @@ impl Stored {
     /// It is over: the next one to its destination may leave.
     pub fn remove(&mut self, key: StoredKey) -> Option<StoredMessage> {
         self.leaves_lane(key);
-        let place = Shelf::index(key);
+        let place = index_of(key);
         let message = self.messages.get(key)?;
         let (number, esme, given) = (message.key, message.esme, message.given);
         drop(message);
@@ -599,9 +600,9 @@ impl Stored {
             return;
         }
         // It was the last one, if it had its place already.
-        let (hash, place) = (chain_hash(chain), Shelf::index(key));
+        let (hash, place) = (chain_hash(chain), index_of(key));
         match (self.chains.find_mut(hash, |last| *last == place), former) {
-            (Some(last), Some(former)) => *last = Shelf::index(former),
+            (Some(last), Some(former)) => *last = index_of(former),
             (Some(_), None) => {
                 self.chains.remove(hash, |last| *last == place);
             }
