@@ -219,7 +219,8 @@ pub const JOURNAL_SEGMENTS_LEAST: usize = JOURNAL_SPARES + 2 + JOURNAL_RESERVE;
 pub const JOURNAL_RESERVE: usize = 2;
 /// Prepared segments of a shard. Without one new messages for the journal hear ESME_RMSGQFUL.
 pub const JOURNAL_SPARES: usize = 2;
-/// Octets that the preparation of a segment writes at a time.
+/// Octets that the preparation of a segment writes at a time, and syncs unless it is urgent: a commit waits behind one piece.
+/// With 64 MiB at once the longest of 50,000 commits a second took 40 ms instead of 11 (`figures paced` in a new folder).
 pub const JOURNAL_PREPARE_CHUNK: usize = 1024 * 1024;
 /// With `durability = "process"`: what was written is durable so much later.
 pub const JOURNAL_PROCESS_SYNC: Duration = Duration::from_millis(200);

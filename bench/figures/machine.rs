@@ -3,6 +3,7 @@
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use rustix::time::{ClockId, clock_gettime};
 use std::io;
+use std::path::Path;
 use std::sync::OnceLock;
 
 /// The cores that the process was given when it began.
@@ -41,9 +42,17 @@ fn number(text: &str, field: &str) -> io::Result<u64> {
     word.and_then(|word| word.parse().ok()).ok_or_else(|| io::Error::other(format!("no {field} in /proc")))
 }
 
-/// Octets that this process has caused to be written to a device.
-pub(crate) fn octets_written() -> io::Result<u64> {
-    number(&std::fs::read_to_string("/proc/self/io")?, "write_bytes")
+/// Octets that anybody has written to the device under this folder. What /proc/self/io says of this process counts a page
+/// of the page cache as one, and it may be of two megabytes with one record in it.
+pub(crate) fn octets_written(folder: &Path) -> io::Result<u64> {
+    let device = rustix::fs::stat(folder)?.st_dev;
+    let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
+    let stat = std::fs::read_to_string(format!("/sys/dev/block/{major}:{minor}/stat"))?;
+    // The seventh field: sectors, which are of 512 octets whatever the device has (Documentation/block/stat.rst).
+    let sectors = stat.split_whitespace().nth(6).and_then(|field| field.parse::<u64>().ok());
+    sectors
+        .map(|sectors| sectors * 512)
+        .ok_or_else(|| io::Error::other(format!("no sectors written in {stat:?}")))
 }
 
 /// Octets of memory that this process has.

@@ -4,7 +4,7 @@
 //! The thread reads the clock all the time, as a shard that looks for work does. The longest it stood still between two looks,
 //! when it did nothing else, is the noise of the machine: no append can be expected to be shorter.
 
-use crate::{Options, machine, open_journal, traffic};
+use crate::{Options, SEGMENT, machine, open_journal, traffic};
 use bindery::io::Clock;
 use bindery::io::journal::{AppendRefused, Appender};
 use bindery::journal::Lsn;
@@ -17,6 +17,8 @@ use std::time::Instant;
 const OUTSTANDING: u64 = 1000;
 /// Seconds before anything counts: spares are made, pages are touched.
 const WARM_UP: u64 = 2;
+/// Segments before those: a journal that takes as much as it gives back writes to none that is new.
+const WARM_SEGMENTS: u64 = 6;
 /// So often the shard says what it needs no more.
 const FRONT_EVERY: u64 = 64;
 
@@ -94,10 +96,9 @@ fn on_schedule(appender: &mut Appender, clock: Clock, rate: u64, found: &mut Fou
 pub(crate) fn paced(options: &Options) -> io::Result<Value> {
     let clock = Clock::start();
     let (_journal, mut appender) = open_journal(&options.settings(), clock, &mut |_, _, _| ())?;
-    let mut warm = Found::room_for(options.rate * WARM_UP);
-    on_schedule(&mut appender, clock, options.rate, &mut warm)?;
+    warm_up(&mut appender, clock, options)?;
     let mut found = Found::room_for(options.rate * options.seconds);
-    let (written, faults) = (machine::octets_written()?, machine::faults()?);
+    let (written, faults) = (machine::octets_written(&options.dir).ok(), machine::faults()?);
     // Reading what the system says may fault by itself the first time.
     let faults_of_looking = machine::faults()?[0] - faults[0];
     let waited = machine::waited_ms()?;
@@ -105,7 +106,7 @@ pub(crate) fn paced(options: &Options) -> io::Result<Value> {
     on_schedule(&mut appender, clock, options.rate, &mut found)?;
     let after = machine::faults()?;
     let waited = machine::waited_ms()? - waited;
-    let written = machine::octets_written()? - written;
+    let written = written.zip(machine::octets_written(&options.dir).ok()).map(|(before, now)| now - before);
     let records = options.rate * options.seconds * frame_len(traffic::accept().len()) as u64;
     Ok(json!({
         "append": machine::quantiles(found.append),
@@ -133,13 +134,28 @@ fn clock_ns() -> u64 {
 pub(crate) fn flood(options: &Options) -> io::Result<Value> {
     let clock = Clock::start();
     let (_journal, mut appender) = open_journal(&options.settings(), clock, &mut |_, _, _| ())?;
-    let mut warm = Found::room_for(options.rate * WARM_UP);
-    on_schedule(&mut appender, clock, options.rate, &mut warm)?;
-    let record = traffic::accept();
+    warm_up(&mut appender, clock, options)?;
     let waited = machine::waited_ms()?;
     let (begun, first) = (Instant::now(), appender.durable());
-    let (mut last, mut before, mut still) = (first, begun, 0);
-    while begun.elapsed().as_secs() < options.seconds {
+    let still = outstanding(&mut appender, clock, |_| begun.elapsed().as_secs() < options.seconds)?;
+    let (durable, seconds) = (appender.durable().0 - first.0, begun.elapsed().as_secs_f64());
+    let waited = machine::waited_ms()? - waited;
+    Ok(json!({ "records_per_second": durable as f64 / seconds, "still": still, "waited_ms": waited }))
+}
+
+/// So many segments are filled and given back that the next ones are not new, then records come on schedule.
+fn warm_up(appender: &mut Appender, clock: Clock, options: &Options) -> io::Result<()> {
+    let records = WARM_SEGMENTS * SEGMENT / frame_len(traffic::accept().len()) as u64;
+    let first = appender.durable();
+    outstanding(appender, clock, |durable| durable.0 - first.0 < records)?;
+    on_schedule(appender, clock, options.rate, &mut Found::room_for(options.rate * WARM_UP))
+}
+
+/// Records with so many outstanding while `goes_on` says so of the last durable one; the longest the thread stood still.
+fn outstanding(appender: &mut Appender, clock: Clock, goes_on: impl Fn(Lsn) -> bool) -> io::Result<u64> {
+    let (record, first) = (traffic::accept(), appender.durable());
+    let (mut last, mut before, mut still) = (first, Instant::now(), 0);
+    while goes_on(appender.durable()) {
         let at = Instant::now();
         still = still.max((at - before).as_nanos() as u64);
         let durable = appender.durable();
@@ -154,7 +170,5 @@ pub(crate) fn flood(options: &Options) -> io::Result<Value> {
         }
         before = Instant::now();
     }
-    let (durable, seconds) = (appender.durable().0 - first.0, begun.elapsed().as_secs_f64());
-    let waited = machine::waited_ms()? - waited;
-    Ok(json!({ "records_per_second": durable as f64 / seconds, "still": still, "waited_ms": waited }))
+    Ok(still)
 }

@@ -514,7 +514,11 @@ impl<F> Preparer<F> {
         };
         if making.at < self.geometry.segment {
             let length = (self.geometry.segment - making.at).min(JOURNAL_PREPARE_CHUNK as u64);
-            let written = write_all(disk, &making.file, making.at, &vec![0; length as usize]);
+            let mut written = write_all(disk, &making.file, making.at, &vec![0; length as usize]);
+            // A commit that comes meanwhile waits behind this piece, not behind all of the file.
+            if written.is_ok() && !self.spares.is_empty() {
+                written = disk.sync(&making.file);
+            }
             if let Err(error) = written {
                 self.unfinished.extend(self.making.take().map(|making| making.name));
                 return Err(error);

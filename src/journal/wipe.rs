@@ -21,13 +21,12 @@ pub(super) struct Wipe<F> {
     pub(super) name: String,
     file: Option<F>,
     octets: Range<u64>,
-    wrote: bool,
 }
 
 impl<F> Wipe<F> {
     /// Of these octets of a file.
     pub(super) const fn new(name: String, octets: Range<u64>) -> Self {
-        Self { name, file: None, octets, wrote: false }
+        Self { name, file: None, octets }
     }
 
     /// One piece of it.
@@ -46,7 +45,7 @@ impl<F> Wipe<F> {
         };
         let length = self.octets.end.saturating_sub(self.octets.start).min(JOURNAL_PREPARE_CHUNK as u64);
         if length == 0 {
-            return if self.wrote { disk.sync(file).map(|()| Wiped::All) } else { Ok(Wiped::All) };
+            return Ok(Wiped::All);
         }
         let mut octets = vec![0; length as usize];
         let read = disk.read(file, self.octets.start, &mut octets);
@@ -54,7 +53,8 @@ impl<F> Wipe<F> {
         if read != Ok(octets.len()) || !is_blank(&octets) {
             octets.fill(0);
             write_all(disk, file, self.octets.start, &octets)?;
-            self.wrote = true;
+            // A commit that comes meanwhile waits behind this piece, not behind all of the file.
+            disk.sync(file)?;
         }
         self.octets.start += length;
         Ok(Wiped::Some)
