@@ -177,6 +177,10 @@ const _: () = assert!(POOL_MEMBERS_MAX <= u64::BITS as usize);
 
 /// What the home of a carrier says of its room, while its pace fills, is at most so old.
 pub const HINT_AGE: Duration = Duration::from_millis(10);
+/// Stored messages of another shard that the home of a carrier calls for at a time.
+pub const ROOM_CALLED_MAX: u64 = 64;
+/// A shard whose stored messages wait for room at a carrier of another one, and that was not called in this time, says so again.
+pub const ROOM_ASKED_AGAIN: Duration = Duration::from_secs(1);
 /// Questions to a shard that wait for its next turn; one more is refused.
 pub const ASKS_MAX: usize = 64;
 /// Accounts, and sessions, that a status lists; the others are counted.
@@ -272,7 +276,7 @@ pub const STORED_MAX: usize = JOURNAL_OPEN_MAX;
 /// Octets of those of them that are in memory; over it the same.
 pub const STORED_OCTETS_MAX: u64 = 512 * 1024 * 1024;
 /// Over so many octets in memory those that leave last are kept on the disk only: what a shard sends in some milliseconds.
-pub const STORED_OCTETS_HERE: u64 = 4 * 1024 * 1024;
+pub const STORED_OCTETS_HERE: u64 = 1024 * 1024;
 /// A queue of a pool and class that is so short stays in memory.
 pub const STORED_NEAR: usize = 1024;
 /// Messages of a queue that are read back together.

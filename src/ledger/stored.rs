@@ -307,6 +307,13 @@ impl Stored {
         true
     }
 
+    /// What leaves next of its account to its destination, when this one is over.
+    #[must_use]
+    pub fn behind(&self, key: StoredKey) -> Option<StoredKey> {
+        let next = self.messages.get(key)?.next?;
+        (self.messages.stand(next) == Some(Stand::Behind)).then_some(next)
+    }
+
     /// Those of the first ones of a pool and class whose octets are on the disk.
     pub fn away_in_front(&self, pool: PoolId, class: usize) -> impl Iterator<Item = StoredKey> + '_ {
         let lane = self.lanes.get(self.lane(pool, class)).into_iter().flatten().take(STORED_AHEAD);

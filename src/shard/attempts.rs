@@ -202,18 +202,21 @@ impl Shard {
         state.sessions().map(free).sum()
     }
 
-    fn told_to(&self, carrier: CarrierId) -> u32 {
+    /// Messages whose records are on their way: they go to this carrier when those are written.
+    #[inline]
+    pub(super) fn told_to(&self, carrier: CarrierId) -> u32 {
         self.records.as_ref().and_then(|records| records.leaving.get(carrier.index())).copied().unwrap_or(0)
     }
 
     /// Nobody of this pool takes what comes first: who wakes us.
-    fn wait_for_room(&mut self, now: Now, pool: PoolId, out: &Outbox) {
+    fn wait_for_room(&mut self, now: Now, pool: PoolId, out: &mut Outbox) {
         for carrier in carriers_of(&self.config.pools, pool) {
             if !self.sends_now(carrier) {
                 continue; // Its bind wakes us.
             }
             if !self.is_here(carrier) {
-                self.tick_later(now.mono.after(STORED_AGAIN), Timer::Stored);
+                self.want_room(now.mono, carrier, out);
+                self.tick_later(now.mono.after(LOOK_AGAIN), Timer::Stored);
                 continue;
             }
             self.wait_for_pace(now, carrier);
@@ -236,9 +239,11 @@ impl Shard {
         (message.attempts, message.outcome, message.last) = (attempt, lsn, carrier);
         message.unknown = false;
         records.stored.told(key);
+        records.fetch_behind(key);
         if let Some(told) = records.leaving.get_mut(carrier.index()) {
             *told += 1;
         }
+        self.ours_leaves(carrier);
         if self.is_written(esme, lsn) {
             self.send_stored(now, key, carrier, true, out);
         } else {

@@ -176,6 +176,15 @@ pub enum Mail {
     SessionGone(LinkId),
     /// A carrier of mine can send again: what waits in vain elsewhere may come.
     CarrierUp,
+    /// My stored messages wait for room at this carrier of yours.
+    RoomWanted(CarrierId),
+    /// It is their turn: so many may come.
+    Room {
+        /// The carrier, one of mine.
+        carrier: CarrierId,
+        /// How many.
+        messages: u64,
+    },
     /// A link that came in at a listener of yours is closed.
     LinkGone {
         /// Where it came in.
@@ -231,6 +240,8 @@ impl Mail {
             | Self::LateStored { .. }
             | Self::SessionGone(_)
             | Self::CarrierUp
+            | Self::RoomWanted(_)
+            | Self::Room { .. }
             | Self::LinkGone { .. }
             | Self::BindFailed { .. }
             | Self::Banned { .. }

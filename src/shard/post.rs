@@ -1,7 +1,10 @@
 //! Letters to and from the other shards.
 //!
-//! Owns: the credits, what was learnt of other shards' carriers. Takes: letters. Gives: them to whom they concern; the
-//! hints of our own carriers. Never: waits for another shard.
+//! Owns: the credits, what was learnt of other shards' carriers, who waits for ours. Takes: letters. Gives: them to whom
+//! they concern; the hints of our own carriers. Never: waits for another shard.
+//!
+//! Stored messages whose carrier has no room wait at home until they are called, as many of each shard as left from here since
+//! the last call: those of an account at another shard leave as fast as ours.
 
 use super::links::live;
 use super::mail::{Mail, Tag};
@@ -10,7 +13,7 @@ use super::timers::Timer;
 use super::{Position, Shard};
 use crate::config::Config;
 use crate::ids::{CarrierId, EsmeId, ShardId};
-use crate::limits::HINT_AGE;
+use crate::limits::{HINT_AGE, ROOM_ASKED_AGAIN, ROOM_CALLED_MAX};
 use crate::time::{Instant, Now};
 
 /// What this shard knows of the others.
@@ -20,6 +23,8 @@ pub(super) struct Post {
     credits: Vec<u32>,
     /// By carrier: what was sent to it since its hint last changed.
     views: Vec<View>,
+    /// By carrier of ours.
+    waiters: Vec<Waiters>,
     /// Carriers at home here whose hint may have changed.
     changed: Vec<CarrierId>,
     is_changed: Vec<bool>,
@@ -32,6 +37,17 @@ pub(super) struct Post {
 struct View {
     version: u64,
     sent: u64,
+    /// So many more were called for.
+    called: u64,
+    /// We wait for a call; until then at most.
+    asked_until: Instant,
+}
+
+/// The shards whose stored messages wait for room, a bit each, and how many of ours left since they were called.
+#[derive(Debug, Clone, Copy, Default)]
+struct Waiters {
+    shards: u64,
+    ours: u64,
 }
 
 impl Post {
@@ -39,6 +55,7 @@ impl Post {
         Self {
             credits: vec![position.credits; position.homes.shards()],
             views: vec![View::default(); config.carriers.len()],
+            waiters: vec![Waiters::default(); config.carriers.len()],
             changed: Vec::new(),
             is_changed: vec![false; config.carriers.len()],
             esmes_gone: 0,
@@ -172,6 +189,17 @@ impl Shard {
             Mail::LateStored { stored, indexed } => self.on_late_stored(now, stored, indexed, out),
             Mail::SessionGone(link) => self.forget_guests(now, from, link, out),
             Mail::CarrierUp => self.reroute_stranded(now, out),
+            Mail::RoomWanted(carrier) => {
+                if let Some(waiters) = self.post.waiters.get_mut(carrier.index()) {
+                    waiters.shards |= 1 << from.0;
+                }
+                self.changed(carrier);
+            }
+            Mail::Room { carrier, messages } => {
+                if let Some(view) = self.post.views.get_mut(carrier.index()) {
+                    (view.called, view.asked_until) = (messages, Instant::ZERO);
+                }
+            }
             Mail::LinkGone { listener, peer } => self.forget_peer(listener, peer),
             Mail::BindFailed { listener, peer } => self.on_bind_failed_elsewhere(now, listener, peer, out),
             Mail::Banned { peer, until } => self.on_banned(now, peer, until),
@@ -192,6 +220,7 @@ impl Shard {
         if !self.has_credit(self.home_of(carrier)) {
             return nothing;
         }
+        let told = u64::from(self.told_to(carrier));
         let Self { position, post, .. } = self;
         let (Some(hint), Some(view)) =
             (position.hints.of(carrier.index()), post.views.get_mut(carrier.index()))
@@ -200,16 +229,39 @@ impl Shard {
         };
         let version = hint.version.get();
         if view.version != version {
-            *view = View { version, sent: 0 };
+            (view.version, view.sent) = (version, 0);
         }
         let (room, queue) = (hint.room.get(), hint.queue.get());
-        Room { at_once: hint.sends.get() == 1 && room > view.sent, at_all: room + queue > view.sent }
+        let (called, sent) = (view.called > told, view.sent + told);
+        Room {
+            at_once: hint.sends.get() == 1 && (called || room > sent),
+            at_all: called || room + queue > sent,
+        }
     }
 
     /// One more is on its way to a carrier of another shard.
     pub(super) fn spend_room(&mut self, carrier: CarrierId) {
         if let Some(view) = self.post.views.get_mut(carrier.index()) {
             view.sent += 1;
+            view.called = view.called.saturating_sub(1);
+        }
+    }
+
+    /// Stored messages wait for room at a carrier of another shard, which is told so. Who was called and could not come needs
+    /// something else.
+    pub(super) fn want_room(&mut self, now: Instant, carrier: CarrierId, out: &mut Outbox) {
+        let home = self.home_of(carrier);
+        let Some(view) = self.post.views.get_mut(carrier.index()) else { return };
+        if view.called == 0 && now >= view.asked_until {
+            view.asked_until = now.after(ROOM_ASKED_AGAIN);
+            out.mail(home, Mail::RoomWanted(carrier));
+        }
+    }
+
+    /// A stored message of ours leaves to a carrier of ours.
+    pub(super) fn ours_leaves(&mut self, carrier: CarrierId) {
+        if let Some(waiters) = self.post.waiters.get_mut(carrier.index()) {
+            waiters.ours = (waiters.ours + 1).min(ROOM_CALLED_MAX);
         }
     }
 
@@ -235,7 +287,7 @@ impl Shard {
 
     /// Tells the other shards how our carriers are.
     #[inline]
-    pub(super) fn publish(&mut self, now: Instant, out: &Outbox) {
+    pub(super) fn publish(&mut self, now: Instant, out: &mut Outbox) {
         while let Some(carrier) = self.post.changed.pop() {
             if let Some(changed) = self.post.is_changed.get_mut(carrier.index()) {
                 *changed = false;
@@ -244,8 +296,10 @@ impl Shard {
         }
     }
 
-    fn publish_one(&mut self, now: Instant, id: CarrierId, out: &Outbox) {
-        let Self { carriers, links, position, .. } = self;
+    fn publish_one(&mut self, now: Instant, id: CarrierId, out: &mut Outbox) {
+        // Those whose records are on their way have their slots already.
+        let told = self.told_to(id);
+        let Self { carriers, links, position, post, timers, .. } = self;
         let (Some(carrier), Some(hint)) = (carriers.get_mut(id.index()), position.hints.of(id.index()))
         else {
             return;
@@ -260,19 +314,31 @@ impl Shard {
                 free += u64::from(window.max().saturating_sub(window.used()));
             }
         }
-        let pace = carrier.pace.available(now);
+        free = free.saturating_sub(u64::from(told));
+        let pace = carrier.pace.available(now).saturating_sub(told);
         // While its pace holds it back, its room grows though nothing happens.
         let grows = u64::from(pace) < free && pace < carrier.pace.most();
         let room = if carrier.queue.is_empty() { free.min(u64::from(pace)) } else { 0 };
         let waiting = carrier.queue.len() as u64;
         let queue = if carrier.may_ever_send() { u64::from(carrier.settings.queue_max) } else { 0 };
+        let queue = queue.saturating_sub(waiting);
         hint.room.set(room);
-        hint.queue.set(queue.saturating_sub(waiting));
+        hint.queue.set(queue);
         hint.used.set(used);
         hint.sends.set(u64::from(carrier.can_send()));
         hint.version.bump();
         if grows {
-            self.timers.push_once(now.after(HINT_AGE), Timer::Carrier(id));
+            timers.push_once(now.after(HINT_AGE), Timer::Carrier(id));
+        }
+        let waiters = post.waiters.get_mut(id.index()).filter(|waiters| waiters.shards != 0);
+        let Some(waiters) = waiters.filter(|_| carrier.can_send()) else { return };
+        let messages = room.min(ROOM_CALLED_MAX).max(waiters.ours).min(room + queue);
+        if messages > 0 {
+            let Waiters { shards, .. } = core::mem::take(waiters);
+            let waiting = (0..post.credits.len()).filter(|shard| shards & 1 << shard != 0);
+            waiting.for_each(|shard| out.mail(ShardId::new(shard), Mail::Room { carrier: id, messages }));
+        } else if pace == 0 {
+            timers.push_once(carrier.pace.ready_at(now), Timer::Carrier(id));
         }
     }
 }

@@ -64,6 +64,15 @@ impl Records {
         }
     }
 
+    /// What waits for this one, which leaves now, is wanted as soon as it is answered.
+    pub(super) fn fetch_behind(&mut self, key: StoredKey) {
+        if !self.recalls_enough()
+            && let Some(behind) = self.stored.behind(key)
+        {
+            self.octets_of(behind);
+        }
+    }
+
     /// True while so many are under way that no more are asked for.
     pub(super) fn recalls_enough(&self) -> bool {
         self.recalling.asked >= JOURNAL_RECALLS_MAX

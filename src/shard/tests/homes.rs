@@ -1,13 +1,17 @@
 //! Everything that is true on one shard is true when accounts and carriers are at home on different ones.
 
-use super::pdus::{answer, bind, header, receipt, submit, submit_text};
+use super::journal::Kept;
+use super::pdus::{Heard, answer, bind, header, receipt, submit, submit_text};
 use super::rig::{Rig, config};
+use super::store::stored;
 use crate::config::{Config, Homes};
 use crate::counters::{Match, Reason};
 use crate::ids::ShardId;
 use crate::session::BindKind;
 use crate::smpp::command::CommandId;
 use crate::smpp::status::CommandStatus;
+use crate::throttle::Rate;
+use crate::time::Duration;
 
 /// Runs the tests of this room again, each in a rig of so many shards.
 fn again(shards: &str) {
@@ -56,6 +60,51 @@ fn a_bind_with_all_that_follows_it_is_answered_at_its_home_wherever_it_is_cut() 
         assert_eq!((accepted.status(), accepted.sequence()), (CommandStatus::OK, 2), "cut at {cut}");
         rig.assert_settled();
     }
+}
+
+/// Stored messages of two accounts, one at home with the carrier: each takes its turn, whoever is nearer.
+fn take_turns(config: Config, pass: impl Fn(&mut Kept)) {
+    let homes = Homes::fixed(2, vec![ShardId(0), ShardId(1)], vec![ShardId(0)]);
+    let mut kept = Kept::on(Rig::placed(config, 1, homes, 100), Vec::new(), |_, _| ());
+    let (acme, bank, alpha) = (kept.rig.trx("acme"), kept.rig.trx("bank"), kept.rig.carrier(0));
+    for sequence in 0..120 {
+        for (link, text) in [(acme, "acme"), (bank, "bank")] {
+            kept.taken(link, &submit_text(&format!("38267{sequence}"), sequence + 2, text, 0));
+        }
+    }
+    let mut given = Vec::new();
+    for _ in 0..400 {
+        let more = kept.given(0);
+        more.iter().for_each(|request| kept.rig.send(alpha, &answer(request, "")));
+        given.extend(more.iter().map(Heard::text));
+        pass(&mut kept);
+    }
+    assert_eq!(given.len(), 240);
+    let banks = given[..120].iter().filter(|text| *text == "bank").count();
+    assert!((48..=72).contains(&banks), "{banks} of the first 120 are from another shard: {given:?}");
+    kept.settled();
+}
+
+fn two_that_store() -> Config {
+    let mut config = stored(&["alpha"]);
+    let mut bank = config.esmes[0].clone();
+    (bank.name, bank.system_id) = ("bank".into(), b"bank".to_vec());
+    config.esmes.push(bank);
+    config
+}
+
+#[test]
+fn stored_messages_of_another_shard_have_their_turn_where_the_window_is_full() {
+    let mut config = two_that_store();
+    config.carriers[0].window_max = 4;
+    take_turns(config, |_| ());
+}
+
+#[test]
+fn and_where_the_rate_is_used_up() {
+    let mut config = two_that_store();
+    config.carriers[0].rate = Some(Rate { units: 100, per: Duration::from_secs(1) });
+    take_turns(config, |kept| kept.pass(Duration::from_millis(10)));
 }
 
 const NUMBER: &str = "38267000001";

@@ -90,7 +90,7 @@ impl Kept {
         state
     }
 
-    fn settled(&mut self) {
+    pub(super) fn settled(&mut self) {
         self.turn();
         self.rig.assert_settled();
         assert!(self.nothing_is_needed());
