@@ -16,7 +16,10 @@ use super::frame::{Seed, seal};
 use super::header::{BATCH_HEAD, BatchHeader, Fork, SEGMENT_HEAD, SegmentHeader};
 use super::ring::Unfreed;
 use super::{Erasing, Geometry, Lsn, whole_pages};
-use crate::limits::{JOURNAL_FAILED_WAIT, JOURNAL_PROCESS_SYNC, JOURNAL_PROCESS_UNSYNCED};
+use crate::limits::{
+    JOURNAL_FAILED_WAIT, JOURNAL_OFF_WRITE, JOURNAL_PROCESS_SYNC, JOURNAL_PROCESS_UNSYNCED,
+    JOURNAL_WRITE_SOON,
+};
 use crate::prng::Prng;
 use crate::time::{Duration, Instant, Now};
 use std::collections::VecDeque;
@@ -132,6 +135,8 @@ pub enum Next {
     Now,
     /// Then, or when there is more in the ring.
     At(Instant),
+    /// Then, and not before: what is in the ring waits for company.
+    Later(Instant),
     /// When there is more in the ring.
     Idle,
     /// When there is a spare.
@@ -212,6 +217,7 @@ pub struct Committer<F> {
     /// Since when something waits for the next commit.
     waiting_since: Option<Instant>,
     unsynced_since: Option<Instant>,
+    wrote_at: Option<Instant>,
     failures: u32,
     /// Why the last file failed.
     failed_by: Option<DiskError>,
@@ -246,6 +252,7 @@ impl<F> Committer<F> {
             staging: Vec::with_capacity(whole_pages(geometry.batch + BATCH_HEAD) + super::PAGE),
             waiting_since: None,
             unsynced_since: None,
+            wrote_at: None,
             failures: 0,
             failed_by: None,
             not_before: Instant::ZERO,
@@ -387,10 +394,10 @@ impl<F> Committer<F> {
         if !more {
             return Ok(self.sync_due(now).map_or(Next::Idle, Next::At));
         }
-        if let (Durability::Group(window), Some(since)) = (self.durability, self.waiting_since)
-            && now.mono < since.after(window)
+        if let Some(at) = self.waits_until().filter(|at| now.mono < *at)
+            && ring.end() - self.written.position < JOURNAL_WRITE_SOON
         {
-            return Ok(Next::At(since.after(window)));
+            return Ok(Next::Later(self.sync_due(now).map_or(at, |due| due.min(at))));
         }
         let staged = self.stage(ring);
         if !self.has_place(now, disk)? {
@@ -407,9 +414,18 @@ impl<F> Committer<F> {
             }
             Durability::Group(_) | Durability::Strict => self.sync(disk)?,
         }
-        self.waiting_since = None;
+        (self.waiting_since, self.wrote_at) = (None, Some(now.mono));
         let more = ring.end() > self.written.position;
         Ok(if more { Next::Now } else { self.sync_due(now).map_or(Next::Idle, Next::At) })
+    }
+
+    /// What is in the ring is not written before then, unless it is much.
+    fn waits_until(&self) -> Option<Instant> {
+        match self.durability {
+            Durability::Off => self.wrote_at.map(|at| at.after(JOURNAL_OFF_WRITE)),
+            Durability::Group(window) => self.waiting_since.map(|since| since.after(window)),
+            Durability::Process | Durability::Strict => None,
+        }
     }
 
     /// Something of the last run is not durable in our files.

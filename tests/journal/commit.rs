@@ -6,9 +6,10 @@ use bindery::journal::commit::{Change, Front, Identity, Next, Spare, Step};
 use bindery::journal::disk::{FileKind, name_of, write_all};
 use bindery::journal::ring::{Producer, Unfreed};
 use bindery::journal::{Committer, Disk, DiskError, Durability, Erasing, Lsn, Record};
+use bindery::limits::{JOURNAL_OFF_WRITE, JOURNAL_WRITE_SOON};
 use bindery::time::{Duration, Instant, Now, Wall};
 
-const RING: usize = 16 * 1024;
+const RING: usize = 1024 * 1024;
 
 struct Rig {
     disk: SimDisk,
@@ -66,7 +67,11 @@ impl Rig {
     }
 
     fn step(&mut self, millis: u64) -> Step {
-        let now = Now { mono: Instant::from_nanos(millis * 1_000_000), wall: Wall(0) };
+        self.step_at(Instant::from_nanos(millis * 1_000_000))
+    }
+
+    fn step_at(&mut self, mono: Instant) -> Step {
+        let now = Now { mono, wall: Wall(0) };
         let unfreed = Unfreed::of(&self.ring, self.freed, self.tail);
         let step = self.committer.step(now, &unfreed, self.front, &mut self.disk);
         self.freed = step.freed;
@@ -101,10 +106,30 @@ fn a_commit_is_durable_in_one_step_and_then_there_is_nothing_to_do() {
 fn a_window_waits_for_company_and_no_longer() {
     let mut rig = Rig::new(Durability::Group(Duration::from_millis(5)), 1);
     rig.append(1);
-    assert_eq!((rig.step(10).next, rig.step(14).durable), (at(15), Lsn::NONE));
+    assert_eq!(
+        (rig.step(10).next, rig.step(14).durable),
+        (Next::Later(Instant::from_nanos(15_000_000)), Lsn::NONE)
+    );
     rig.append(1);
     let step = rig.step(15);
     assert_eq!((step.durable, step.next), (Lsn(2), Next::Idle));
+}
+
+#[test]
+fn what_nobody_waits_for_is_written_with_what_comes_soon_behind_it_unless_that_is_much() {
+    let mut rig = Rig::new(Durability::Off, 1);
+    let (first, half) = (Instant::from_nanos(5_000_000), JOURNAL_OFF_WRITE / 2);
+    rig.append(1);
+    assert_eq!(rig.step_at(first).written, Lsn(1), "the first one waits for nobody");
+    rig.append(1);
+    let (step, second) = (rig.step_at(first.after(half)), first.after(JOURNAL_OFF_WRITE));
+    assert_eq!((step.written, step.next), (Lsn(1), Next::Later(second)));
+    rig.append(1);
+    assert_eq!(rig.step_at(second).written, Lsn(3));
+    while rig.producer.used() < 2 * JOURNAL_WRITE_SOON {
+        rig.append(1);
+    }
+    assert!(rig.step_at(second.after(half)).written > Lsn(3), "it is much");
 }
 
 #[test]

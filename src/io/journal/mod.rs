@@ -460,6 +460,10 @@ impl Committing {
             }
             let at_most = match step.next {
                 Next::Now => continue,
+                Next::Later(at) => {
+                    self.shared.rest(at.since(now.mono));
+                    continue;
+                }
                 Next::At(at) => at.since(now.mono),
                 Next::Idle => IDLE,
                 // The preparer may have been about to give one.

@@ -201,6 +201,11 @@ impl Shared {
         self.committer_asleep.store(false, Ordering::Relaxed);
     }
 
+    /// The committer waits so long, whatever is appended: nobody need wake it.
+    pub(super) fn rest(&self, span: Duration) {
+        std::thread::park_timeout(span);
+    }
+
     /// The committer ends as soon as everything that was appended is in step with the disk.
     pub(super) fn ends(&self) {
         self.stop.store(true, Ordering::Release);
