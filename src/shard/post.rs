@@ -315,7 +315,8 @@ impl Shard {
             }
         }
         free = free.saturating_sub(u64::from(told));
-        let pace = carrier.pace.available(now).saturating_sub(told);
+        let ready = carrier.pace.available(now);
+        let pace = ready.saturating_sub(told);
         // While its pace holds it back, its room grows though nothing happens.
         let grows = u64::from(pace) < free && pace < carrier.pace.most();
         let room = if carrier.queue.is_empty() { free.min(u64::from(pace)) } else { 0 };
@@ -337,7 +338,7 @@ impl Shard {
             let Waiters { shards, .. } = core::mem::take(waiters);
             let waiting = (0..post.credits.len()).filter(|shard| shards & 1 << shard != 0);
             waiting.for_each(|shard| out.mail(ShardId::new(shard), Mail::Room { carrier: id, messages }));
-        } else if pace == 0 {
+        } else if ready == 0 {
             timers.push_once(carrier.pace.ready_at(now), Timer::Carrier(id));
         }
     }
