@@ -27,6 +27,7 @@ BLOCK = 4096
 # Room for all files of a small journal; for what failed beside it, which is kept.
 SMALL, LARGE = 256 * MIB, 1024 * MIB
 COMMAND_SECONDS = 60
+READABLE_SECONDS = 5
 STILL_SECONDS = 1.0
 # What belongs to ext4 stands before the first data block; folders are made before anything else and do not grow.
 MKFS = ["mkfs.ext4", "-q", "-F", "-m", "0", "-b", str(BLOCK), "-N", "512",
@@ -261,11 +262,23 @@ class World(disk_node.World):
         self.accounts = [Account(self, one.name, one.rate, one.window) for one in self.accounts]
 
 
+def octets_of(path):
+    """Of a file on a disk that may fail: what the kernel could not write reads as EIO until whoever wrote it writes it again."""
+    end = time.monotonic() + READABLE_SECONDS
+    while True:
+        try:
+            return path.read_bytes()
+        except OSError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.1)
+
+
 def lines_of(folder):
     """Call detail records, and how many lines are none: what is not yet synced may be anything."""
     records, others = [], 0
     for path in sorted((folder / "data" / "cdr").glob("*.jsonl")):
-        for line in path.read_bytes().split(b"\n"):
+        for line in octets_of(path).split(b"\n"):
             try:
                 records.append(json.loads(line))
             except ValueError:
