@@ -217,6 +217,7 @@ pub struct Committer<F> {
     /// Since when something waits for the next commit.
     waiting_since: Option<Instant>,
     unsynced_since: Option<Instant>,
+    /// When the last records were written.
     wrote_at: Option<Instant>,
     failures: u32,
     /// Why the last file failed.
@@ -397,7 +398,7 @@ impl<F> Committer<F> {
         if let Some(at) = self.waits_until().filter(|at| now.mono < *at)
             && ring.end() - self.written.position < JOURNAL_WRITE_SOON
         {
-            return Ok(Next::Later(self.sync_due(now).map_or(at, |due| due.min(at))));
+            return Ok(Next::Later(at));
         }
         let staged = self.stage(ring);
         if !self.has_place(now, disk)? {

@@ -298,7 +298,7 @@ impl Shard {
 
     fn publish_one(&mut self, now: Instant, id: CarrierId, out: &mut Outbox) {
         // Those whose records are on their way have their slots already.
-        let told = self.told_to(id);
+        let (told, others) = (self.told_to(id), self.others());
         let Self { carriers, links, position, post, timers, .. } = self;
         let (Some(carrier), Some(hint)) = (carriers.get_mut(id.index()), position.hints.of(id.index()))
         else {
@@ -336,8 +336,8 @@ impl Shard {
         let messages = room.min(ROOM_CALLED_MAX).max(waiters.ours).min(room + queue);
         if messages > 0 {
             let Waiters { shards, .. } = core::mem::take(waiters);
-            let waiting = (0..post.credits.len()).filter(|shard| shards & 1 << shard != 0);
-            waiting.for_each(|shard| out.mail(ShardId::new(shard), Mail::Room { carrier: id, messages }));
+            let waiting = others.filter(|shard| shards & 1 << shard.0 != 0);
+            waiting.for_each(|shard| out.mail(shard, Mail::Room { carrier: id, messages }));
         } else if ready == 0 {
             timers.push_once(carrier.pace.ready_at(now), Timer::Carrier(id));
         }

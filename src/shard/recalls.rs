@@ -66,9 +66,7 @@ impl Records {
 
     /// What waits for this one, which leaves now, is wanted as soon as it is answered.
     pub(super) fn fetch_behind(&mut self, key: StoredKey) {
-        if !self.recalls_enough()
-            && let Some(behind) = self.stored.behind(key)
-        {
+        if let Some(behind) = self.stored.behind(key) {
             self.octets_of(behind);
         }
     }

@@ -264,14 +264,15 @@ class World(disk_node.World):
 
 def octets_of(path):
     """Of a file on a disk that may fail: what the kernel could not write reads as EIO until whoever wrote it writes it again."""
-    end = time.monotonic() + READABLE_SECONDS
-    while True:
-        try:
-            return path.read_bytes()
-        except OSError:
-            if time.monotonic() > end:
-                raise
-            time.sleep(0.1)
+    octets = []
+
+    def read():
+        with contextlib.suppress(OSError):
+            octets.append(path.read_bytes())
+        return bool(octets)
+
+    rig.until(f"reading {path.name}", read, [], READABLE_SECONDS)
+    return octets[0]
 
 
 def lines_of(folder):
