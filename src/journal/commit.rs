@@ -9,7 +9,9 @@
 //!                      └──an error──▶ the file is given up; all above durable is written again into the next spare
 //! ```
 //!
-//! With `process` nothing waits for a sync: more is written while one is under way, also into the next file.
+//! With `process` nothing waits for a sync: more is written while one is under way, also into the next file. Batches follow
+//! each other at once until a sync is asked for, the next one then begins on a page of its own: what is durable is not
+//! written again by a later sync, whatever becomes of it.
 
 use super::disk::{Disk, DiskError, Syncing, write_all};
 use super::frame::{Seed, seal};
@@ -172,6 +174,7 @@ struct Current<F> {
     spare: Spare<F>,
     header: SegmentHeader,
     seed: Seed,
+    /// Where the next batch begins.
     at: u64,
     batches: u64,
     /// Some of it is durable, and the preparer knows.
@@ -184,6 +187,11 @@ impl<F> Current<F> {
         let (number, base) = (self.header.number, self.header.base);
         let change = Change::Used { spare: self.spare.name.clone(), number, base };
         (!core::mem::replace(&mut self.told, true)).then_some(change)
+    }
+
+    /// What was written is on its way to the disk: what follows touches none of its pages.
+    const fn turn_page(&mut self) {
+        self.at = whole_pages(self.at as usize) as u64;
     }
 }
 
@@ -296,7 +304,10 @@ impl<F> Committer<F> {
     }
 
     fn seal(&mut self, sealed: &Current<F>) {
-        self.changes.push_back(Change::Sealed { number: sealed.header.number, end: sealed.at });
+        self.changes.push_back(Change::Sealed {
+            number: sealed.header.number,
+            end: whole_pages(sealed.at as usize) as u64,
+        });
     }
 
     /// A spare that was not used in time goes back: while there is another one, and the last one in the end, too.
@@ -461,10 +472,13 @@ impl<F> Committer<F> {
 
     /// True when the staged batch has a segment to go to.
     fn has_place<D: Disk<File = F>>(&mut self, now: Now, disk: &mut D) -> Result<bool, DiskError> {
-        let length = whole_pages(self.staging.len()) as u64;
-        assert!(length + SEGMENT_HEAD as u64 <= self.geometry.segment, "every batch fits an empty segment");
+        let length = self.staging.len();
+        assert!(
+            (whole_pages(length) + SEGMENT_HEAD) as u64 <= self.geometry.segment,
+            "every batch fits an empty segment"
+        );
         if let Some(current) = &self.current
-            && current.at + length <= self.geometry.segment
+            && current.at + length as u64 <= self.geometry.segment
             && (!self.is_old(current, now) || self.spares.is_empty())
         {
             return Ok(true);
@@ -507,7 +521,7 @@ impl<F> Committer<F> {
         self.rotate.is_some_and(|rotate| now.mono.since(current.header.mono) >= rotate)
     }
 
-    /// Writes what is staged onto fresh pages.
+    /// Writes what is staged, and zeros up to the end of the page: all of a page that is new to us is written, none of it read.
     fn write<D: Disk<File = F>>(&mut self, staged: &Mark, disk: &mut D) -> Result<(), DiskError> {
         let Some(current) = &mut self.current else { return Ok(()) };
         let octets = self.staging.len() - BATCH_HEAD;
@@ -527,15 +541,17 @@ impl<F> Committer<F> {
             seal(frame, current.seed);
             body = rest;
         }
-        self.staging.resize(whole_pages(self.staging.len()), 0);
+        let end = current.at as usize + self.staging.len();
+        self.staging.resize(whole_pages(end) - current.at as usize, 0);
         write_all(disk, &current.spare.file, current.at, &self.staging)?;
-        current.at += self.staging.len() as u64;
+        current.at = end as u64;
         current.batches += 1;
         self.written = *staged;
         Ok(())
     }
 
     fn sync<D: Disk<File = F>>(&mut self, disk: &mut D) -> Result<(), DiskError> {
+        self.current.iter_mut().for_each(Current::turn_page);
         let full = self.full.iter().map(|(full, _)| full);
         for file in full.chain(&self.current) {
             disk.sync(&file.spare.file)?;
@@ -546,10 +562,11 @@ impl<F> Committer<F> {
 
     /// Begins the sync of the oldest file that needs one.
     fn sync_beside<D: Disk<File = F>>(&mut self, disk: &mut D) -> Result<(), DiskError> {
-        let (file, upto) = match (self.full.front(), &self.current) {
+        let (file, upto) = match (self.full.front(), &mut self.current) {
             (Some((full, last)), _) => (&full.spare.file, *last),
             (None, Some(current)) => {
                 self.unsynced_since = None;
+                current.turn_page();
                 (&current.spare.file, self.written)
             }
             (None, None) => return Ok(()),

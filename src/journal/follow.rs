@@ -192,13 +192,12 @@ impl<F> Follower<F> {
     ) -> Result<Batch, Refusal> {
         let Some(open) = &mut self.open else { return Ok(Batch::None) };
         loop {
-            let head = open.octets(disk, &mut self.octets, BATCH_HEAD)?.and_then(BatchHeader::of_octets);
-            let ours = |head: &BatchHeader| head.epoch == open.header.epoch && head.number == open.number;
-            let Some(head) = head.filter(ours).filter(|head| head.first <= self.next) else {
+            let head = open.head(disk, &mut self.octets)?;
+            let Some(head) = head.filter(|head| head.first <= self.next) else {
                 return Ok(Batch::None);
             };
             let length = BATCH_HEAD + head.octets as usize;
-            let (end, pages) = (head.first.plus(u64::from(head.records)), whole_pages(length));
+            let end = head.first.plus(u64::from(head.records));
             if end > self.next {
                 let Some(octets) = open.octets(disk, &mut self.octets, length)? else {
                     return Ok(Batch::None);
@@ -213,7 +212,7 @@ impl<F> Follower<F> {
                     return Ok(if self.next > upto { Batch::Read(length) } else { Batch::None });
                 }
             }
-            (open.at, open.number) = (open.at + pages as u64, open.number + 1);
+            (open.at, open.number) = (open.at + length as u64, open.number + 1);
             if end == self.next || end > upto {
                 return Ok(Batch::Read(length));
             }
@@ -261,6 +260,26 @@ fn holding(used: &[Used], next: Lsn) -> Option<&Used> {
 }
 
 impl<F> Open<F> {
+    /// The header of the next batch: it stands behind the last one, or on the next page.
+    fn head<D: Disk<File = F>>(
+        &mut self,
+        disk: &mut D,
+        octets: &mut Vec<u8>,
+    ) -> Result<Option<BatchHeader>, DiskError> {
+        let places = [self.at, whole_pages(self.at as usize) as u64];
+        for at in places {
+            self.at = at;
+            let head = self.octets(disk, octets, BATCH_HEAD)?.and_then(BatchHeader::of_octets);
+            let ours = |head: &BatchHeader| head.epoch == self.header.epoch && head.number == self.number;
+            if let Some(head) = head.filter(ours) {
+                return Ok(Some(head));
+            }
+        }
+        let [at, _] = places;
+        self.at = at;
+        Ok(None)
+    }
+
     /// So many octets from the next batch on; `None`: the file is shorter.
     fn octets<'a, D: Disk<File = F>>(
         &mut self,

@@ -12,6 +12,8 @@ const BATCH_MAGIC: u32 = u32::from_le_bytes(*b"BTCH");
 pub const FORMAT: u16 = 1;
 /// Octets of the header of a batch.
 pub const BATCH_HEAD: usize = 64;
+/// Batches begin at multiples of it.
+const BATCH_ALIGN: usize = 8;
 /// Octets of the header of a segment in both copies; the first batch follows.
 pub const SEGMENT_HEAD: usize = 2 * PAGE;
 const CRC_AT: usize = 12;
@@ -227,6 +229,18 @@ impl BatchHeader {
         };
         (crc == Seed::of(header.epoch).crc(octets.get(BATCH_COVERED..)?)).then_some(header)
     }
+}
+
+/// The sound headers of batches that begin at or behind a place, whatever stands between them.
+pub fn batches(octets: &[u8], from: usize) -> impl Iterator<Item = (usize, BatchHeader)> {
+    let magic = BATCH_MAGIC.to_le_bytes();
+    let from = from.next_multiple_of(BATCH_ALIGN);
+    let places = octets.get(from..).unwrap_or_default().chunks_exact(BATCH_ALIGN).enumerate();
+    let may_be = places.filter(move |(_, octets)| octets.starts_with(&magic));
+    may_be.filter_map(move |(index, _)| {
+        let at = from + index * BATCH_ALIGN;
+        Some((at, BatchHeader::of_octets(octets.get(at..)?)?))
+    })
 }
 
 #[cfg(test)]

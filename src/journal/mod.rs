@@ -3,12 +3,12 @@
 //! Owns: the form of records, segments and the ring; what is written when, and what a response may wait for; what a
 //! restart reads back; which segment may be used again. Takes: records, the time, a ring as octets, a `Disk`. Gives: how
 //! far the journal is written and durable, the records of the last run in order, a report of every octet it does not
-//! trust. Never: a file, a clock, a thread (they are in `io`); writes a page twice that holds a record which was
-//! promised; asks the same file for a second sync after one failed; overwrites or deletes what is damaged.
+//! trust. Never: a file, a clock, a thread (they are in `io`); writes a page again that is durable, or on its way to be;
+//! asks the same file for a second sync after one failed; overwrites or deletes what is damaged.
 //!
 //! ```text
 //! shard ─▶ ring ─▶ committer ─▶ segment 7   (used, full)
-//!                      │        segment 8   (used, pages 0 and 1 its header, then batches, each on fresh pages)
+//!                      │        segment 8   (used, pages 0 and 1 its header, then batches, one on a fresh page after each sync)
 //!                      └─ takes spare ◀─ preparer ◀─ segment 5 (nothing in it is needed any more)
 //! ```
 //!

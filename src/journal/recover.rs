@@ -6,7 +6,7 @@
 
 use super::disk::{Disk, DiskError, FileKind, read_name};
 use super::frame::{Frame, SKIPPABLE, frame_len};
-use super::header::{BadHeader, BatchHeader, Fork, SEGMENT_HEAD, SegmentHeader};
+use super::header::{BadHeader, BatchHeader, Fork, SEGMENT_HEAD, SegmentHeader, batches};
 use super::scan::{Checked, Damage, Found, check};
 use super::together::Together;
 use super::{Lsn, PAGE, is_blank};
@@ -534,8 +534,7 @@ fn headers<D: Disk>(disk: &mut D, name: &str) -> Result<(Option<SegmentHeader>, 
 
 /// What the header of a segment must have said, from its batches; `None`: there are none.
 fn without_header(octets: &[u8], shard: u32, number: u64) -> Option<SegmentHeader> {
-    let pages = octets.get(SEGMENT_HEAD..).unwrap_or_default().chunks(PAGE);
-    let batches: Vec<BatchHeader> = pages.filter_map(BatchHeader::of_octets).collect();
+    let batches: Vec<BatchHeader> = batches(octets, SEGMENT_HEAD).map(|(_, batch)| batch).collect();
     // Of several lives of the file the last one has the highest records.
     let epoch = batches.iter().max_by_key(|batch| batch.first).map(|batch| batch.epoch)?;
     let own = || batches.iter().filter(move |batch| batch.epoch == epoch);

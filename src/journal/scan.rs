@@ -1,12 +1,12 @@
 //! Reads one segment: every frame whose checksum holds, whatever is wrong around it. First it is checked, by whoever has the
 //! time; then what was found is told, in order.
 //!
-//! Batches follow each other. Where none is to be found, the pages behind are asked for the next one, and what lies
-//! between is searched for single frames: a damaged page costs the records in it and no others. At the end of what was
+//! A batch follows the one before at once, or on the next page. Where none is to be found, all that is behind is asked for
+//! the next one, and what lies between is searched for single frames: damage costs the records in it and no others. At the end of what was
 //! written the same search finds nothing; it is bounded by a budget, whatever the octets say.
 
 use super::frame::{FRAME_HEAD, Frame, Seed, span};
-use super::header::{BATCH_HEAD, BatchHeader, SEGMENT_HEAD, SegmentHeader};
+use super::header::{BATCH_HEAD, BatchHeader, SEGMENT_HEAD, SegmentHeader, batches};
 use super::{Lsn, PAGE, is_blank, whole_pages};
 use crate::limits::JOURNAL_SEGMENT_MAX;
 
@@ -142,7 +142,7 @@ pub fn check(octets: &[u8], header: &SegmentHeader, former: Checked) -> Checked 
     let mut found = former;
     found.pieces.clear();
     found.heads.clear();
-    let (mut next_number, mut lsn) = (0, header.base);
+    let (mut next_number, mut lsn, mut last) = (0, header.base, header.base);
     while at < octets.len() {
         match batch_at(octets, header, at, next_number) {
             Some(batch) => {
@@ -157,25 +157,23 @@ pub fn check(octets: &[u8], header: &SegmentHeader, former: Checked) -> Checked 
                     found.damage(body.clone(), batch.first);
                     search.single(body.clone(), &mut found);
                 }
-                at = whole_pages(body.end);
-                let padding = octets.get(body.end..at).unwrap_or_default();
-                if !is_blank(padding) {
-                    found.damage(body.end..body.end + padding.len(), batch.first);
-                }
-                next_number = batch.number + 1;
-                lsn = batch.first.plus(u64::from(batch.records));
+                at = body.end;
+                (next_number, last) = (batch.number + 1, batch.first);
+                lsn = last.plus(u64::from(batch.records));
                 end.batches += 1;
-                end.at = at as u64;
+                end.at = whole_pages(at) as u64;
             }
+            None if is_padding(octets, at) => at = whole_pages(at),
             None => {
-                let pages = (at + PAGE..octets.len()).step_by(PAGE);
-                let next =
-                    pages.into_iter().find(|page| batch_at(octets, header, *page, next_number).is_some());
-                let until = next.unwrap_or(octets.len());
+                let next = batches(octets, at + 8)
+                    .find(|(at, batch)| is_ours(octets, header, *at, batch, next_number));
+                let until = next.map_or(octets.len(), |(at, _)| at);
                 let has_some = search.single(at..until, &mut found);
-                end.torn = next.is_none() && (has_some || was_begun(octets, header, at));
+                // What was written to the page has zeros behind it, and is durable with the batch that it follows.
+                let shared = !at.is_multiple_of(PAGE);
+                end.torn = next.is_none() && (has_some || shared || was_begun(octets, header, at));
                 if next.is_some() || end.torn {
-                    found.damage(at..until, lsn);
+                    found.damage(at..until, if shared { last } else { lsn });
                 }
                 at = until;
             }
@@ -184,12 +182,24 @@ pub fn check(octets: &[u8], header: &SegmentHeader, former: Checked) -> Checked 
     Checked { end, ..found }
 }
 
-/// The header of a batch of this segment at a page.
+/// The header of a batch of this segment at a place.
 fn batch_at(octets: &[u8], header: &SegmentHeader, at: usize, next_number: u64) -> Option<BatchHeader> {
     let batch = BatchHeader::of_octets(octets.get(at..)?)?;
-    let ours = batch.epoch == header.epoch && batch.number >= next_number && batch.first >= header.base;
-    let end = (at + BATCH_HEAD).checked_add(batch.octets as usize)?;
-    (ours && end <= octets.len()).then_some(batch)
+    is_ours(octets, header, at, &batch, next_number).then_some(batch)
+}
+
+/// True when the header at a place is that of a batch of this segment.
+fn is_ours(octets: &[u8], header: &SegmentHeader, at: usize, batch: &BatchHeader, next_number: u64) -> bool {
+    let end = (at + BATCH_HEAD).checked_add(batch.octets as usize);
+    batch.epoch == header.epoch
+        && batch.number >= next_number
+        && batch.first >= header.base
+        && end.is_some_and(|end| end <= octets.len())
+}
+
+/// True when nothing stands between here and the end of the page, and this is not the beginning of one.
+fn is_padding(octets: &[u8], at: usize) -> bool {
+    !at.is_multiple_of(PAGE) && octets.get(at..whole_pages(at)).is_none_or(is_blank)
 }
 
 /// True when the page has the epoch of this segment where a batch has it.

@@ -4,12 +4,17 @@ use crate::disk::{Fault, Plan, SimDisk};
 use crate::world::GEOMETRY;
 use bindery::journal::commit::{Change, Front, Identity, Next, Spare, Step};
 use bindery::journal::disk::{FileKind, name_of, write_all};
+use bindery::journal::frame::frame_len;
+use bindery::journal::header::{BATCH_HEAD, SEGMENT_HEAD, batches};
+use bindery::journal::recover::{Recovery, Verdict};
 use bindery::journal::ring::{Producer, Unfreed};
-use bindery::journal::{Committer, Disk, DiskError, Durability, Erasing, Lsn, Record};
+use bindery::journal::{Committer, Disk, DiskError, Durability, Erasing, Lsn, PAGE, Record};
 use bindery::limits::{JOURNAL_OFF_WRITE, JOURNAL_WRITE_SOON};
 use bindery::time::{Duration, Instant, Now, Wall};
 
 const RING: usize = 1024 * 1024;
+/// Records of a batch of which a segment holds less than are written in `JOURNAL_PROCESS_SYNC`.
+const BATCH: u64 = 100;
 
 struct Rig {
     disk: SimDisk,
@@ -167,24 +172,44 @@ fn with_process_more_is_written_while_a_sync_is_under_way_which_says_nothing_of_
 }
 
 #[test]
+fn with_process_batches_share_a_page_until_a_sync_is_asked_for() {
+    let mut rig = Rig::new(Durability::Process, 1);
+    rig.disk.slow = true;
+    // At 200 ms a sync begins, before the third record is written: it goes with the fourth.
+    for millis in [0, 1, 200, 200, 200] {
+        rig.append(1);
+        rig.step(millis);
+    }
+    until_durable(&mut rig, 201, Lsn(1));
+    rig.append(1);
+    rig.step(201);
+    let name = rig.disk.list().unwrap().remove(0);
+    let octets = rig.disk.octets(&name).clone();
+    let found: Vec<usize> = batches(&octets, SEGMENT_HEAD).map(|(at, _)| at).collect();
+    let (frame, second) = (frame_len(1), 3 * PAGE);
+    let (one, two) = (BATCH_HEAD + frame, BATCH_HEAD + 2 * frame);
+    assert_eq!(found, [2 * PAGE, 2 * PAGE + one, second, second + two, second + two + one]);
+    let recovery = Recovery { shard: 0, journal: None };
+    let recovered = recovery.run(&mut rig.disk, &mut |_, _| ()).unwrap();
+    assert_eq!((recovered.end, recovered.report.verdict()), (Lsn(6), Verdict::Sound));
+}
+
+#[test]
 fn with_process_a_full_file_is_synced_before_the_next_one_and_both_are_given_up_when_it_fails() {
     for fails in [false, true] {
         let mut rig = Rig::new(Durability::Process, 4);
         rig.disk.slow = true;
-        // Each step writes a batch, which takes a page at least.
-        let pages = GEOMETRY.segment / 4096;
-        let mut millis = 0;
+        let (mut millis, mut written) = (0, Lsn::NONE);
         while rig.committer.spares() > 2 {
-            rig.append(1);
+            rig.append(BATCH);
             rig.step(millis);
-            millis += 1;
+            (millis, written) = (millis + 1, written.plus(BATCH));
         }
-        let written = Lsn(pages - 1);
         let mut step = rig.step(millis);
         assert_eq!((step.written, step.durable, rig.committer.change()), (written, Lsn::NONE, None));
         if !fails {
             let full = until_durable(&mut rig, millis, Lsn(1));
-            assert_eq!(full.durable, written.previous(), "what the full file has");
+            assert_eq!(full.durable, Lsn(written.0 - BATCH), "what the full file has");
             assert!(matches!(rig.committer.change(), Some(Change::Used { number: 1, .. })));
             assert!(matches!(rig.committer.change(), Some(Change::Sealed { number: 1, .. })));
             assert_eq!(until_durable(&mut rig, millis + 200, written).durable, written);
@@ -193,6 +218,9 @@ fn with_process_a_full_file_is_synced_before_the_next_one_and_both_are_given_up_
         }
         rig.fail_next(0, Fault::Io);
         while rig.committer.spares() == 2 {
+            step = rig.step(millis);
+        }
+        while step.next == Next::Now {
             step = rig.step(millis);
         }
         assert_eq!((step.written, step.durable), (written, Lsn::NONE), "it is written again from the ring");

@@ -24,9 +24,16 @@ fn read(disk: &mut SimDisk) -> Result<(Recovered, Read), Refusal> {
     Ok((recovered, read))
 }
 
+/// With the first each batch has pages of its own, with the second several share one.
+const BOTH: [Durability; 2] = [Durability::Strict, Durability::Process];
+
 /// A journal at rest, without damage, and what it says.
 fn sound(messages: u64) -> (World, Recovered, Read) {
-    let mut world = World::new(5, Durability::Strict, None);
+    sound_with(messages, Durability::Strict)
+}
+
+fn sound_with(messages: u64, durability: Durability) -> (World, Recovered, Read) {
+    let mut world = World::new(5, durability, None);
     for _ in 0..3 {
         world.work().unwrap();
         world.rest();
@@ -67,7 +74,11 @@ fn segments(recovered: &Recovered) -> Vec<String> {
 
 #[test]
 fn one_flipped_bit_costs_at_most_one_record_and_is_seen() {
-    let (world, before, records) = sound(500);
+    BOTH.into_iter().for_each(flips_bits);
+}
+
+fn flips_bits(durability: Durability) {
+    let (world, before, records) = sound_with(500, durability);
     let mut prng = Prng::new(1);
     let (mut seen, mut unseen, mut lost) = (0, 0, 0);
     for name in segments(&before) {
@@ -88,7 +99,11 @@ fn one_flipped_bit_costs_at_most_one_record_and_is_seen() {
 
 #[test]
 fn every_octet_of_what_is_known_to_be_durable_is_watched() {
-    let (world, before, records) = sound(250);
+    BOTH.into_iter().for_each(watches_octets);
+}
+
+fn watches_octets(durability: Durability) {
+    let (world, before, records) = sound_with(250, durability);
     // The second segment is followed by others: all of its batches are durable.
     let name = before.segments[1].name.clone();
     let mut disk = world.disk.copy();
@@ -105,10 +120,14 @@ fn every_octet_of_what_is_known_to_be_durable_is_watched() {
 
 #[test]
 fn a_page_of_zeros_or_of_another_segment_or_of_an_earlier_life_is_never_taken_for_records() {
-    let (world, before, records) = sound(500);
+    BOTH.into_iter().for_each(takes_no_other_pages);
+}
+
+fn takes_no_other_pages(durability: Durability) {
+    let (world, before, records) = sound_with(500, durability);
     let names = segments(&before);
     let foreign = world.disk.copy().octets(&names[0]).clone();
-    let mut stale = World::new(6, Durability::Strict, None);
+    let mut stale = World::new(6, durability, None);
     stale.work().unwrap();
     stale.rest();
     let (other, _) = read(&mut stale.disk).unwrap();

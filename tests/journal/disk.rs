@@ -69,8 +69,22 @@ struct Inode {
     pending: BTreeSet<usize>,
     /// A write or sync has failed in this life of the process.
     failed: bool,
-    /// Where the last write of this life of the process ended.
+    /// How far this life of the process has written since it began at the front.
     end: usize,
+    /// Pages before it were written when a sync was asked for.
+    settled: usize,
+}
+
+impl Inode {
+    /// True when a write there changes nothing that was written, but zeros behind it, and no page on its way to the disk.
+    fn may_be_written(&self, from: usize, to: usize) -> bool {
+        let again = self.cached.get(from..to.min(self.end).max(from)).unwrap_or_default();
+        from == 0 || from >= self.settled && again.iter().all(|octet| *octet == 0)
+    }
+
+    fn settles(&mut self) {
+        self.settled = self.end.next_multiple_of(4096);
+    }
 }
 
 /// A sync that is under way.
@@ -167,7 +181,7 @@ impl SimDisk {
         self.dead = false;
         self.beside = None;
         self.calls = 0;
-        self.inodes.iter_mut().for_each(|inode| (inode.failed, inode.end) = (false, 0));
+        self.inodes.iter_mut().for_each(|inode| (inode.failed, inode.end, inode.settled) = (false, 0, 0));
     }
 
     /// The power is gone: of each sector that was on its way, either image or garbage.
@@ -175,7 +189,7 @@ impl SimDisk {
         self.dead = false;
         self.beside = None;
         self.calls = 0;
-        self.inodes.iter_mut().for_each(|inode| (inode.failed, inode.end) = (false, 0));
+        self.inodes.iter_mut().for_each(|inode| (inode.failed, inode.end, inode.settled) = (false, 0, 0));
         let garbles = self.prng.chance(1, 2);
         let drops = self.prng.below(101);
         for inode in &mut self.inodes {
@@ -297,15 +311,15 @@ impl Disk for SimDisk {
             Ok(Some(_)) | Err(_) => self.prng.below(octets.len() as u64 + 1) as usize,
         };
         let rewrites = self.bug == Some(Bug::RewritesTail) && at > 8192;
+        let (from, to) = (at as usize, at as usize + length);
         let inode = &mut self.inodes[*file];
-        let goes_on = at as usize == inode.end || at.is_multiple_of(4096) && at as usize >= inode.end;
-        if inode.failed || at > 0 && !goes_on {
+        if inode.failed || !inode.may_be_written(from, to) {
+            let Inode { end, settled, failed, .. } = inode;
             self.forbidden =
-                Some(format!("a write at {at}, the last ended at {}, failed: {}", inode.end, inode.failed));
+                Some(format!("a write at {at}, written to {end}, settled to {settled}, failed: {failed}"));
         }
         inode.failed |= fault.is_err();
-        inode.end = at as usize + length;
-        let (from, to) = (at as usize, at as usize + length);
+        (inode.end, inode.settled) = if from == 0 { (to, 0) } else { (to.max(inode.end), inode.settled) };
         if inode.cached.len() < to.next_multiple_of(SECTOR) {
             inode.cached.resize(to.next_multiple_of(SECTOR), 0);
         }
@@ -322,6 +336,7 @@ impl Disk for SimDisk {
     }
 
     fn sync(&mut self, file: &usize) -> Result<(), DiskError> {
+        self.inodes[*file].settles();
         match self.fault() {
             Ok(Some(Fault::Cut)) => Err(EIO),
             Ok(_) => {
@@ -356,6 +371,7 @@ impl Disk for SimDisk {
         if !self.slow || self.bug.is_some() {
             return self.sync(file).map(|()| Syncing::Done);
         }
+        self.inodes[*file].settles();
         if self.beside.is_some() {
             self.forbidden = Some("two syncs at a time".to_owned());
         }
@@ -376,7 +392,9 @@ impl Disk for SimDisk {
         self.inodes[file].pending = pending;
         // It was asked for before a write failed.
         let failed = std::mem::take(&mut self.inodes[file].failed);
+        let settled = self.inodes[file].settled;
         let synced = self.sync(&file);
+        self.inodes[file].settled = settled;
         self.inodes[file].failed |= failed;
         self.inodes[file].pending.extend(later);
         Some(synced)

@@ -361,13 +361,14 @@ impl World {
             while !self.append(key, &record) {
                 self.prepare();
                 self.commit().expect("no fault is planned");
+                self.now.mono = self.now.mono.after(Duration::from_millis(1));
             }
         }
     }
 
     /// Everything that was appended becomes durable.
     pub(crate) fn rest(&mut self) {
-        for _ in 0..200 {
+        for _ in 0..500 {
             self.prepare();
             self.commit().expect("no fault is planned");
             self.now.mono = self.now.mono.after(Duration::from_millis(1));
