@@ -9,7 +9,7 @@ pub use settings::{Settings, Shared};
 
 use crate::ids::{CarrierId, LinkId};
 use crate::session::BindKind;
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use core::net::IpAddr;
 use std::collections::VecDeque;
 
@@ -28,6 +28,8 @@ pub struct Account<Waiting> {
     pub turns: u32,
     /// It answered a receipt late: until then the next ones are written down before it gets them.
     pub answers_late_until: Instant,
+    /// For how long that was; zero: it has answered one soon since.
+    late_for: Duration,
     sessions: Vec<(LinkId, BindKind)>,
     /// How many of them receive.
     receivers: usize,
@@ -55,10 +57,25 @@ impl<Waiting> Account<Waiting> {
             held: 0,
             turns: 0,
             answers_late_until: Instant::ZERO,
+            late_for: Duration::ZERO,
             sessions: Vec::new(),
             receivers: 0,
             turn: 0,
         }
+    }
+
+    /// It has not answered a receipt soon. It is so for twice as long as the last time, if it has not answered one soon
+    /// since; what it got before is not asked about again meanwhile.
+    pub fn answers_late(&mut self, now: Instant, (least, most): (Duration, Duration)) {
+        if self.answers_late_until <= now {
+            self.late_for = (self.late_for * 2).clamp(least, most);
+            self.answers_late_until = now.after(self.late_for);
+        }
+    }
+
+    /// It has answered a receipt soon.
+    pub const fn answers_soon(&mut self) {
+        self.late_for = Duration::ZERO;
     }
 
     /// Whether a peer may bind with this password from this address.
@@ -137,7 +154,6 @@ pub(crate) mod tests {
     use super::settings::*;
     use super::*;
     use crate::smpp::status::CommandStatus;
-    use crate::time::Duration;
 
     pub(crate) fn settings(name: &str) -> Settings {
         Settings {
@@ -173,6 +189,24 @@ pub(crate) mod tests {
 
     fn peer(text: &str) -> IpAddr {
         text.parse().unwrap()
+    }
+
+    #[test]
+    fn who_is_late_again_is_so_for_twice_as_long_up_to_a_bound() {
+        let mut account: Account<()> = Account::new(settings("acme").into(), None);
+        let spans @ (least, most) = (Duration::from_millis(20), Duration::from_millis(100));
+        let mut now = Instant::from_nanos(1);
+        let mut late = |account: &mut Account<()>| {
+            account.answers_late(now, spans);
+            // What it got before and has not answered either says nothing new.
+            account.answers_late(now.after(least / 2), spans);
+            let span = account.answers_late_until.since(now);
+            now = account.answers_late_until;
+            span.as_millis()
+        };
+        assert_eq!([(); 4].map(|()| late(&mut account)), [20, 40, 80, most.as_millis()]);
+        account.answers_soon();
+        assert_eq!(late(&mut account), 20);
     }
 
     #[test]

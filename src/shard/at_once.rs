@@ -20,7 +20,7 @@ use super::timers::Timer;
 use crate::ids::{EsmeId, LinkId};
 use crate::journal::Lsn;
 use crate::ledger::EntryKey;
-use crate::limits::RECEIPT_AGAIN;
+use crate::limits::{RECEIPT_AGAIN, RECEIPT_AT_ONCE, RECEIPT_FIRST_WRITTEN, RECEIPT_FIRST_WRITTEN_MAX};
 use crate::smpp::command::CommandId;
 use crate::smpp::frame::Pdu;
 use crate::smpp::response::MessageIdResp;
@@ -38,6 +38,21 @@ pub(super) enum AtOnce {
     WithEsme,
     /// The same, and its record may never be safe: its carrier hears of it when the ESME has answered.
     Unsafe,
+}
+
+/// How soon an account is to answer a receipt that has no record, and what comes of it when it does not.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// So soon.
+    pub soon: Duration,
+    /// Its next receipts are written down before it gets them for so long, the first time and at most.
+    pub after_late: (Duration, Duration),
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { soon: RECEIPT_AT_ONCE, after_late: (RECEIPT_FIRST_WRITTEN, RECEIPT_FIRST_WRITTEN_MAX) }
+    }
 }
 
 /// Whom to answer when a receipt is over.
@@ -62,11 +77,10 @@ impl Asker {
 }
 
 impl Shard {
-    /// An account that answers its receipts within `soon` needs no record of them, one that does not is left alone for so
-    /// long; for a simulation, whose ESMEs are slow. After `attach`.
-    pub fn waits_for_accounts(&mut self, soon: Duration, after_late: Duration) {
+    /// For a simulation, whose ESMEs are slow. After `attach`.
+    pub fn waits_for_accounts(&mut self, patience: Patience) {
         if let Some(records) = &mut self.records {
-            records.patience = (soon, after_late);
+            records.patience = patience;
         }
     }
 
@@ -119,7 +133,7 @@ impl Shard {
             delivery.at_once = AtOnce::WithEsme;
         }
         if let Some(records) = &mut self.records {
-            let due = now.mono.after(records.patience.0);
+            let due = now.mono.after(records.patience.soon);
             if records.at_once.is_empty() {
                 self.timers.push_once(due, Timer::AtOnce);
             }
@@ -161,14 +175,14 @@ impl Shard {
                 return self.timers.push_once(due, Timer::AtOnce);
             }
             records.at_once.pop_front();
-            let after_late = records.patience.1;
+            let after_late = records.patience.after_late;
             let waits =
                 |delivery: &&Delivery| delivery.at_once == AtOnce::WithEsme && delivery.lsn == Lsn::NONE;
             let Some(esme) = self.deliveries.get(key).filter(waits).map(|delivery| delivery.esme) else {
                 continue;
             };
             if let Some(account) = self.accounts.get_mut(esme.index()) {
-                account.answers_late_until = now.mono.after(after_late);
+                account.answers_late(now.mono, after_late);
             }
             self.write_down(now, key, out);
         }
@@ -186,6 +200,11 @@ impl Shard {
         let Some(delivery) = self.deliveries.get_mut(key).filter(|one| one.at_once != AtOnce::No) else {
             return false;
         };
+        if delivery.lsn == Lsn::NONE
+            && let Some(account) = self.accounts.get_mut(esme.index())
+        {
+            account.answers_soon();
+        }
         let status = super::answers::status_of(pdu);
         if is_ok && let Some(cells) = self.counters.esmes.get(esme.index()) {
             cells.receipts.bump();

@@ -68,6 +68,7 @@ use crate::route::table::carriers_of;
 use crate::route::{Affinity, Balance, RouteTable};
 use crate::session::WindowPool;
 use crate::time::{Instant, Now};
+pub use at_once::Patience;
 use bad::Bads;
 use links::{Line, LinkSlot, Side, live, live_mut};
 use log::LogLimit;

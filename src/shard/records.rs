@@ -7,7 +7,7 @@
 
 use super::Shard;
 use super::asleep::Sleeping;
-use super::at_once::Asker;
+use super::at_once::{Asker, Patience};
 use super::message::{DeliveryKey, Kind as MessageKind, Message, Retained};
 use super::moves::{Copying, Moving};
 use super::mt::Body;
@@ -26,10 +26,7 @@ use crate::ledger::{
     AddressTail, Destinations, End, Given, IdRoom, IdText, OpenKey, OpenMessage, OpenMessages, Stored,
     StoredKey,
 };
-use crate::limits::{
-    JOURNAL_MOVES_PER_TURN, JOURNAL_UNFINISHED_MAX, JOURNAL_WAITING_MAX, RECEIPT_AT_ONCE,
-    RECEIPT_FIRST_WRITTEN, RECEIPT_KEEP,
-};
+use crate::limits::{JOURNAL_MOVES_PER_TURN, JOURNAL_UNFINISHED_MAX, JOURNAL_WAITING_MAX, RECEIPT_KEEP};
 use crate::route::lanes::Turns;
 use crate::session::Session;
 use crate::smpp::command::CommandId;
@@ -186,8 +183,8 @@ pub(super) struct Records {
     unfinished: VecDeque<(OpenMessage, End)>,
     /// Receipts that their ESMEs have, and whose records are left out if the answers come before this.
     pub(super) at_once: VecDeque<(Instant, DeliveryKey)>,
-    /// How soon that is, and for how long an account is not asked that was later.
-    pub(super) patience: (Duration, Duration),
+    /// How soon that is, and what comes of an account that was later.
+    pub(super) patience: Patience,
     /// Octets of receipts and MO that wait for their accounts.
     pub(super) frames: Retained,
     /// What responses wait for, unless their account says otherwise.
@@ -225,7 +222,7 @@ impl Records {
             unsent: VecDeque::new(),
             unfinished: VecDeque::new(),
             at_once: VecDeque::new(),
-            patience: (RECEIPT_AT_ONCE, RECEIPT_FIRST_WRITTEN),
+            patience: Patience::default(),
             frames: Retained::up_to(JOURNAL_WAITING_MAX),
             wait: durability.into(),
             front: Lsn::NONE,

@@ -11,7 +11,7 @@ use bindery::ids::ShardId;
 use bindery::journal::Record;
 use bindery::ledger::restored::Kept;
 use bindery::prng::Prng;
-use bindery::shard::{Left, Moved, Position, Shard, Surplus};
+use bindery::shard::{Left, Moved, Patience, Position, Shard, Surplus};
 use bindery::time::{Duration, Now};
 use std::sync::Arc;
 
@@ -120,7 +120,8 @@ impl World {
                 shard.keep_here(0, 0);
             }
             if self.setup.patient {
-                shard.waits_for_accounts(Duration::from_millis(500), Duration::from_secs(1));
+                let after_late = (Duration::from_millis(100), Duration::from_secs(1));
+                shard.waits_for_accounts(Patience { soon: Duration::from_millis(500), after_late });
             }
         }
         self.net.start(shards.into_iter().map(Node::new).collect());

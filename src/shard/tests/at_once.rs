@@ -106,6 +106,32 @@ fn who_is_late_has_its_receipt_written_down_and_the_next_ones_before_it_gets_the
 }
 
 #[test]
+fn who_has_answered_one_soon_is_left_alone_no_longer_than_the_first_time() {
+    let (mut kept, link, alpha) = begun();
+    for (sequence, id, soon) in [(7, "A1", false), (8, "A2", true), (9, "A3", false), (10, "A4", true)] {
+        kept.rig.send(alpha, &receipt(id, if sequence % 2 == 1 { NUMBER } else { OTHER }, sequence));
+        let one = given(&mut kept, link, id);
+        if !soon {
+            kept.rig.advance(RECEIPT_AT_ONCE);
+            kept.durable();
+        }
+        kept.rig.send(link, &answer(&one, ""));
+        kept.durable();
+        assert_eq!(told(&mut kept, alpha), [(sequence, CommandStatus::OK)]);
+        kept.rig.advance(RECEIPT_FIRST_WRITTEN);
+        if sequence == 8 {
+            for (sequence, number, id) in [(3, NUMBER, "A3"), (4, OTHER, "A4")] {
+                kept.accepted(link, number, sequence, id);
+            }
+            kept.durable();
+            kept.rig.heard(link);
+        }
+    }
+    let kinds = kept.kinds();
+    assert_eq!(kinds.iter().filter(|kind| **kind == Kind::DlrIn).count(), 2, "{kinds:?}");
+}
+
+#[test]
 fn an_answer_that_comes_while_the_record_is_written_ends_it_once() {
     let (mut kept, link, alpha) = begun();
     kept.rig.send(alpha, &receipt("A1", NUMBER, 7));
