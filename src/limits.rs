@@ -113,6 +113,10 @@ pub const POOL_MEMBERS_MAX: usize = 64;
 pub const RECEIPTS_AWAITED_MAX: usize = 4_000_000;
 /// Messages of a shard that are remembered though no receipt is awaited, to answer query_sm and know duplicates.
 pub const LEDGER_RECENT_MAX: usize = 65_536;
+/// The same, while more than so many come in a second: 65,536 are as many as a full shard takes in a tenth of a second, and
+/// 8 MB that each of its messages would have to fetch a piece of. At 700,000 messages and receipts a second that cost a
+/// sixth of its time (1.00 us of CPU a message instead of 0.84).
+pub const LEDGER_RECENT_FAST: usize = 4_096;
 /// Of messages whose receipt nobody asked for, how many are kept unsorted while nobody looks for one (sorting them in
 /// takes about 100 ns each).
 pub const LEDGER_UNSORTED_MAX: usize = 16_384;

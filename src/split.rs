@@ -13,12 +13,14 @@ pub struct Split<T> {
     /// Never asked: eight bits of a hash name one of the others.
     none: HashTable<T>,
     len: usize,
+    /// Whose turn it is to shrink.
+    shrunk: usize,
 }
 
 impl<T> Default for Split<T> {
     fn default() -> Self {
         let parts = Box::new(core::array::from_fn(|_| HashTable::new()));
-        Self { parts, none: HashTable::new(), len: 0 }
+        Self { parts, none: HashTable::new(), len: 0, shrunk: 0 }
     }
 }
 
@@ -75,6 +77,16 @@ impl<T> Split<T> {
         self.parts.iter_mut().for_each(|part| part.reserve(more / PARTS, &hasher));
     }
 
+    /// The next part in turn takes no more memory than what it holds needs: where it had many, few would lie far apart, each on
+    /// lines of the cache of its own. True when all have had their turn.
+    pub fn shrink_one(&mut self, hasher: impl Fn(&T) -> u64) -> bool {
+        if let Some(part) = self.parts.get_mut(self.shrunk) {
+            part.shrink_to_fit(hasher);
+        }
+        self.shrunk = (self.shrunk + 1) % PARTS;
+        self.shrunk == 0
+    }
+
     /// Takes an entry that is not there yet; `hasher` says the hash of one that is.
     #[inline]
     pub fn insert_unique(&mut self, hash: u64, entry: T, hasher: impl Fn(&T) -> u64) {
@@ -112,5 +124,18 @@ mod tests {
         assert_eq!(all.iter_hash(hash(&8)).filter(|other| **other == 8).count(), 1);
         *all.find_mut(hash(&8), |other| *other == 8).unwrap() = 8;
         assert_eq!(all.len(), 100_000 - 100_000_usize.div_ceil(7));
+    }
+
+    #[test]
+    fn it_takes_less_memory_when_it_is_asked_to_and_holds_what_it_held() {
+        let hash = |number: &u64| (*number ^ (*number >> 31)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let mut all = Split::default();
+        (0..100_000_u64).for_each(|number| all.insert_unique(hash(&number), number, hash));
+        (4_000..100_000)
+            .for_each(|number| assert!(all.remove(hash(&number), |other| *other == number).is_some()));
+        assert_eq!((0..PARTS).filter(|_| all.shrink_one(hash)).count(), 1);
+        let room: usize = all.parts.iter().map(HashTable::capacity).sum();
+        assert!(room < 4 * 4_000, "{room}");
+        assert!((0..4_000).all(|number| all.find(hash(&number), |other| *other == number).is_some()));
     }
 }

@@ -11,6 +11,7 @@ pub mod form;
 pub mod open;
 pub mod over;
 pub mod own_id;
+mod pace;
 pub mod parked;
 mod pieces;
 mod remains;
@@ -34,13 +35,15 @@ pub use stored_message::{Octets, Stand, StoredKey, StoredMessage};
 
 use crate::ids::{CarrierId, EsmeId, LinkId};
 use crate::limits::{
-    ADDRESS_TAIL, LEDGER_RECENT_MAX, LEDGER_UNSORTED_MAX, RECEIPT_KEEP, RECEIPTS_AWAITED_MAX,
+    ADDRESS_TAIL, LEDGER_RECENT_FAST, LEDGER_RECENT_MAX, LEDGER_UNSORTED_MAX, RECEIPT_KEEP,
+    RECEIPTS_AWAITED_MAX,
 };
 use crate::smpp::id_form::{IdKey, response_key};
 use crate::split::Split;
 use crate::time::Instant;
 use asleep::{Asleep, Sleep};
 use hashbrown::HashTable;
+use pace::Pace;
 use smallvec::SmallVec;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -391,9 +394,10 @@ pub struct NewEntry<'a> {
     pub record: u64,
 }
 
-/// So many of the recent are put out together.
+/// So many of the recent are put out together, and so often for one that comes.
 const FORGOTTEN_AT_ONCE: usize = 32;
-const _: () = assert!(FORGOTTEN_AT_ONCE < LEDGER_RECENT_MAX);
+const FORGOTTEN_IN_A_ROW: usize = 2;
+const _: () = assert!(FORGOTTEN_AT_ONCE < LEDGER_RECENT_FAST && LEDGER_RECENT_FAST < LEDGER_RECENT_MAX);
 
 /// What is read to put an entry out is all that the next one is written to. Not on a cache line: a table of what is aligned so
 /// cannot grow where it is, and a turn of 35 ms copied half a million of them.
@@ -408,7 +412,8 @@ const _: () = assert!(size_of::<Place>() <= 128);
 /// The index of accepted messages of one shard.
 ///
 /// Memory: messages that wait for a receipt are bounded by `RECEIPTS_AWAITED_MAX` and 72 h, all others (no receipt
-/// asked for, or it came) by `LEDGER_RECENT_MAX`; beyond, the oldest goes first and is counted.
+/// asked for, or it came) by `LEDGER_RECENT_MAX`, at a high rate by `LEDGER_RECENT_FAST`; beyond, the oldest goes first. One
+/// that waited is counted.
 #[derive(Debug, Default)]
 pub struct Ledger {
     places: Vec<Place>,
@@ -429,6 +434,7 @@ pub struct Ledger {
     /// Those that have left it.
     asleep: Asleep,
     recent: VecDeque<EntryKey>,
+    pace: Pace,
     /// Messages to one number whose receipt nobody asked for, in no table: most are never looked for. Once they are as
     /// many as may be, each new one takes the place of the oldest.
     unsorted: Vec<Unsorted>,
@@ -575,6 +581,7 @@ impl Ledger {
             self.awaited += 1;
         } else {
             self.recent.push_back(handle);
+            self.pace.one_more();
         }
         handle
     }
@@ -629,8 +636,15 @@ impl Ledger {
                 self.remove(oldest);
             }
         }
-        while self.recent.len() > LEDGER_RECENT_MAX {
-            self.forget_oldest();
+        let most = self.pace.most(now);
+        // More than one comes, but not all that a lower rate has left at once.
+        for _ in 0..FORGOTTEN_IN_A_ROW {
+            if self.recent.len() > most {
+                self.forget_oldest();
+            }
+        }
+        if self.pace.shrinks(self.recent.len()) {
+            self.shrink();
         }
         while self.own.front().is_some_and(|(_, key)| self.get(*key).is_none()) {
             self.own.pop_front();
@@ -660,6 +674,19 @@ impl Ledger {
         core::hint::black_box(oldest.iter().filter(known).count());
         for (key, _) in oldest {
             self.remove(key);
+        }
+    }
+
+    /// There are few, where there were many: what held them gets smaller, a piece at a time.
+    fn shrink(&mut self) {
+        let places = &self.places;
+        let rehash = |&at: &u32| entry_at(places, at).map_or(0, |entry| id_hash(entry.carrier, entry.key));
+        if self.by_id.shrink_one(rehash) {
+            self.pace.has_shrunk();
+            self.recent.shrink_to(2 * LEDGER_RECENT_FAST);
+            if self.own.len() < LEDGER_RECENT_MAX {
+                self.own.shrink_to_fit();
+            }
         }
     }
 
@@ -721,6 +748,7 @@ impl Ledger {
             entry.done = true;
             self.awaited -= usize::from(core::mem::take(&mut entry.awaited));
             self.recent.push_back(key);
+            self.pace.one_more();
         }
     }
 

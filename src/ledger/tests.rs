@@ -1,5 +1,6 @@
 use super::*;
 use crate::smpp::id_form::IdForm;
+use crate::time::Duration;
 
 const A: CarrierId = CarrierId(0);
 const B: CarrierId = CarrierId(1);
@@ -20,8 +21,18 @@ fn add_as(
     esme: u32,
     destination: &str,
 ) -> EntryKey {
+    add_at(ledger, at(0), (carrier, id, given), esme, destination)
+}
+
+fn add_at(
+    ledger: &mut Ledger,
+    now: Instant,
+    (carrier, id, given): (CarrierId, &str, Given),
+    esme: u32,
+    destination: &str,
+) -> EntryKey {
     ledger.insert(
-        at(0),
+        now,
         &NewEntry {
             record: 0,
             carrier,
@@ -166,6 +177,33 @@ fn the_table_stays_within_its_bounds() {
     }
     assert!(ledger.len() <= LEDGER_RECENT_MAX + 2, "{}", ledger.len());
     assert_eq!(ledger.evicted(), 0);
+}
+
+#[test]
+fn at_a_high_rate_fewer_are_remembered_and_at_a_low_one_as_many_as_ever() {
+    let (mut ledger, mut serial) = (Ledger::new(), 0);
+    let mut second = |ledger: &mut Ledger, second: u64, messages: usize| {
+        for nth in 0..messages as u64 {
+            let now = at(second).after(Duration::from_micros(nth));
+            let key = add_at(ledger, now, (A, &serial.to_string(), Given::Carrier), 1, "1");
+            ledger.receipt_done(key, 0);
+            serial += 1;
+        }
+        ledger.len()
+    };
+    let slow = (1..=20).map(|now| second(&mut ledger, now, LEDGER_RECENT_FAST)).last();
+    assert!(
+        slow.is_some_and(|slow| (LEDGER_RECENT_MAX - 64..=LEDGER_RECENT_MAX + 2).contains(&slow)),
+        "{slow:?}"
+    );
+    second(&mut ledger, 21, 3 * LEDGER_RECENT_FAST);
+    // One that comes puts out 64 at most.
+    assert!(second(&mut ledger, 22, 100) > LEDGER_RECENT_MAX - 100 * 64);
+    let fast = second(&mut ledger, 22, 3 * LEDGER_RECENT_FAST);
+    assert!((LEDGER_RECENT_FAST - 64..=LEDGER_RECENT_FAST + 2).contains(&fast), "{fast}");
+    assert!(ledger.recent.capacity() <= 4 * LEDGER_RECENT_FAST, "{}", ledger.recent.capacity());
+    let quiet = second(&mut ledger, 23, 10);
+    assert_eq!(second(&mut ledger, 24, 1000), quiet + 1000, "it is quiet again");
 }
 
 #[test]
