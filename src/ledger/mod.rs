@@ -636,14 +636,12 @@ impl Ledger {
                 self.remove(oldest);
             }
         }
-        let most = self.pace.most(now);
-        // More than one comes, but not all that a lower rate has left at once.
-        for _ in 0..FORGOTTEN_IN_A_ROW {
-            if self.recent.len() > most {
-                self.forget_oldest();
-            }
+        if now >= self.pace.until {
+            self.pace.turns(now);
         }
-        if self.pace.shrinks(self.recent.len()) {
+        if self.recent.len() > self.pace.most {
+            self.forget_some();
+        } else if self.pace.shrinks {
             self.shrink();
         }
         while self.own.front().is_some_and(|(_, key)| self.get(*key).is_none()) {
@@ -657,6 +655,15 @@ impl Ledger {
             let places = &self.places;
             self.looked_at = 0;
             self.awaiting.retain(|key| held(places, *key).is_some_and(|entry| !entry.done));
+        }
+    }
+
+    /// More than one comes, but not all that a lower rate has left at once.
+    fn forget_some(&mut self) {
+        for _ in 0..FORGOTTEN_IN_A_ROW {
+            if self.recent.len() > self.pace.most {
+                self.forget_oldest();
+            }
         }
     }
 
@@ -678,11 +685,12 @@ impl Ledger {
     }
 
     /// There are few, where there were many: what held them gets smaller, a piece at a time.
+    #[cold]
     fn shrink(&mut self) {
         let places = &self.places;
         let rehash = |&at: &u32| entry_at(places, at).map_or(0, |entry| id_hash(entry.carrier, entry.key));
         if self.by_id.shrink_one(rehash) {
-            self.pace.has_shrunk();
+            self.pace.shrinks = false;
             self.recent.shrink_to(2 * LEDGER_RECENT_FAST);
             if self.own.len() < LEDGER_RECENT_MAX {
                 self.own.shrink_to_fit();

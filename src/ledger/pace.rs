@@ -7,13 +7,21 @@ use crate::time::{Duration, Instant};
 const SPAN: Duration = Duration::from_secs(1);
 
 /// See the file's header.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Pace {
-    since: Instant,
+    /// When the second is over.
+    pub(super) until: Instant,
     count: usize,
-    is_fast: bool,
-    /// The tables are as large as at a lower rate.
-    is_wide: bool,
+    /// How many may be now.
+    pub(super) most: usize,
+    /// The tables are as large as at a lower rate, and are to become smaller, piece by piece.
+    pub(super) shrinks: bool,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { until: Instant::ZERO, count: 0, most: LEDGER_RECENT_MAX, shrinks: false }
+    }
 }
 
 impl Pace {
@@ -22,23 +30,16 @@ impl Pace {
         self.count += 1;
     }
 
-    /// True when the tables are to become smaller, piece by piece.
-    pub(super) const fn shrinks(&self, recent: usize) -> bool {
-        self.is_fast && self.is_wide && recent <= LEDGER_RECENT_FAST
-    }
-
-    /// All pieces are smaller.
-    pub(super) const fn has_shrunk(&mut self) {
-        self.is_wide = false;
-    }
-
-    /// How many may be now.
-    pub(super) fn most(&mut self, now: Instant) -> usize {
-        if now.since(self.since) >= SPAN {
-            let least = if self.is_fast { LEDGER_RECENT_FAST / 2 } else { LEDGER_RECENT_FAST };
-            let is_fast = self.count > least;
-            *self = Self { since: now, count: 0, is_fast, is_wide: self.is_wide || !is_fast };
-        }
-        if self.is_fast { LEDGER_RECENT_FAST } else { LEDGER_RECENT_MAX }
+    /// The second is over.
+    #[cold]
+    pub(super) fn turns(&mut self, now: Instant) {
+        let was_fast = self.most == LEDGER_RECENT_FAST;
+        let is_fast = self.count > if was_fast { LEDGER_RECENT_FAST / 2 } else { LEDGER_RECENT_FAST };
+        *self = Self {
+            until: now.after(SPAN),
+            count: 0,
+            most: if is_fast { LEDGER_RECENT_FAST } else { LEDGER_RECENT_MAX },
+            shrinks: is_fast && (self.shrinks || !was_fast),
+        };
     }
 }
