@@ -8,6 +8,7 @@ pub mod asleep;
 mod by_age;
 pub mod end;
 pub mod form;
+mod id_room;
 pub mod open;
 pub mod over;
 pub mod own_id;
@@ -24,6 +25,7 @@ mod unsorted;
 
 pub use end::End;
 pub use form::FormLearner;
+pub use id_room::IdRoom;
 pub use open::{OpenKey, OpenMessage, OpenMessages};
 pub use over::Over;
 pub use parked::{Parked, ParkedKey};
@@ -61,42 +63,6 @@ pub enum Given {
     Own(u64),
     /// Ours for a 3.3 peer: 8 hex digits.
     Short(u32),
-}
-
-/// Room for the text of one of our ids. The next one is written into the same room with less effort when it is near.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct IdRoom {
-    digits: [u8; 20],
-    length: usize,
-    /// The number that stands there, with its last `LOW` digits at zero.
-    base: u64,
-    hex: [u8; 8],
-}
-
-/// So many digits are written anew when those before them stay; what they count up to.
-const LOW: usize = 4;
-const LOW_END: u64 = 10_u64.pow(LOW as u32);
-
-impl IdRoom {
-    fn decimal(&mut self, number: u64) -> &[u8] {
-        let near = number.checked_sub(self.base).filter(|low| *low < LOW_END && self.length > LOW);
-        let Some(low) = near else {
-            let mut buffer = itoa::Buffer::new();
-            let text = buffer.format(number).as_bytes();
-            self.base = number - number % LOW_END;
-            self.length = text.len();
-            if let Some(digits) = self.digits.get_mut(..text.len()) {
-                digits.copy_from_slice(text);
-            }
-            return self.digits.get(..self.length).unwrap_or_default();
-        };
-        if let Some(last) = self.digits.get_mut(self.length - LOW..self.length) {
-            let (high, rest) = (low / 100, low % 100);
-            let digits: [u64; LOW] = [high / 10, high % 10, rest / 10, rest % 10];
-            last.copy_from_slice(&digits.map(|digit| b'0' + digit as u8));
-        }
-        self.digits.get(..self.length).unwrap_or_default()
-    }
 }
 
 impl Given {
