@@ -2,8 +2,8 @@
 //! time; then what was found is told, in order.
 //!
 //! A batch follows the one before at once, or on the next page. Where none is to be found, all that is behind is asked for
-//! the next one, and what lies between is searched for single frames: damage costs the records in it and no others. At the end of what was
-//! written the same search finds nothing; it is bounded by a budget, whatever the octets say.
+//! the next one, and what lies between is searched for single frames: damage costs the records in it and no others. At the
+//! end of what was written the same search finds nothing; it is bounded by a budget, whatever the octets say.
 
 use super::frame::{FRAME_HEAD, Frame, Seed, span};
 use super::header::{BATCH_HEAD, BatchHeader, SEGMENT_HEAD, SegmentHeader, batches};
