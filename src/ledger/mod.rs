@@ -723,6 +723,10 @@ impl Ledger {
             self.awaited -= usize::from(core::mem::take(&mut entry.awaited));
             self.recent.push_back(key);
             self.pace.one_more();
+            // Receipts may come for long when no message does.
+            if self.recent.len() > self.pace.most {
+                self.forget_some();
+            }
         }
     }
 

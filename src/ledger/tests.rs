@@ -180,6 +180,16 @@ fn the_table_stays_within_its_bounds() {
 }
 
 #[test]
+fn receipts_alone_stay_within_the_bound_too() {
+    let mut ledger = Ledger::new();
+    let add = |n: usize| add(&mut ledger, A, &n.to_string(), 1, "1");
+    let keys: Vec<EntryKey> = (0..LEDGER_RECENT_MAX + 5000).map(add).collect();
+    keys.iter().for_each(|key| ledger.receipt_done(*key, 0));
+    assert!(ledger.len() <= LEDGER_RECENT_MAX, "{}", ledger.len());
+    assert!(ledger.get(keys[LEDGER_RECENT_MAX]).is_some_and(|entry| entry.done));
+}
+
+#[test]
 fn at_a_high_rate_fewer_are_remembered_and_at_a_low_one_as_many_as_ever() {
     let (mut ledger, mut serial) = (Ledger::new(), 0);
     let mut second = |ledger: &mut Ledger, second: u64, messages: usize| {
@@ -197,8 +207,8 @@ fn at_a_high_rate_fewer_are_remembered_and_at_a_low_one_as_many_as_ever() {
         "{slow:?}"
     );
     second(&mut ledger, 21, 3 * LEDGER_RECENT_FAST);
-    // One that comes puts out 64 at most.
-    assert!(second(&mut ledger, 22, 100) > LEDGER_RECENT_MAX - 100 * 64);
+    // One that comes puts out 64 at most, and so does its receipt.
+    assert!(second(&mut ledger, 22, 100) > LEDGER_RECENT_MAX - 100 * 128);
     let fast = second(&mut ledger, 22, 3 * LEDGER_RECENT_FAST);
     assert!((LEDGER_RECENT_FAST - 64..=LEDGER_RECENT_FAST + 2).contains(&fast), "{fast}");
     assert!(ledger.recent.capacity() <= 4 * LEDGER_RECENT_FAST, "{}", ledger.recent.capacity());
