@@ -352,7 +352,8 @@ pub const JOURNAL_MOVE_LOOK: Duration = Duration::from_secs(1);
 pub const JOURNAL_MOVES_PER_TURN: usize = 64;
 /// A receipt that its ESME answers so soon needs no record of its own: its carrier is answered behind the final record of its
 /// message. A carrier that sends one receipt at a time waits no longer than this, and for an account that is always late once
-/// in `RECEIPT_FIRST_WRITTEN_MAX`. A message then writes 216 octets to the journal; when each receipt is written before its account gets it, 450.
+/// in `RECEIPT_FIRST_WRITTEN_MAX`. A message then writes 216 octets to the journal; when each receipt is written before its
+/// account gets it, 450.
 pub const RECEIPT_AT_ONCE: Duration = Duration::from_millis(5);
 /// The receipts of an account that was later than that are written down before it gets them, for so long; when it is late
 /// again then, for twice as long. One pause of the machine makes all accounts late at once: with 10 s from the first time

@@ -521,7 +521,8 @@ impl<F> Committer<F> {
         self.rotate.is_some_and(|rotate| now.mono.since(current.header.mono) >= rotate)
     }
 
-    /// Writes what is staged, and zeros up to the end of the page: all of a page that is new to us is written, none of it read.
+    /// Writes what is staged, and zeros up to the end of the page: all of a page that is new to us is written, none of it
+    /// read.
     fn write<D: Disk<File = F>>(&mut self, staged: &Mark, disk: &mut D) -> Result<(), DiskError> {
         let Some(current) = &mut self.current else { return Ok(()) };
         let octets = self.staging.len() - BATCH_HEAD;
