@@ -18,9 +18,12 @@ use super::recover::{Recovered, Segment};
 use super::space::{Gate, SpaceLimits, Usage};
 use super::wipe::{Wipe, Wiped};
 use super::{Erasing, Geometry, Lsn};
-use crate::limits::{JOURNAL_PREPARE_CHUNK, JOURNAL_SPACE_EVERY, JOURNAL_SPARES};
+use crate::limits::{JOURNAL_PREPARE_CHUNK, JOURNAL_PREPARE_PIECE, JOURNAL_SPACE_EVERY, JOURNAL_SPARES};
 use crate::time::{Duration, Instant};
 use std::collections::VecDeque;
+
+/// Nobody writes to it, so the system has one page of zeros for all of it.
+static ZEROS: [u8; JOURNAL_PREPARE_PIECE] = [0; JOURNAL_PREPARE_PIECE];
 
 /// Why a file is in `quarantine/`.
 pub(super) const WRITE_FAILED: &str = "write_failed";
@@ -255,6 +258,12 @@ impl<F> Preparer<F> {
     #[must_use]
     pub const fn starved(&self) -> Option<DiskError> {
         self.starved
+    }
+
+    /// True while there is no spare: its shard takes no new messages, or is about to.
+    #[must_use]
+    pub const fn is_urgent(&self) -> bool {
+        self.spares.is_empty()
     }
 
     /// How much of its room is used, percent: of its own, or all of it when the file system is nearly full.
@@ -513,10 +522,12 @@ impl<F> Preparer<F> {
             return Ok(Done::Some);
         };
         if making.at < self.geometry.segment {
-            let length = (self.geometry.segment - making.at).min(JOURNAL_PREPARE_CHUNK as u64);
-            let mut written = write_all(disk, &making.file, making.at, &vec![0; length as usize]);
+            let length = (self.geometry.segment - making.at).min(JOURNAL_PREPARE_PIECE as u64);
+            let zeros = ZEROS.get(..length as usize).unwrap_or(&ZEROS);
+            let mut written = write_all(disk, &making.file, making.at, zeros);
+            let is_chunk = (making.at + length).is_multiple_of(JOURNAL_PREPARE_CHUNK as u64);
             // A commit that comes meanwhile waits behind this piece, not behind all of the file.
-            if written.is_ok() && !self.spares.is_empty() {
+            if written.is_ok() && is_chunk && !self.spares.is_empty() {
                 written = disk.sync(&making.file);
             }
             if let Err(error) = written {

@@ -106,9 +106,12 @@ fn a_file_that_gets_another_name_while_a_damaged_journal_is_read_hides_nothing()
     }
     let upto = Lsn(world.truth.len() as u64);
     let mut disk = world.disk.copy();
-    let segments: Vec<String> =
+    let mut segments: Vec<String> =
         disk.list().unwrap().into_iter().filter(|name| name.ends_with(".seg")).collect();
-    assert!(segments.len() > 1, "{segments:?}");
+    segments.sort();
+    // Of the newest one what is damaged may be the end, and then nobody knows that there was more.
+    segments.pop();
+    assert!(!segments.is_empty());
     for name in &segments {
         disk.octets(name)[9000] ^= 4;
     }

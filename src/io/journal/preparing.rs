@@ -10,7 +10,7 @@ use crate::io::Clock;
 use crate::journal::commit::{Change, Spare};
 use crate::journal::prepare::{Done, Preparer};
 use crate::journal::{Cursors, DiskError, Lsn};
-use crate::limits::JOURNAL_SEGMENTS_LEAST;
+use crate::limits::{JOURNAL_PREPARE_PAUSE, JOURNAL_SEGMENTS_LEAST};
 use crate::shard::Surplus;
 use crate::time::{Duration, Now};
 use std::fs::File;
@@ -80,10 +80,11 @@ impl Preparing {
             while let Ok(news) = self.news.try_recv() {
                 self.hear(news);
             }
-            let (mut worked, mut starved) = (false, false);
+            let (mut worked, mut starved, mut urgent) = (false, false, false);
             for shard in &mut self.shards {
                 worked |= shard.work(&mut self.disk, self.clock.now());
                 starved |= shard.preparer.starved().is_some();
+                urgent |= shard.preparer.is_urgent();
             }
             self.end_formers();
             if self.shards.iter().all(|shard| shard.ended) {
@@ -91,6 +92,8 @@ impl Preparing {
             }
             if !worked {
                 std::thread::park_timeout(if starved { STARVED } else { IDLE });
+            } else if !urgent {
+                std::thread::park_timeout(JOURNAL_PREPARE_PAUSE);
             }
         }
     }
