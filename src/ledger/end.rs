@@ -19,8 +19,11 @@ pub struct End {
     /// Whose fault it is.
     pub fault: Fault,
     /// The error of the receipt, at most 8 octets.
-    pub error: SmallVec<[u8; 8]>,
+    pub error: ErrorText,
 }
+
+/// The error of a receipt; longer ones are cut.
+pub type ErrorText = SmallVec<[u8; 8]>;
 
 impl End {
     fn of(state: MessageState, status: CommandStatus, fault: Fault) -> Self {
@@ -85,12 +88,17 @@ impl End {
         Self::of(MessageState::Deleted, CommandStatus::OK, Fault::Node)
     }
 
+    /// The error of a receipt as it is kept.
+    #[must_use]
+    pub fn error(text: &[u8]) -> ErrorText {
+        SmallVec::from_slice(text.get(..8).unwrap_or(text))
+    }
+
     /// A final receipt says so.
     #[must_use]
     pub fn by_receipt(state: MessageState, error: &[u8]) -> Self {
         let fault = if state == MessageState::Delivered { Fault::Nobody } else { Fault::Carrier };
-        let error = SmallVec::from_slice(error.get(..8).unwrap_or(error));
-        Self { error, ..Self::of(state, CommandStatus::OK, fault) }
+        Self { error: Self::error(error), ..Self::of(state, CommandStatus::OK, fault) }
     }
 
     /// The final record of a message of which this much is known.

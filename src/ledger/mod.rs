@@ -23,7 +23,7 @@ pub mod stored;
 pub mod stored_message;
 mod unsorted;
 
-pub use end::End;
+pub use end::{End, ErrorText};
 pub use form::FormLearner;
 pub use id_room::IdRoom;
 pub use open::{OpenKey, OpenMessage, OpenMessages};

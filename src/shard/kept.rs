@@ -14,10 +14,10 @@ use super::port::Outbox;
 use super::records::Held;
 use super::timers::Timer;
 use crate::config::Config;
-use crate::ids::{EsmeId, LinkId};
+use crate::ids::{CarrierId, EsmeId, LinkId};
 use crate::journal::record::NO_REASON;
 use crate::journal::{Lsn, Record};
-use crate::ledger::{AddressTail, End, OpenKey};
+use crate::ledger::{AddressTail, End, ErrorText, OpenKey};
 use crate::limits::{MESSAGE_ID_MAX, RECEIPT_AGAIN};
 use crate::smpp::message_state::MessageState;
 use crate::smpp::receipt::Receipt;
@@ -303,17 +303,16 @@ impl Shard {
             && delivery.is_final
             && let Some(open) = records.open.get_mut(delivery.record)
         {
-            open.ends_for(Delivered::kept(&frame).map(|delivered| AddressTail::of(delivered.source())));
+            let source = || Delivered::kept(&frame).map(|delivered| AddressTail::of(delivered.source()));
+            open.ends_for(delivery.number.or_else(source));
             last = open.awaited == 0;
             ours = open.end.take();
         }
         if let (true, Some(end)) = (last, ours) {
             self.close_message(now, delivery.record, *end);
         } else if last {
-            let v33 = self.carriers.get(delivery.carrier.index()).is_some_and(super::mt::is_v33);
-            let receipt = Delivered::kept(&frame).and_then(|delivered| delivered.receipt(v33));
-            let error = receipt.and_then(|receipt| receipt.text.err).unwrap_or_default();
-            self.close_message(now, delivery.record, End::by_receipt(delivery.state, error));
+            let error = delivery.error.take().unwrap_or_else(|| self.error_in(delivery.carrier, &frame));
+            self.close_message(now, delivery.record, End::by_receipt(delivery.state, &error));
         } else if !delivery.is_receipt || records.open.get(delivery.record).is_some() {
             self.close_record(now, &OwnRecord::of(&delivery), delivery.says(), status);
         }
@@ -321,6 +320,13 @@ impl Shard {
             records.frames.release(frame);
         }
         self.deliveries.keep(delivery);
+    }
+
+    /// The error of a receipt that came from elsewhere, or in an earlier run.
+    fn error_in(&self, carrier: CarrierId, frame: &[u8]) -> ErrorText {
+        let v33 = self.carriers.get(carrier.index()).is_some_and(super::mt::is_v33);
+        let receipt = Delivered::kept(frame).and_then(|delivered| delivered.receipt(v33));
+        End::error(receipt.and_then(|receipt| receipt.text.err).unwrap_or_default())
     }
 
     /// The ESME has answered what the journal could not promise to keep: a message is over all the same, and so is the

@@ -7,7 +7,7 @@ use super::mail::Tag;
 use super::table::Table;
 use crate::ids::{CarrierId, EsmeId, LinkId, PoolId, ShardId};
 use crate::journal::Lsn;
-use crate::ledger::{AddressTail, Destinations, EntryKey, Given, IdText, OpenKey, StoredKey};
+use crate::ledger::{AddressTail, Destinations, EntryKey, ErrorText, Given, IdText, OpenKey, StoredKey};
 use crate::limits::{LATE_MAX, RETAINED_BUFFER_MAX, RETAINED_BUFFERS_KEPT, RETAINED_MAX};
 use crate::route::affinity::Key as PartsKey;
 use crate::session::Owner;
@@ -305,6 +305,8 @@ pub(super) struct Delivery {
     pub(super) destination: u8,
     /// What a receipt says.
     pub(super) state: MessageState,
+    /// Its error; `None`: nobody has looked yet.
+    pub(super) error: Option<ErrorText>,
     /// The PDU, while another session may have to be tried.
     pub(super) frame: Vec<u8>,
     /// While it waits for a session with room: at most until then.

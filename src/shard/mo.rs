@@ -415,6 +415,7 @@ pub(super) fn delivery_of(link: LinkId, carrier: CarrierId, esme: EsmeId, pdu: &
         is_final: false,
         destination: 0,
         state: MessageState::Unknown,
+        error: None,
         frame: Vec::new(),
         until: Instant::ZERO,
         record: OpenKey::default(),

@@ -11,7 +11,7 @@ use super::port::Outbox;
 use super::timers::Timer;
 use crate::counters::Match;
 use crate::ids::{CarrierId, LinkId};
-use crate::ledger::{AddressTail, Begun, Entry, EntryKey, Given, IdText, OpenKey};
+use crate::ledger::{AddressTail, Begun, End, Entry, EntryKey, Given, IdText, OpenKey};
 use crate::limits::{PARKED_MAX, RECEIPT_PARK};
 use crate::smpp::frame::Pdu;
 use crate::smpp::id_form::response_key;
@@ -110,6 +110,7 @@ impl Shard {
         delivery.is_final = is_final;
         delivery.destination = destination;
         delivery.state = receipt.state.unwrap_or(MessageState::Unknown);
+        delivery.error = Some(End::error(receipt.text.err.unwrap_or_default()));
         let here = self.is_own(esme);
         let Err(status) = self.give(now, delivery, delivered, out) else {
             if here {
