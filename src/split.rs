@@ -26,6 +26,20 @@ impl<T> Default for Split<T> {
     }
 }
 
+/// Numbers that come one after the other, so many of them at most, stand side by side in a table.
+const NEIGHBOURS: u64 = 8;
+
+/// The hash of a number: eight that differ in their last three bits alone are on the same lines of the cache, so that of
+/// what comes together one fetches the memory of the others.
+#[inline]
+#[must_use]
+pub const fn neighbours(number: u64) -> u64 {
+    let (all, last) = (number / NEIGHBOURS, number % NEIGHBOURS);
+    let mixed = (all ^ (all >> 31)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    // The place within a part, and the tag that is compared before the entry is looked at.
+    mixed ^ (mixed >> 32) ^ last ^ (last << 57)
+}
+
 /// Bits that a part uses neither for its places nor for its tags.
 const fn part_of(hash: u64) -> usize {
     ((hash >> 40) as u8) as usize
@@ -126,6 +140,27 @@ mod tests {
         assert_eq!(all.iter_hash(hash(&8)).filter(|other| **other == 8).count(), 1);
         *all.find_mut(hash(&8), |other| *other == 8).unwrap() = 8;
         assert_eq!(all.len(), 100_000 - 100_000_usize.div_ceil(7));
+    }
+
+    #[test]
+    fn numbers_that_follow_each_other_stand_side_by_side_and_all_others_apart() {
+        let lines = |numbers: core::ops::Range<u64>| {
+            numbers.map(|number| (part_of(neighbours(number)), neighbours(number) & 0xF8)).collect::<Vec<_>>()
+        };
+        assert!(
+            (0..1000).all(|eight| lines(eight * 8..eight * 8 + 8).windows(2).all(|pair| pair[0] == pair[1]))
+        );
+        for step in [1, 8, 64, 1 << 14, 1 << 20, 1 << 40] {
+            let mut all = Split::default();
+            for number in (0..50_000_u64).map(|count| count * step) {
+                all.insert_unique(neighbours(number), number, |number| neighbours(*number));
+            }
+            let largest = all.parts.iter().map(HashTable::len).max().unwrap();
+            assert!(largest < 50_000 / PARTS * 2, "{step}: {largest}");
+            let looked_at = |number: u64| all.part(neighbours(number)).iter_hash(neighbours(number)).count();
+            let most = (0..50_000).map(|count| looked_at(count * step)).max();
+            assert!(most < Some(16), "{step}: {most:?}");
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::erase::{Ages, Erasing};
 use super::frame::Frame;
 use super::record::{Kind, Record, Role};
 use crate::limits::{JOURNAL_BLOCK, JOURNAL_MOVE_ALWAYS_AT, JOURNAL_MOVE_BELOW};
-use crate::split::Split;
+use crate::split::{Split, neighbours};
 use crate::time::{Now, Wall};
 use std::collections::VecDeque;
 
@@ -72,9 +72,12 @@ pub struct Book {
     ages: Option<Ages>,
 }
 
+/// The last bits of a key are those of the shard that gave it: keys that come together do not differ in them.
+const SHARD_BITS: u32 = 6;
+
+/// What came together ends about together.
 fn hash(key: u64) -> u64 {
-    let mixed = (key ^ (key >> 31)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    mixed ^ (mixed >> 32)
+    neighbours(key.rotate_right(SHARD_BITS))
 }
 
 fn key_at(records: &[Needed], at: u32) -> Option<u64> {

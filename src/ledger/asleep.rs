@@ -5,7 +5,7 @@
 //!
 //! One takes 12 octets and a little room to grow: parts of a few hundred are kept in order.
 
-use super::{Entry, EntryKey, Given, IdText, Ledger, NewEntry, id_hash};
+use super::{Entry, EntryKey, Given, IdText, Ledger, NewEntry, id_hash, mix};
 use crate::ids::{CarrierId, EsmeId, LinkId};
 use crate::smpp::id_form::{receipt_keys, response_key};
 use crate::time::{Duration, Instant};
@@ -73,7 +73,8 @@ impl Asleep {
     /// What is kept of an id's hash.
     #[must_use]
     pub const fn short(hash: u64) -> u32 {
-        (hash >> 7) as u32 & HASH
+        // Of ids that stand side by side the index's hashes differ in few bits.
+        (mix(hash) >> 7) as u32 & HASH
     }
 
     /// Messages.

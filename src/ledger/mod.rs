@@ -41,7 +41,7 @@ use crate::limits::{
     RECEIPTS_AWAITED_MAX,
 };
 use crate::smpp::id_form::{IdKey, response_key};
-use crate::split::Split;
+use crate::split::{Split, neighbours};
 use crate::time::Instant;
 use asleep::{Asleep, Sleep};
 use hashbrown::HashTable;
@@ -115,7 +115,7 @@ impl Given {
     }
 }
 
-fn mix(number: u64) -> u64 {
+const fn mix(number: u64) -> u64 {
     let mixed = (number ^ (number >> 31)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     mixed ^ (mixed >> 32)
 }
@@ -412,7 +412,8 @@ pub struct Ledger {
 }
 
 fn id_hash(carrier: CarrierId, key: IdKey) -> u64 {
-    mix(key.bits() ^ (u64::from(carrier.0) << 48))
+    // Of one carrier's ids, which most write one after the other.
+    neighbours(key.bits() ^ (u64::from(carrier.0) << 48))
 }
 
 fn entry_at(places: &[Place], index: u32) -> Option<&Entry> {

@@ -9,6 +9,7 @@ use crate::time::Wall;
 
 const EPOCH_US: i64 = 1_577_836_800_000_000;
 const SEQUENCE_BITS: u32 = 7;
+/// The book of a journal counts on it (`journal::book`).
 const SHARD_BITS: u32 = 6;
 /// Ids that a shard gives one after the other are so far apart, or further.
 pub const ID_STEP: u64 = 1 << SHARD_BITS;

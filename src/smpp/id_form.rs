@@ -106,13 +106,14 @@ impl IdForms {
 pub struct IdKey(u64);
 
 impl IdKey {
-    /// The key as a number whose bits are well mixed.
+    /// The key as a number. Ids that differ in the last three bits of their last octet do so here, and else in nothing; all
+    /// other bits are well mixed.
     #[must_use]
     pub const fn bits(self) -> u64 {
         self.0
     }
 
-    /// The key of an id whose case and zeros are folded here. Each step but the last is a bijection of its 16 octets; a NUL
+    /// The key of an id whose case and zeros are folded here, its last octet last. Each step but the last is a bijection of its 16 octets; a NUL
     /// cannot stand in an id, so octets that are filled up with NUL are as good as their length.
     fn of(id: &[u8]) -> Self {
         const ODD: u128 = 0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835;
@@ -120,11 +121,13 @@ impl IdKey {
             let mixed = (state ^ upper_case(lane)).wrapping_mul(ODD);
             mixed ^ (mixed >> 64)
         };
-        let (lanes, rest) = without_zeros(id).as_chunks::<16>();
+        const LAST: u64 = 7;
+        let Some((last, head)) = without_zeros(id).split_last() else { return Self(0) };
+        let (lanes, rest) = head.as_chunks::<16>();
         let state = lanes.iter().fold(0, |state, &lane| mix(state, u128::from_le_bytes(lane)));
-        let last = short_lane(rest);
-        let state = mix(state, last).wrapping_mul(ODD);
-        Self((state ^ (state >> 64)) as u64)
+        let last = u64::from(last.to_ascii_uppercase());
+        let state = mix(state, short_lane(rest) | u128::from(last & !LAST) << 120).wrapping_mul(ODD);
+        Self((state ^ (state >> 64)) as u64 & !LAST | last & LAST)
     }
 }
 
