@@ -371,3 +371,6 @@ pub const RECEIPT_AGAIN: Duration = Duration::from_secs(5);
 
 const _: () = assert!(2 * (PDU_MAX + JOURNAL_RECORD_BESIDE) < JOURNAL_RING);
 const _: () = assert!(JOURNAL_RING as u64 <= JOURNAL_SEGMENT_MIN && JOURNAL_RING.is_power_of_two());
+
+/// PDUs of a carrier whose memory is asked for together (`shard::ahead`): as many as a core fetches at a time, about.
+pub const AHEAD_PDUS: usize = 8;

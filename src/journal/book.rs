@@ -165,6 +165,11 @@ impl Book {
         self.newest(key) != NONE
     }
 
+    /// Asks for the memory of a key.
+    pub fn ask(&self, key: u64) {
+        core::hint::black_box(self.newest(key));
+    }
+
     /// Keys that are open.
     #[must_use]
     pub fn open(&self) -> usize {

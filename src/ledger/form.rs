@@ -65,6 +65,12 @@ impl FormLearner {
         }
     }
 
+    /// Where in the index the message of a receipt with this id is, most likely.
+    #[must_use]
+    pub fn place_of(&self, carrier: CarrierId, receipt_id: &[u8]) -> u64 {
+        super::id_hash(carrier, receipt_key(self.locked.unwrap_or(IdForm::AsIs), receipt_id))
+    }
+
     fn find_locked(
         &self,
         form: IdForm,

@@ -696,6 +696,20 @@ impl Ledger {
         place.entry.as_mut().filter(|_| place.generation == key.generation())
     }
 
+    /// What is at a place of the index, most likely (`FormLearner::place_of`).
+    #[must_use]
+    pub fn at_place(&self, place: u64) -> Option<EntryKey> {
+        self.by_id.find(place, |_| true).map(|index| EntryKey::new(*index, 0))
+    }
+
+    /// Asks for the memory of what is at a place, whatever that is by now. Gives the records that it names.
+    #[must_use]
+    pub fn ask(&self, at: EntryKey) -> Option<u64> {
+        let place = self.places.get(at.index() as usize)?;
+        core::hint::black_box(place.generation);
+        place.entry.as_ref().map(|entry| entry.record)
+    }
+
     /// The ESME did not take a final receipt of this destination: it may come again.
     pub fn receipt_back(&mut self, key: EntryKey, destination: u8) {
         if let Some(entry) = self.get_mut(key) {

@@ -216,6 +216,13 @@ impl OpenMessages {
         self.messages.get(key)
     }
 
+    /// Asks for the memory of a message.
+    pub fn ask(&self, key: OpenKey) {
+        if let Some(open) = self.messages.get(key) {
+            core::hint::black_box((open.key, open.lsn, open.attempts, open.submitted, open.source));
+        }
+    }
+
     /// A message, to be changed.
     pub fn get_mut(&mut self, key: OpenKey) -> Option<&mut OpenMessage> {
         self.messages.get_mut(key)

@@ -141,6 +141,9 @@ impl Window {
         }
         self.newest = index as u32;
         self.used += 1;
+        // The next request's slot was last written a window ago: its memory is asked for now, not waited for then.
+        let next_one = self.slots.get(next.wrapping_add(1) as usize & mask);
+        core::hint::black_box(next_one.map(|slot| slot.sequence));
         Some(sequence)
     }
 
@@ -165,6 +168,14 @@ impl Window {
         }
         self.free(index, pool);
         Ok((slot.owner, CommandId(slot.command), slot.sent_at))
+    }
+
+    /// Whose request a response with this number answers, most likely; nothing changes.
+    #[inline]
+    #[must_use]
+    pub fn owner(&self, sequence: u32) -> Option<Owner> {
+        let slot = self.slots.get(sequence as usize & self.slots.len().wrapping_sub(1))?;
+        (slot.sequence == sequence).then_some(slot.owner)
     }
 
     /// Frees the oldest slot if it was sent at `deadline` or before; gives its owner and sequence number.

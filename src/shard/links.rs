@@ -250,8 +250,12 @@ impl Shard {
 
     /// Takes PDUs from the front of `bytes` while the link lets it; gives how many octets were used.
     fn process(&mut self, now: Now, id: LinkId, bytes: &[u8], out: &mut Outbox) -> usize {
-        let mut rest = bytes;
+        let (mut rest, mut looked_at) = (bytes, 0);
         loop {
+            if looked_at == 0 {
+                looked_at = self.foresee(id, rest);
+            }
+            looked_at = looked_at.saturating_sub(1);
             let Some(slot) = self.link(id) else { return bytes.len() };
             if slot.closing {
                 return bytes.len();

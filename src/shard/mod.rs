@@ -11,6 +11,7 @@
 //! that peers did, `status` tells how all of it is, `tally` counts it by status and state. `plan` is what all shards of a
 //! node read; `table` is where messages and deliveries stay while they are in flight.
 
+mod ahead;
 mod answers;
 mod asleep;
 mod at_once;

@@ -160,10 +160,14 @@ impl Shard {
         pdu: &Pdu<'_>,
         out: &mut Outbox,
     ) {
-        if self.records.is_some() && self.answered_at_once(now, esme, key_of(owner), (pdu, is_ok(pdu)), out) {
+        let key: DeliveryKey = key_of(owner);
+        if let Some(delivery) = self.deliveries.get(key) {
+            self.ask_for_end(delivery);
+        }
+        if self.records.is_some() && self.answered_at_once(now, esme, key, (pdu, is_ok(pdu)), out) {
             return;
         }
-        let Some(mut delivery) = self.deliveries.remove(key_of(owner)) else { return };
+        let Some(mut delivery) = self.deliveries.remove(key) else { return };
         if delivery.origin != Origin::Journal {
             self.retained.release(core::mem::take(&mut delivery.frame));
         }

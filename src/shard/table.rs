@@ -44,6 +44,12 @@ impl<K: Key, T> Table<K, T> {
         self.entries.get_mut(key).map(Box::as_mut)
     }
 
+    /// Where one is.
+    #[inline]
+    pub(super) fn place(&self, key: K) -> Option<*const T> {
+        self.entries.get(key).map(|entry| core::ptr::from_ref(entry.as_ref()))
+    }
+
     /// All of them.
     pub(super) fn iter(&self) -> impl Iterator<Item = (K, &T)> {
         self.entries.iter().map(|(key, entry)| (key, entry.as_ref()))
