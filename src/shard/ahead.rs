@@ -11,10 +11,10 @@
 
 use super::Shard;
 use super::links::Side;
-use super::message::{Delivery, MessageKey, key_of};
+use super::message::{DeliveryKey, MessageKey, key_of};
 use crate::ids::{CarrierId, LinkId};
 use crate::ledger::{EntryKey, OpenKey};
-use crate::limits::AHEAD_PDUS;
+use crate::limits::{AHEAD_FROM, AHEAD_PDUS};
 use crate::smpp::command::CommandId;
 use crate::smpp::frame::{Frame, Pdu};
 use crate::smpp::sm::Sm;
@@ -31,9 +31,17 @@ fn first_id<'a>(pdu: &Pdu<'a>) -> Option<&'a [u8]> {
 }
 
 impl Shard {
+    /// True while so much is under way that what a PDU needs is in no cache.
+    const fn pays(&self) -> bool {
+        self.ledger.awaited() >= AHEAD_FROM
+    }
+
     /// What a link has read is about to be handled; gives how many PDUs of it were looked at.
     #[inline]
     pub(super) fn foresee(&self, id: LinkId, bytes: &[u8]) -> usize {
+        if !self.pays() {
+            return usize::MAX;
+        }
         let slot = super::links::live(&self.links, id);
         let Some((side, pdu_max)) = slot.map(|slot| (slot.side, slot.pdu_max as usize)) else { return 0 };
         match (side, Frame::next(bytes, pdu_max)) {
@@ -98,7 +106,8 @@ impl Shard {
     }
 
     /// A delivery was answered: what its end needs is asked for all at once.
-    pub(super) fn ask_for_end(&self, delivery: &Delivery) {
+    pub(super) fn ask_for_end(&self, key: DeliveryKey) {
+        let Some(delivery) = self.deliveries.get(key).filter(|_| self.pays()) else { return };
         if let Some(records) = &self.records {
             records.open.ask(delivery.record);
             records.pen.book.ask(delivery.key);

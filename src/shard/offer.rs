@@ -161,9 +161,7 @@ impl Shard {
         out: &mut Outbox,
     ) {
         let key: DeliveryKey = key_of(owner);
-        if let Some(delivery) = self.deliveries.get(key) {
-            self.ask_for_end(delivery);
-        }
+        self.ask_for_end(key);
         if self.records.is_some() && self.answered_at_once(now, esme, key, (pdu, is_ok(pdu)), out) {
             return;
         }

@@ -110,7 +110,7 @@ impl Shard {
         delivery.is_final = is_final;
         delivery.destination = destination;
         delivery.state = receipt.state.unwrap_or(MessageState::Unknown);
-        delivery.error = Some(End::error(receipt.text.err.unwrap_or_default()));
+        delivery.error = self.records.as_ref().map(|_| End::error(receipt.text.err.unwrap_or_default()));
         let here = self.is_own(esme);
         let Err(status) = self.give(now, delivery, delivered, out) else {
             if here {
