@@ -167,6 +167,8 @@ fn lives(name: &str) -> PathBuf {
         (71, Record::Accept { accepted: 0, validity: 0, due: 0, esme: b"acme", id: b"71", pdu: b"?" }),
         (71, Record::Sending { attempt: 1, carrier: b"alpha" }),
         (71, Record::Refused { attempt: 1, status: 0x14, wait_ms: 5000, carrier: b"alpha" }),
+        (71, Record::Steer { held: true, pool: b"" }),
+        (71, Record::Steer { held: false, pool: b"bulk" }),
         (71, Record::Sending { attempt: 2, carrier: b"alpha" }),
         (71, Record::Sent { awaited: 1, over: b"", facts: facts(b"71", b"A1") }),
         (72, Record::Sent { awaited: 1, over: b"", facts: facts(b"72", b"A2") }),
@@ -188,12 +190,14 @@ fn a_life_is_told_by_either_id_or_a_number_and_numbers_are_masked() {
     let path = lives("trace");
     let told = said(&["trace", "A1"], &path);
     let lines: Vec<&str> = told.lines().collect();
-    assert_eq!(lines.len(), 8, "{told}");
+    assert_eq!(lines.len(), 10, "{told}");
     assert_eq!(lines[0], "message 71, shard 0");
     for (line, words) in lines[1..].iter().zip([
         "taken from acme, answered with id 71",
         "attempt 1: to alpha",
         "attempt 1: alpha refused it with ESME_RMSGQFUL, next in 5000 ms",
+        "held, for its own pool, by an operator",
+        "not held, for pool bulk, by an operator",
         "attempt 2: to alpha",
         "acme to *********56, id \"71\": at alpha as \"A1\", receipts to come: 1",
         "receipt ? of alpha",

@@ -27,6 +27,11 @@ impl Node {
             [http]\naddress = \"127.0.0.1:0\"\nadmin_socket = \"admin.sock\"\n\
             [journal]\nsegment_size = \"16MiB\"\nsize_max = \"1GiB\"\nmin_free = \"0%\"\ndurability = \"process\"\n";
         std::fs::write(folder.join("node.toml"), text).unwrap();
+        Self::run_in(folder)
+    }
+
+    /// On what an earlier one has left there.
+    fn run_in(folder: PathBuf) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_bindery"));
         let command = command.arg("run").arg("-c").arg(folder.join("node.toml")).current_dir(&folder);
         let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
@@ -39,6 +44,13 @@ impl Node {
         // What it says later must have a reader.
         std::thread::spawn(move || lines.for_each(drop));
         Self { child, folder, listens, http }
+    }
+
+    /// Another one after kill -9.
+    fn killed(mut self) -> Self {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        Self::run_in(core::mem::take(&mut self.folder))
     }
 
     fn run(&self, arguments: &[&str]) -> Output {
@@ -64,12 +76,14 @@ impl Drop for Node {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
-        let _ = std::fs::remove_dir_all(&self.folder);
+        if !self.folder.as_os_str().is_empty() {
+            let _ = std::fs::remove_dir_all(&self.folder);
+        }
     }
 }
 
 #[test]
-fn an_operator_counts_holds_moves_and_ends_what_waits() {
+fn an_operator_counts_holds_moves_and_ends_what_waits_also_over_kill_9() {
     let node = Node::start("operator");
     let to = "38267000001,38267000002,38267000003,4479";
     let who = ["--system-id", "acme", "--password", "p", "--address", &node.listens, "--receipt-wait", "0s"];
@@ -90,13 +104,17 @@ fn an_operator_counts_holds_moves_and_ends_what_waits() {
         node.queue(&["reroute", "--to", "382*", "--to-pool", "other", "--yes"]).1,
         "reroute: 3 messages\n"
     );
-    let rows: Vec<(Value, Value)> = node.listed(&[])["rows"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|row| (row["pool"].clone(), row["state"].clone()))
-        .collect();
-    assert_eq!(rows, [("main".into(), "held".into()), ("other".into(), "ready".into())]);
+    let rows = |node: &Node| -> Vec<(Value, Value)> {
+        let rows = node.listed(&[])["rows"].clone();
+        rows.as_array().unwrap().iter().map(|row| (row["pool"].clone(), row["state"].clone())).collect()
+    };
+    let said = [("main".into(), "held".into()), ("other".into(), "ready".into())];
+    assert_eq!(rows(&node), said);
+    let node = node.killed();
+    assert_eq!(rows(&node), said, "it holds after a restart");
+    assert_eq!(node.queue(&["release", "--yes"]).1, "release: 1 messages\n");
+    let node = node.killed();
+    assert_eq!(rows(&node), [("main".into(), "ready".into()), ("other".into(), "ready".into())]);
     assert_eq!(node.queue(&["purge", "--yes"]).1, "purge: 4 messages\n");
     assert_eq!(node.listed(&[])["messages"], 0);
 }

@@ -30,7 +30,9 @@ struct Needed {
 const LATEST: u32 = 1 << 31;
 /// The same, of the newest record of a key: what it says is on the disk alone.
 const RESTS: u32 = 1 << 30;
-const OCTETS: u32 = RESTS - 1;
+/// As `LATEST`, beside it (`Role::Steers`).
+const STEERS: u32 = 1 << 29;
+const OCTETS: u32 = STEERS - 1;
 
 #[derive(Debug, Clone, Default)]
 struct Block {
@@ -61,6 +63,8 @@ pub struct Book {
     keys: Split<u32>,
     records: Vec<Needed>,
     free: u32,
+    /// Records that are needed.
+    len: usize,
     records_max: usize,
     blocks: VecDeque<Block>,
     /// The number of the first block.
@@ -96,6 +100,7 @@ impl Book {
             keys: Split::default(),
             records: Vec::with_capacity(records_max),
             free: NONE,
+            len: 0,
             records_max,
             blocks: VecDeque::new(),
             first: 0,
@@ -149,8 +154,14 @@ impl Book {
 
     /// True when a record that opens or adds to a key has room.
     #[must_use]
-    pub fn has_room(&self) -> bool {
-        self.free != NONE || self.records.len() < self.records_max
+    pub const fn has_room(&self) -> bool {
+        self.len < self.records_max
+    }
+
+    /// True when a record that nobody must write has room: an eighth is kept for others.
+    #[must_use]
+    pub const fn has_room_to_spare(&self) -> bool {
+        self.len < self.records_max - self.records_max / 8
     }
 
     /// The last record that was appended or read.
@@ -181,7 +192,10 @@ impl Book {
     /// # Errors
     /// It is needed and there is no room: see `has_room`.
     pub fn note(&mut self, frame: &Frame<'_>, octets: u32) -> Result<(), BookFull> {
-        self.appended(frame.lsn, frame.key, frame.kind(), from_of(frame), octets)
+        self.passed(frame.lsn, octets);
+        let noted = self.noted(frame, octets);
+        self.shrink();
+        noted
     }
 
     /// The same, of a record whose content is known: `kind` is `None` when this program does not know it, `from` the
@@ -225,7 +239,8 @@ impl Book {
     /// As `note`.
     pub fn noted(&mut self, frame: &Frame<'_>, octets: u32) -> Result<(), BookFull> {
         let Some(kind) = frame.kind() else { return Ok(()) };
-        self.keyed(frame.lsn, frame.key, kind, from_of(frame), octets)
+        let (from, mark) = from_of(frame);
+        self.keyed(frame.lsn, frame.key, kind, from, octets | mark)
     }
 
     /// So many keys are about to be noted.
@@ -249,18 +264,20 @@ impl Book {
     ) -> Result<(), BookFull> {
         match kind.role() {
             Role::Adds => self.add(lsn, key, octets),
-            Role::Latest => {
-                if let Some(former) = self.latest(key) {
-                    self.answered(key, former);
-                }
-                self.add(lsn, key, octets | LATEST)
-            }
+            Role::Latest => self.add_last(lsn, key, octets, LATEST),
+            Role::Steers => self.add_last(lsn, key, octets, STEERS),
             Role::Closes => {
                 self.close(key);
                 Ok(())
             }
             Role::Replaces => {
                 self.close(key);
+                self.add(lsn, key, octets)
+            }
+            Role::Renews => {
+                if self.holds(key) {
+                    self.close_but(key, self.steers(key));
+                }
                 self.add(lsn, key, octets)
             }
             Role::Answers => {
@@ -329,6 +346,12 @@ impl Book {
         (newest.octets & RESTS != 0).then_some(newest.lsn)
     }
 
+    /// What an operator has said last of a key.
+    #[must_use]
+    pub fn steers(&self, key: u64) -> Option<Lsn> {
+        self.marked(key, STEERS)
+    }
+
     /// What to copy: the shortest front of which less than a quarter is needed; when the disk is nearly full
     /// (`used_percent`), the front of which the least share is. The last block stays.
     #[must_use]
@@ -386,14 +409,23 @@ impl Book {
         Ok(())
     }
 
+    /// The one before it with this mark is not needed any more.
+    fn add_last(&mut self, lsn: Lsn, key: u64, octets: u32, mark: u32) -> Result<(), BookFull> {
+        if let Some(former) = self.marked(key, mark) {
+            self.answered(key, former);
+        }
+        self.add(lsn, key, octets | mark)
+    }
+
     fn place(&mut self, record: Needed) -> Result<u32, BookFull> {
+        if !self.has_room() {
+            return Err(BookFull);
+        }
+        self.len += 1;
         if let Some(free) = self.records.get_mut(self.free as usize) {
             let at = core::mem::replace(&mut self.free, free.older);
             *free = record;
             return Ok(at);
-        }
-        if self.records.len() >= self.records_max {
-            return Err(BookFull);
         }
         self.records.push(record);
         Ok((self.records.len() - 1) as u32)
@@ -429,16 +461,28 @@ impl Book {
         while let Some(record) = self.records.get_mut(at as usize) {
             let (lsn, octets, older) = (record.lsn, record.octets, record.older);
             record.older = core::mem::replace(&mut self.free, at);
+            self.len -= 1;
             self.unmark(lsn, octets);
             at = older;
         }
     }
 
-    /// The record of a key that the next one of its kind takes the place of.
-    fn latest(&self, key: u64) -> Option<Lsn> {
+    /// The same of all but one.
+    fn close_but(&mut self, key: u64, one: Option<Lsn>) {
+        if one.is_none() {
+            return self.close(key);
+        }
+        let other = |book: &Self| book.records_of(key).find(|lsn| Some(*lsn) != one);
+        while let Some(other) = other(self) {
+            self.answered(key, other);
+        }
+    }
+
+    /// The record of a key that the next one with this mark takes the place of.
+    fn marked(&self, key: u64, mark: u32) -> Option<Lsn> {
         let mut at = self.newest(key);
         while let Some(record) = self.records.get(at as usize) {
-            if record.octets & LATEST != 0 {
+            if record.octets & mark != 0 {
                 return Some(record.lsn);
             }
             at = record.older;
@@ -463,6 +507,7 @@ impl Book {
             }
             if let Some(record) = self.records.get_mut(at as usize) {
                 record.older = core::mem::replace(&mut self.free, at);
+                self.len -= 1;
             }
             return self.unmark(lsn, octets);
         }
@@ -474,7 +519,7 @@ impl Book {
         while let Some(record) = self.records.get_mut(at as usize) {
             if record.lsn == from {
                 let before = record.octets;
-                record.octets = octets | before & !OCTETS;
+                record.octets = octets & OCTETS | before & !OCTETS;
                 record.lsn = lsn;
                 self.unmark(from, before);
                 self.mark(lsn, octets);
@@ -494,15 +539,24 @@ impl Book {
     }
 }
 
-/// The record that a MOVE is a copy of, or that a DLR_OUT answers. Of most records the kind is enough.
-fn from_of(frame: &Frame<'_>) -> Option<Lsn> {
+/// The record that a MOVE is a copy of, or that a DLR_OUT answers, and the mark of what is copied. Of most records the kind is
+/// enough.
+fn from_of(frame: &Frame<'_>) -> (Option<Lsn>, u32) {
     if !matches!(frame.kind(), Some(Kind::Move | Kind::DlrOut)) {
-        return None;
+        return (None, 0);
     }
-    match frame.record()? {
-        Record::Move { from, .. } => Some(from),
-        Record::DlrOut { at, .. } => Some(at),
-        _ => None,
+    match frame.record() {
+        Some(Record::Move { from, kind, .. }) => (Some(from), Kind::of(kind).map_or(0, mark_of)),
+        Some(Record::DlrOut { at, .. }) => (Some(at), 0),
+        _ => (None, 0),
+    }
+}
+
+const fn mark_of(kind: Kind) -> u32 {
+    match kind.role() {
+        Role::Latest => LATEST,
+        Role::Steers => STEERS,
+        Role::Adds | Role::Replaces | Role::Renews | Role::Moves | Role::Answers | Role::Closes => 0,
     }
 }
 

@@ -4,7 +4,8 @@
 //! is needed after a restart, unless a later one takes its place: SENT that of all before it, SENDING and REFUSED that of
 //! the last of either. The records of a message that a carrier has accepted in relay mode are SENT and FINISH; in
 //! store mode ACCEPT comes first, then SENDING before each attempt and its outcome behind it. SENDING without an outcome
-//! is *unknown*, ACCEPT alone was not sent. A receipt that waits for its message, a receipt or MO that waits for its
+//! is *unknown*, ACCEPT alone was not sent. What an operator has said of it is STEER; the last one holds, also when a later
+//! ACCEPT takes the place of the first one. A receipt that waits for its message, a receipt or MO that waits for its
 //! account, a block and a sink's cursor have keys of their own.
 
 use super::Lsn;
@@ -42,6 +43,8 @@ pub enum Kind {
     Cursor = 11,
     /// An emergency stop by an operator.
     Block = 12,
+    /// An operator holds a message, has released it, or has sent it to another pool.
+    Steer = 13,
 }
 
 /// What a record does to its key.
@@ -51,8 +54,12 @@ pub enum Role {
     Adds,
     /// It is needed until the key is closed, and nothing before it of its key is.
     Replaces,
+    /// The same, but what steers its key is.
+    Renews,
     /// It is needed until the next such record of its key.
     Latest,
+    /// The same, beside the one that is `Latest`.
+    Steers,
     /// It takes the place of an older one.
     Moves,
     /// One record of its key is not needed any more, nor is it itself.
@@ -63,7 +70,7 @@ pub enum Role {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Accept,
         Self::Sending,
         Self::Refused,
@@ -76,6 +83,7 @@ impl Kind {
         Self::Move,
         Self::Cursor,
         Self::Block,
+        Self::Steer,
     ];
 
     /// As it is written.
@@ -103,6 +111,7 @@ impl Kind {
             Self::Move => "MOVE",
             Self::Cursor => "CURSOR",
             Self::Block => "BLOCK",
+            Self::Steer => "STEER",
         }
     }
 
@@ -113,7 +122,9 @@ impl Kind {
             Self::DlrIn | Self::MoIn | Self::Block => Role::Adds,
             Self::Sending | Self::Refused => Role::Latest,
             Self::DlrOut => Role::Answers,
-            Self::Accept | Self::Sent | Self::Cursor => Role::Replaces,
+            Self::Accept => Role::Renews,
+            Self::Sent | Self::Cursor => Role::Replaces,
+            Self::Steer => Role::Steers,
             Self::Move => Role::Moves,
             Self::Finish | Self::Tombstone => Role::Closes,
         }
@@ -132,7 +143,9 @@ impl Kind {
             | Self::Tombstone
             | Self::Move
             | Self::Cursor
-            | Self::Block => 0,
+            | Self::Block
+            // A program that does not know it must not let go what is held.
+            | Self::Steer => 0,
         }
     }
 }
@@ -367,6 +380,13 @@ pub enum Record<'a> {
         /// What it stops, as the operator wrote it.
         rule: &'a [u8],
     },
+    /// What an operator has said of a message that no carrier has accepted: all of it, and nothing before counts.
+    Steer {
+        /// It does not leave.
+        held: bool,
+        /// The pool that it was sent to; empty: it goes by its route.
+        pool: &'a [u8],
+    },
 }
 
 impl<'a> Record<'a> {
@@ -386,6 +406,7 @@ impl<'a> Record<'a> {
             Self::Move { .. } => Kind::Move,
             Self::Cursor { .. } => Kind::Cursor,
             Self::Block { .. } => Kind::Block,
+            Self::Steer { .. } => Kind::Steer,
         }
     }
 
@@ -490,8 +511,7 @@ impl<'a> Record<'a> {
             Self::Move { from, origin, kind, version, wall, payload } => {
                 out.u64(from.0);
                 out.u64(origin.0);
-                out.u8(kind);
-                out.u8(version);
+                out.put(&[kind, version]);
                 out.u64(wall.cast_unsigned());
                 out.put(payload);
             }
@@ -502,6 +522,10 @@ impl<'a> Record<'a> {
             Self::Block { until, rule } => {
                 out.u64(until.cast_unsigned());
                 out.put(rule);
+            }
+            Self::Steer { held, pool } => {
+                out.u8(u8::from(held));
+                out.short(pool);
             }
         }
     }
@@ -562,8 +586,17 @@ impl<'a> Record<'a> {
             },
             Kind::Cursor => Self::Cursor { upto: Lsn(from.u64()?), sink: from.short()? },
             Kind::Block => Self::Block { until: from.i64()?, rule: rest(&mut from) },
+            Kind::Steer => Self::Steer { held: flag(from.u8()?)?, pool: from.short()? },
         };
         from.all().is_empty().then_some(record)
+    }
+}
+
+const fn flag(octet: u8) -> Option<bool> {
+    match octet {
+        0 => Some(false),
+        1 => Some(true),
+        _ => None,
     }
 }
 
@@ -614,6 +647,8 @@ mod tests {
             Record::Move { from: Lsn(4), origin: Lsn(2), kind: 1, version: 1, wall: 9, payload: b"x" },
             Record::Cursor { upto: Lsn(u64::MAX), sink: b"file" },
             Record::Block { until: 5, rule: b"--to 382*" },
+            Record::Steer { held: true, pool: b"" },
+            Record::Steer { held: false, pool: b"bulk" },
         ]
     }
 
@@ -632,7 +667,8 @@ mod tests {
         }
         kinds.dedup();
         assert_eq!(kinds, Kind::ALL);
-        assert_eq!((Kind::of(0), Kind::of(13)), (None, None));
+        assert_eq!((Kind::of(0), Kind::of(14)), (None, None));
+        assert_eq!(Record::read(Kind::Steer, 1, b"\x02\x00"), None, "neither held nor not");
     }
 
     #[test]

@@ -94,6 +94,15 @@ impl Promised {
     }
 }
 
+/// What an operator has said last of a message that we answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Steered {
+    /// It does not leave.
+    pub held: bool,
+    /// The name of the pool that it was sent to; empty: it goes by its route.
+    pub pool: Vec<u8>,
+}
+
 /// A receipt or MO that was taken from a carrier and not answered by its account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Taken {
@@ -114,6 +123,8 @@ pub struct Kept {
     pub accepted: Option<Accepted>,
     /// The message, when none has.
     pub promised: Option<Box<Promised>>,
+    /// The same: what an operator has said of it.
+    pub steered: Option<Box<Steered>>,
     /// What waits for its account, in the order of its first records.
     pub taken: Vec<Taken>,
     /// Final receipts that the ESME has answered, as they came.
@@ -126,7 +137,8 @@ impl Kept {
     pub fn records(&self) -> usize {
         let promised =
             self.promised.as_ref().map_or(0, |promised| 1 + usize::from(promised.attempt.is_some()));
-        usize::from(self.accepted.is_some()) + promised + self.taken.len()
+        let steered = usize::from(self.steered.is_some());
+        usize::from(self.accepted.is_some()) + promised + steered + self.taken.len()
     }
 
     /// A copy takes the place of what it was made of.
@@ -192,7 +204,7 @@ impl Story {
                 let accepted = Accepted::new((record, awaited), over, payload);
                 // A copy says what was still to come when it was made.
                 let kept = self.kept();
-                (kept.accepted, kept.promised) = (Some(accepted), None);
+                (kept.accepted, kept.promised, kept.steered) = (Some(accepted), None, None);
                 kept.answered.clear();
             }
             Record::Accept { .. } => {
@@ -201,14 +213,19 @@ impl Story {
                 let same = kept.promised.take().filter(|former| former.record.origin == record.origin);
                 let (attempt, carrier) = same.map_or((None, Vec::new()), |same| (same.attempt, same.carrier));
                 let promised = Promised { record, attempt, carrier, payload: payload.to_vec() };
-                // What came for it before it began anew is over.
-                *kept = Kept { promised: Some(Box::new(promised)), ..Kept::default() };
+                // What came for it before it began anew is over. What an operator has said holds, and its copy may stand
+                // before that of the message.
+                let steered = kept.steered.take();
+                *kept = Kept { promised: Some(Box::new(promised)), steered, ..Kept::default() };
             }
             Record::Sending { attempt, carrier } => {
                 self.tried(Attempt { record, number: attempt, refused: None }, carrier);
             }
             Record::Refused { attempt, status, wait_ms, carrier } => {
                 self.tried(Attempt { record, number: attempt, refused: Some((status, wait_ms)) }, carrier);
+            }
+            Record::Steer { held, pool } => {
+                self.kept().steered = Some(Box::new(Steered { held, pool: pool.to_vec() }));
             }
             Record::DlrIn { carrier, pdu } => self.kept().takes(taken(carrier, None, pdu)),
             Record::MoIn { carrier, esme, pdu } => self.kept().takes(taken(carrier, Some(esme), pdu)),
@@ -534,192 +551,4 @@ impl Restored {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::journal::Fault;
-    use crate::journal::frame::{Head, frame_len, write};
-    use crate::prng::Prng;
-    use std::collections::BTreeMap;
-
-    fn take(restored: &mut Restored, lsn: u64, key: u64, record: &Record<'_>) {
-        let mut octets = vec![0; frame_len(record.len())];
-        write(&mut octets, &Head { lsn: Lsn(lsn), key, time_ms: 0 }, record, record.len());
-        let (frame, span) = Frame::unsealed(&octets).unwrap();
-        restored.take(
-            &frame,
-            &Place { segment: 1, at: 0, wall: Wall(lsn as i64), octets: span as u32, is_over: false },
-        );
-    }
-
-    fn sent() -> Record<'static> {
-        Record::Sent {
-            awaited: 2,
-            over: b"",
-            facts: Facts { esme: b"acme", message_id: b"A1", ..Facts::default() },
-        }
-    }
-
-    fn finish() -> Record<'static> {
-        Record::Finish {
-            state: 2,
-            status: 0,
-            reason: crate::journal::record::NO_REASON,
-            fault: Fault::Nobody,
-            error: b"",
-            price: 0,
-            currency: b"",
-            facts: Facts::default(),
-        }
-    }
-
-    #[test]
-    fn what_was_not_closed_comes_back_and_what_was_answered_does_not() {
-        let mut restored = Restored::new(100);
-        take(&mut restored, 1, 7, &sent());
-        take(&mut restored, 2, 8, &sent());
-        take(&mut restored, 3, 7, &Record::DlrIn { carrier: b"alpha", pdu: b"first" });
-        take(&mut restored, 4, 7, &Record::DlrIn { carrier: b"alpha", pdu: b"second" });
-        take(&mut restored, 5, 8, &finish());
-        take(&mut restored, 6, 7, &Record::DlrOut { of: Lsn(3), at: Lsn(3), state: 2, status: 0 });
-        take(&mut restored, 7, 9, &Record::MoIn { carrier: b"alpha", esme: b"acme", pdu: b"mo" });
-        let (book, kept) = restored.finish();
-        assert_eq!(book.front(), Lsn(1));
-        assert_eq!(kept.iter().map(|(key, _)| *key).collect::<Vec<_>>(), [7, 9]);
-        let (_, message) = &kept[0];
-        assert_eq!(message.accepted.as_ref().unwrap().facts().message_id, b"A1");
-        assert_eq!((&message.answered[..], message.taken.len()), (&[b"first".to_vec()][..], 1));
-        assert_eq!(message.taken[0].pdu, b"second");
-        assert_eq!(kept[1].1.taken[0].esme.as_deref(), Some(&b"acme"[..]));
-    }
-
-    #[test]
-    fn an_intermediate_receipt_that_was_answered_ends_nothing_and_a_copy_says_itself_what_is_to_come() {
-        let mut restored = Restored::new(100);
-        take(&mut restored, 1, 7, &sent());
-        for (lsn, state) in [(2, MessageState::Enroute), (4, MessageState::Delivered)] {
-            take(&mut restored, lsn, 7, &Record::DlrIn { carrier: b"alpha", pdu: b"one" });
-            let state = state.octet();
-            take(&mut restored, lsn + 1, 7, &Record::DlrOut { of: Lsn(lsn), at: Lsn(lsn), state, status: 0 });
-        }
-        take(&mut restored, 6, 8, &sent());
-        take(&mut restored, 7, 8, &Record::DlrIn { carrier: b"alpha", pdu: b"one" });
-        take(&mut restored, 8, 8, &Record::DlrOut { of: Lsn(7), at: Lsn(7), state: 2, status: 0 });
-        let mut payload = Vec::new();
-        Record::Sent { awaited: 1, over: b"", facts: Facts::default() }.payload(&mut payload);
-        let (from, kind) = (Lsn(6), Kind::Sent as u8);
-        let copy = Record::Move { from, origin: from, kind, version: 1, wall: 5, payload: &payload };
-        take(&mut restored, 9, 8, &copy);
-        let (_, kept) = restored.finish();
-        let to_come =
-            |kept: &Kept| kept.accepted.as_ref().map(|accepted| (accepted.awaited, kept.answered.len()));
-        assert_eq!(
-            kept.iter().map(|(_, kept)| to_come(kept)).collect::<Vec<_>>(),
-            [Some((2, 1)), Some((1, 0))]
-        );
-    }
-
-    #[test]
-    fn many_keys_that_open_and_close_are_not_taken_for_each_other() {
-        let (mut restored, mut prng) = (Restored::new(10_000), Prng::new(3));
-        let mut open: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
-        for lsn in 1..20_000 {
-            let key = prng.below(500) * 0x1_0001;
-            match (prng.below(4), open.get_mut(&key)) {
-                (0 | 1, None) => {
-                    take(&mut restored, lsn, key, &sent());
-                    open.insert(key, Vec::new());
-                }
-                (0 | 1, Some(receipts)) => {
-                    let pdu = lsn.to_le_bytes();
-                    take(&mut restored, lsn, key, &Record::DlrIn { carrier: b"alpha", pdu: &pdu });
-                    receipts.push(lsn);
-                }
-                (2, Some(receipts)) if !receipts.is_empty() => {
-                    let of = Lsn(receipts.remove(prng.below(receipts.len() as u64) as usize));
-                    take(&mut restored, lsn, key, &Record::DlrOut { of, at: of, state: 2, status: 0 });
-                }
-                _ => {
-                    take(&mut restored, lsn, key, &finish());
-                    open.remove(&key);
-                }
-            }
-        }
-        let (book, kept) = restored.finish();
-        assert!(kept.len() > 100 && book.open() == kept.len());
-        let of =
-            |(key, kept): &(u64, Kept)| (*key, kept.taken.iter().map(|taken| taken.record.lsn.0).collect());
-        assert_eq!(kept.iter().map(of).collect::<BTreeMap<u64, Vec<u64>>>(), open);
-        let octets = |taken: &Taken| taken.pdu == taken.record.lsn.0.to_le_bytes();
-        assert!(kept.iter().all(|(_, kept)| kept.accepted.is_some() && kept.taken.iter().all(octets)));
-    }
-
-    #[test]
-    fn a_message_that_was_tried_for_days_takes_no_room_for_each_attempt() {
-        let mut restored = Restored::new(10);
-        let accept =
-            Record::Accept { accepted: 0, validity: 0, due: 0, esme: b"bank", id: b"", pdu: &[7; 20] };
-        for (first, key) in [(1, 7), (1002, 8)] {
-            take(&mut restored, first, key, &accept);
-            for attempt in 1..=500 {
-                let (lsn, carrier) = (first + 2 * u64::from(attempt) - 1, b"alpha");
-                take(&mut restored, lsn, key, &Record::Sending { attempt, carrier });
-                let refused = Record::Refused { attempt, status: 0x58, wait_ms: 1000, carrier };
-                take(&mut restored, lsn + 1, key, &refused);
-                assert!(restored.open.iter().all(|open| open.unread.capacity() <= 2 * UNREAD_MAX));
-            }
-        }
-        take(&mut restored, 2003, 8, &finish());
-        let (book, kept) = restored.finish();
-        assert_eq!((book.front(), book.open(), book.records_of(7).count()), (Lsn(1), 1, 2));
-        let attempt = kept[0].1.promised.as_ref().unwrap().attempt.unwrap();
-        assert_eq!((kept.len(), attempt.number, attempt.record.lsn), (1, 500, Lsn(1001)));
-    }
-
-    #[test]
-    fn a_lone_sent_or_its_copy_is_told_where_it_lies_and_is_what_it_was() {
-        let mut restored = Restored::new(100);
-        let mut payload = Vec::new();
-        sent().payload(&mut payload);
-        let (from, kind, receipt) = (Lsn(1), Kind::Sent as u8, Record::DlrIn { carrier: b"a", pdu: b"one" });
-        let copy = Record::Move { from, origin: from, kind, version: 1, wall: 5, payload: &payload };
-        take(&mut restored, 3, 9, &copy);
-        take(&mut restored, 4, 7, &sent());
-        take(&mut restored, 5, 8, &sent());
-        take(&mut restored, 6, 8, &receipt);
-        restored.settle();
-        let (book, remains) = restored.remains();
-        assert_eq!((book.open(), book.front(), remains.highest()), (3, Lsn(3), 9));
-        let lone = |(key, still): (u64, Still<'_>)| (key, matches!(still, Still::Lone(_)), still.records());
-        assert_eq!(remains.iter().map(lone).collect::<Vec<_>>(), [(7, true, 1), (8, false, 2), (9, true, 1)]);
-        let accepted = |(_, still): (u64, Still<'_>)| still.to_kept().accepted.unwrap();
-        let accepted: Vec<Accepted> = remains.iter().map(accepted).collect();
-        assert!(accepted.iter().all(|one| one.facts().message_id == b"A1" && one.awaited == 2));
-        let written: Vec<Written> = accepted.iter().map(|one| one.record).collect();
-        assert_eq!(written[0], Written { lsn: Lsn(4), origin: Lsn(4), wall: Wall(4) });
-        assert_eq!(written[2], Written { lsn: Lsn(3), origin: Lsn(1), wall: Wall(5) });
-    }
-
-    #[test]
-    fn a_copy_stands_for_what_it_was_made_of() {
-        let mut restored = Restored::new(100);
-        take(&mut restored, 1, 7, &sent());
-        take(&mut restored, 2, 7, &Record::DlrIn { carrier: b"alpha", pdu: b"one" });
-        let mut payload = Vec::new();
-        sent().payload(&mut payload);
-        let copy = |from: u64, origin: u64, kind: u8, payload: &'static [u8]| Record::Move {
-            from: Lsn(from),
-            origin: Lsn(origin),
-            kind,
-            version: 1,
-            wall: 5,
-            payload,
-        };
-        take(&mut restored, 3, 7, &copy(1, 1, 4, payload.leak()));
-        take(&mut restored, 4, 7, &copy(2, 2, 5, b"\x05alphaone"));
-        take(&mut restored, 5, 7, &Record::DlrOut { of: Lsn(2), at: Lsn(4), state: 2, status: 0 });
-        let (book, kept) = restored.finish();
-        let accepted = kept[0].1.accepted.as_ref().unwrap();
-        assert_eq!(accepted.record, Written { lsn: Lsn(3), origin: Lsn(1), wall: Wall(5) });
-        assert_eq!((kept[0].1.taken.len(), book.front()), (0, Lsn(3)));
-    }
-}
+mod tests;

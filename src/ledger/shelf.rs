@@ -36,6 +36,8 @@ struct Common {
     class: u8,
     registered: u8,
     held: bool,
+    rerouted: bool,
+    steered: bool,
 }
 
 /// What messages have in common, once. Those that nobody has any more are used again.
@@ -372,12 +374,13 @@ impl Shelf {
     }
 
     fn unfolded(&self, folded: &Folded) -> Option<StoredMessage> {
-        let Common { esme, link, pool, class, registered, held } =
+        let Common { esme, link, pool, class, registered, held, rerouted, steered } =
             self.commons.get(unpacked(folded.common) as u32)?;
         let (key, lsn) = (number(folded.key), Lsn(number(folded.lsn)));
         let times = (folded.accepted(), folded.expires());
         let mut message = StoredMessage::new(key, esme, pool, times, unpacked(folded.chain), Vec::new());
-        (message.link, message.class, message.registered, message.held) = (link, class, registered, held);
+        (message.link, message.class, message.registered) = (link, class, registered);
+        (message.held, message.rerouted, message.steered) = (held, rerouted, steered);
         (message.given, message.lsn, message.origin) = (folded.given(), lsn, lsn);
         (message.stand, message.place, message.due) = (folded.stand, Octets::Away, folded.due());
         if folded.stand != Stand::Scheduled {
@@ -422,9 +425,9 @@ impl Folded {
             given: u8::try_from(before).ok()?,
             stand: message.stand,
         };
-        let StoredMessage { esme, link, pool, class, registered, held, .. } = *message;
-        let common = commons.take(Common { esme, link, pool, class, registered, held })?;
-        folded.common = packed(u64::from(common))?;
+        let StoredMessage { esme, link, pool, class, registered, held, rerouted, steered, .. } = *message;
+        let common = Common { esme, link, pool, class, registered, held, rerouted, steered };
+        folded.common = packed(u64::from(commons.take(common)?))?;
         Some(folded)
     }
 

@@ -334,7 +334,7 @@ impl Stored {
 
     /// One of the last run, which is ready or has others before it, is tried again at `at`.
     pub fn postpone(&mut self, key: StoredKey, at: Instant) {
-        if self.messages.stand(key) == Some(Stand::Ready) {
+        if matches!(self.messages.stand(key), Some(Stand::Ready | Stand::Held)) {
             self.under_way(key);
             self.wait(key, at);
         }
@@ -414,13 +414,10 @@ impl Stored {
         }
     }
 
-    /// An operator holds it. False: he does already, or it is over.
+    /// An operator holds it, and the journal knows. False: as `may_be_held`.
     pub fn hold(&mut self, key: StoredKey) -> bool {
-        let Some(message) = self.get_mut(key) else { return false };
-        if message.held || message.stand == Stand::Over {
-            return false;
-        }
-        message.held = true;
+        let Some(message) = self.get_mut(key).filter(|message| message.may_be_held()) else { return false };
+        (message.held, message.steered) = (true, true);
         if message.stand == Stand::Ready {
             self.under_way(key);
             self.ready(key);
@@ -428,29 +425,28 @@ impl Stored {
         true
     }
 
-    /// It is not held any more. False: it was not.
+    /// It is not held any more, and the journal knows. False: it was not.
     pub fn release(&mut self, key: StoredKey) -> bool {
         let Some(message) = self.get_mut(key).filter(|message| message.held) else { return false };
-        message.held = false;
+        (message.held, message.steered) = (false, true);
         if message.stand == Stand::Held {
             self.ready(key);
         }
         true
     }
 
-    /// It goes to another pool when it leaves. False: that is its pool, or it has left.
+    /// It goes to another pool when it leaves, and the journal knows. False: as `may_go_to`.
     pub fn reroute(&mut self, key: StoredKey, pool: PoolId) -> bool {
-        let Some(message) = self.messages.get(key) else { return false };
-        let (stand, same) = (message.stand, message.pool == pool);
-        if same || matches!(stand, Stand::Told | Stand::Sent | Stand::Over) {
+        let Some(message) = self.messages.get(key).filter(|message| message.may_go_to(pool)) else {
             return false;
-        }
-        let ready = stand == Stand::Ready;
+        };
+        let ready = message.stand == Stand::Ready;
+        drop(message);
         if ready {
             self.under_way(key);
         }
         if let Some(message) = self.get_mut(key) {
-            message.pool = pool;
+            (message.pool, message.rerouted, message.steered) = (pool, true, true);
             message.tried = None;
         }
         if ready {

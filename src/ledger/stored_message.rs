@@ -101,6 +101,10 @@ pub struct StoredMessage {
     pub unknown: bool,
     /// An operator holds it: when it could leave it does not.
     pub(super) held: bool,
+    /// An operator has sent it to its pool.
+    pub(super) rerouted: bool,
+    /// The journal knows what an operator has said of it.
+    pub(super) steered: bool,
     /// Who is not to be asked before the next wait.
     pub tried: Option<Box<SmallVec<[CarrierId; 3]>>>,
     /// How it ended, while the record that says so has no room.
@@ -147,6 +151,8 @@ impl StoredMessage {
             registered: 0,
             unknown: false,
             held: false,
+            rerouted: false,
+            steered: false,
             tried: None,
             end: None,
             stand: Stand::Promised,
@@ -167,6 +173,7 @@ impl StoredMessage {
             end: None,
             unknown: false,
             held: false,
+            steered: false,
             outcome: Lsn::NONE,
             stand: Stand::Promised,
             due: NEVER,
@@ -174,6 +181,42 @@ impl StoredMessage {
             next: None,
             ..self
         }
+    }
+
+    /// The same of the last run, of which its journal says what an operator has said.
+    #[must_use]
+    pub fn steered(self, held: bool, rerouted: bool) -> Self {
+        Self { held, rerouted, steered: true, ..self }
+    }
+
+    /// An operator holds it.
+    #[must_use]
+    pub const fn is_held(&self) -> bool {
+        self.held
+    }
+
+    /// An operator has sent it to its pool.
+    #[must_use]
+    pub const fn is_rerouted(&self) -> bool {
+        self.rerouted
+    }
+
+    /// The journal knows what an operator has said of it.
+    #[must_use]
+    pub const fn is_steered(&self) -> bool {
+        self.steered
+    }
+
+    /// True when it can be held: it is not, nor is it over.
+    #[must_use]
+    pub fn may_be_held(&self) -> bool {
+        !self.held && self.stand != Stand::Over
+    }
+
+    /// True when it can go to this pool: it is in another one, and has not left.
+    #[must_use]
+    pub fn may_go_to(&self, pool: PoolId) -> bool {
+        self.pool != pool && !matches!(self.stand, Stand::Told | Stand::Sent | Stand::Over)
     }
 
     /// Where it stands.

@@ -12,6 +12,7 @@ use super::mail::{Indexed, Tag};
 use super::message::{Delivery, IdFrom, Kind, Message, key_of_tag};
 use super::mt::{Body, Response, has_room, receipts_asked, takes_now};
 use super::port::Outbox;
+use super::queues::Steer;
 use super::records::Held;
 use super::store::{accept_of, open_of};
 use super::timers::Timer;
@@ -527,7 +528,7 @@ impl Shard {
         now: Now,
         delivery: &Delivery,
     ) -> Option<Result<(StoredKey, Lsn), CommandStatus>> {
-        let Self { records, config, .. } = self;
+        let Self { records, config, counters, .. } = self;
         let records = records.as_mut()?;
         let again = records.open.again(delivery.record).filter(|_| delivery.is_final)?;
         let pool = config.pools.get(again.pool.index())?;
@@ -542,8 +543,16 @@ impl Shard {
         let mut message = records.open.goes_again(delivery.record)?;
         records.open.remove(delivery.record);
         (message.lsn, message.origin) = (lsn, lsn);
+        let mut last = lsn;
+        if message.is_rerouted() {
+            // What an operator has said of it was over with its SENT.
+            match records.pen.append(now, message.key, &Steer::of(&message).record(config), None) {
+                Some(lsn) => (last, message) = (lsn, message.steered(false, true)),
+                None => counters.journal_left_out.bump(),
+            }
+        }
         message.tried = Some(Box::new(SmallVec::from_slice(&[delivery.carrier])));
-        Some(Ok((records.stored.insert(message), lsn)))
+        Some(Ok((records.stored.insert(message), last)))
     }
 
     fn is_written(&self, esme: crate::ids::EsmeId, lsn: Lsn) -> bool {

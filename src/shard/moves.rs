@@ -7,6 +7,7 @@
 
 use super::Shard;
 use super::message::{Deliveries, DeliveryKey};
+use super::queues::Steer;
 use super::records::{Records, sent_of};
 use crate::journal::book::Plan;
 use crate::journal::record::NO_REASON;
@@ -34,6 +35,8 @@ pub(super) enum Moving {
     /// The ACCEPT of a stored message, and its last attempt.
     Accept(StoredKey),
     Attempt(StoredKey),
+    /// What an operator has said of one.
+    Steer(StoredKey),
 }
 
 /// When what is copied.
@@ -171,7 +174,7 @@ impl Records {
                     open.lsn = lsn;
                 }
             }
-            Moving::Asleep(_) => {}
+            Moving::Asleep(_) | Moving::Steer(_) => {}
             Moving::Delivery(key) => {
                 if let Some(delivery) = deliveries.get_mut(key) {
                     delivery.lsn = lsn;
@@ -214,6 +217,8 @@ impl Shard {
         for (key, stored) in records.stored.iter() {
             records.moving.extend(in_front(stored.lsn).then_some(Moving::Accept(key)));
             records.moving.extend(in_front(stored.outcome).then_some(Moving::Attempt(key)));
+            let steers = if stored.is_steered() { records.pen.book.steers(stored.key) } else { None };
+            records.moving.extend(steers.is_some_and(in_front).then_some(Moving::Steer(key)));
         }
     }
 
@@ -261,6 +266,13 @@ impl Shard {
                     let record = super::attempts::attempt_of(&stored, now, config);
                     record.payload(&mut payload);
                     (stored.key, record.kind(), stored.outcome, stored.outcome, stored.submitted)
+                }
+                Moving::Steer(key) => {
+                    let Some(stored) = records.stored.get(key) else { continue };
+                    let Some(from) = records.pen.book.steers(stored.key) else { continue };
+                    Steer::of(&stored).record(config).payload(&mut payload);
+                    // Nobody asks when it was said, or which copy this is: the last one holds.
+                    (stored.key, Kind::Steer, from, from, now.wall)
                 }
                 Moving::Delivery(key) => {
                     let Some(delivery) = deliveries.get(key) else { continue };

@@ -1,14 +1,19 @@
 //! What an operator asks of stored messages: how many stand where; hold, release, reroute, purge.
 //!
 //! Owns: where a question has come to. Takes: a question, again and again until it is over, so that no turn looks at
-//! more than a slice of the messages. Gives: counts, and what was done to how many. Never: touches what a carrier has.
+//! more than a slice of the messages. Gives: counts, and what was done to how many; of what must hold after a restart too
+//! each its record, and the last word when those are as safe as a promise is. Never: touches what a carrier has; fills the
+//! ring that new messages need.
 
 use super::Shard;
 use super::mt::Body;
 use super::port::Outbox;
+use super::records::Records;
+use crate::config::Config;
 use crate::ids::{CarrierId, EsmeId, PoolId};
-use crate::ledger::{End, Stand, StoredKey, StoredMessage};
-use crate::limits::{QUEUE_READ_SLICE, QUEUE_SLICE};
+use crate::journal::Record;
+use crate::ledger::{End, Stand, Stored, StoredKey, StoredMessage};
+use crate::limits::{QUEUE_READ_SLICE, QUEUE_SLICE, STORE_RING_THROTTLED};
 use crate::route::settings::Pattern;
 use crate::route::table::carriers_of;
 use crate::smpp::frame::Pdu;
@@ -37,7 +42,7 @@ pub struct Chosen {
 pub enum QueueAct {
     /// They are counted.
     Count,
-    /// They do not leave until they are released, or the node restarts; they expire all the same.
+    /// They do not leave until they are released; they expire all the same.
     Hold,
     /// Those that are held may leave.
     Release,
@@ -45,6 +50,16 @@ pub enum QueueAct {
     Reroute(PoolId),
     /// They are over: each has its final record, and its receipt if one was asked for.
     Purge,
+}
+
+impl QueueAct {
+    /// True when the journal must know.
+    const fn steers(self) -> bool {
+        match self {
+            Self::Hold | Self::Release | Self::Reroute(_) => true,
+            Self::Count | Self::Purge => false,
+        }
+    }
 }
 
 /// A question.
@@ -68,8 +83,24 @@ pub struct QueueAnswer {
     pub rows: BTreeMap<QueueRow, (u64, Wall)>,
     /// To how many something was done.
     pub done: u64,
+    /// To how many it was not, since the journal has no room for it.
+    pub left: u64,
     /// There are more to look at.
     pub more: bool,
+    /// Not before the journal has written what it has.
+    pub waits: bool,
+}
+
+/// What came of one message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Did {
+    /// There was nothing to do.
+    Nothing,
+    It,
+    /// Its record has no room.
+    NoRoom,
+    /// Its record has no room now, and will soon have some.
+    Later,
 }
 
 impl QueueAnswer {
@@ -80,7 +111,24 @@ impl QueueAnswer {
             let all = self.rows.entry(row).or_insert((0, oldest));
             *all = (all.0 + count, all.1.min(oldest));
         }
-        Self { rows: self.rows, done: self.done + other.done, more: self.more || other.more }
+        Self {
+            rows: self.rows,
+            done: self.done + other.done,
+            left: self.left + other.left,
+            more: self.more || other.more,
+            waits: self.waits || other.waits,
+        }
+    }
+
+    /// Gives whether this message was looked at.
+    const fn count(&mut self, did: Did) -> bool {
+        match did {
+            Did::Nothing => {}
+            Did::It => self.done += 1,
+            Did::NoRoom => self.left += 1,
+            Did::Later => (self.more, self.waits) = (true, true),
+        }
+        !matches!(did, Did::Later)
     }
 }
 
@@ -114,11 +162,15 @@ impl Shard {
             return QueueAnswer { more: true, ..answer };
         }
         let before = records.stored.len();
-        let looked = keys.len();
+        let mut looked = 0;
         for &key in &keys {
-            if self.is_chosen(now, key, &ask.chosen) && self.act(now, key, ask.act, &mut answer, out) {
-                answer.done += 1;
+            if self.is_chosen(now, key, &ask.chosen) {
+                let did = self.act(now, key, ask.act, &mut answer, out);
+                if !answer.count(did) {
+                    break;
+                }
             }
+            looked += 1;
         }
         if let Some(records) = &mut self.records {
             if looks_inside {
@@ -127,6 +179,9 @@ impl Shard {
             // What is gone from this slice lets the next one move up.
             let gone = before.saturating_sub(records.stored.len());
             records.asked_upto = (first + looked).saturating_sub(gone);
+            if !answer.more && ask.act.steers() && !records.has_steered() {
+                (answer.more, answer.waits) = (true, true);
+            }
         }
         answer
     }
@@ -164,27 +219,92 @@ impl Shard {
         act: QueueAct,
         answer: &mut QueueAnswer,
         out: &mut Outbox,
-    ) -> bool {
-        let Some(records) = &mut self.records else { return false };
-        let Some(message) = records.stored.get(key) else { return false };
+    ) -> Did {
+        let Self { records, config, .. } = self;
+        let Some(records) = records else { return Did::Nothing };
+        let Some(message) = records.stored.get(key) else { return Did::Nothing };
         match act {
             QueueAct::Count => {
                 let row = (message.esme, message.class, message.pool, name_of(&message));
                 let all = answer.rows.entry(row).or_insert((0, message.accepted));
                 *all = (all.0 + 1, all.1.min(message.accepted));
-                false
+                Did::Nothing
             }
-            QueueAct::Hold => records.stored.hold(key),
-            QueueAct::Release => records.stored.release(key),
-            QueueAct::Reroute(pool) => records.stored.reroute(key, pool),
+            QueueAct::Hold if !message.may_be_held() => Did::Nothing,
+            QueueAct::Hold => {
+                let said = Steer { held: true, ..Steer::of(&message) };
+                records.steer(now, message.key, said, config, |stored| stored.hold(key))
+            }
+            QueueAct::Release if !message.is_held() => Did::Nothing,
+            QueueAct::Release => {
+                let said = Steer { held: false, ..Steer::of(&message) };
+                records.steer(now, message.key, said, config, |stored| stored.release(key))
+            }
+            QueueAct::Reroute(pool) if !message.may_go_to(pool) => Did::Nothing,
+            QueueAct::Reroute(pool) => {
+                let said = Steer { pool: Some(pool), ..Steer::of(&message) };
+                records.steer(now, message.key, said, config, |stored| stored.reroute(key, pool))
+            }
             QueueAct::Purge => {
                 let leaves =
                     matches!(message.stand(), Stand::Promised | Stand::Told | Stand::Sent | Stand::Over);
-                if !leaves {
-                    self.end_stored(now, key, End::purged(), out);
+                if leaves {
+                    return Did::Nothing;
                 }
-                !leaves
+                self.end_stored(now, key, End::purged(), out);
+                Did::It
             }
         }
+    }
+}
+
+/// What an operator has said of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Steer {
+    held: bool,
+    /// `None`: it goes by its route.
+    pool: Option<PoolId>,
+}
+
+impl Steer {
+    pub(super) fn of(message: &StoredMessage) -> Self {
+        Self { held: message.is_held(), pool: message.is_rerouted().then_some(message.pool) }
+    }
+
+    pub(super) fn record(self, config: &Config) -> Record<'_> {
+        let pool = self.pool.and_then(|pool| config.pools.get(pool.index()));
+        Record::Steer { held: self.held, pool: pool.map_or(&[], |pool| pool.name.as_bytes()) }
+    }
+}
+
+impl Records {
+    /// Writes what an operator has said of a message, and does it.
+    fn steer(
+        &mut self,
+        now: Now,
+        key: u64,
+        said: Steer,
+        config: &Config,
+        act: impl FnOnce(&mut Stored) -> bool,
+    ) -> Did {
+        let Self { pen, stored, .. } = self;
+        // What lets a held one go takes the place of what held it: also where there is no room for anything else.
+        let may = pen.book.steers(key).is_some() || pen.recorder.accepting() && pen.book.has_room_to_spare();
+        if !may || pen.recorder.failed().is_some() {
+            return Did::NoRoom;
+        }
+        if pen.recorder.full_percent() >= STORE_RING_THROTTLED {
+            return Did::Later;
+        }
+        let Some(lsn) = pen.append(now, key, &said.record(config), None) else { return Did::NoRoom };
+        self.steered = lsn;
+        let done = act(stored);
+        debug_assert!(done, "asked before");
+        Did::It
+    }
+
+    /// True when what an operator has said is as safe as a promise is.
+    fn has_steered(&self) -> bool {
+        self.steered <= self.safe(self.wait)
     }
 }

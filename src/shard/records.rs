@@ -36,7 +36,7 @@ use crate::smpp::segment::part_of;
 use crate::smpp::status::CommandStatus;
 use crate::time::{Duration, Instant, Now, Wall};
 use smallvec::SmallVec;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 /// The octets of a response that waits, and whose.
@@ -73,7 +73,7 @@ pub(super) struct HeldStored {
 
 /// What a record has to survive before that which waits for it may go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Wait {
+pub(super) enum Wait {
     Nothing,
     Written,
     Durable,
@@ -111,7 +111,8 @@ impl Pen {
         let adds = match kind.role() {
             Role::Adds | Role::Latest => true,
             // It takes the place of what is there of its key.
-            Role::Replaces => !book.holds(key),
+            Role::Replaces | Role::Renews => !book.holds(key),
+            Role::Steers => book.steers(key).is_none(),
             Role::Moves | Role::Answers | Role::Closes => false,
         };
         if adds && !book.has_room() {
@@ -169,8 +170,11 @@ pub(super) struct Records {
     pub(super) turns: Vec<Turns>,
     /// Stored messages that were under way when the last run ended, and how long ago.
     pub(super) unknown: Vec<(StoredKey, Duration)>,
-    /// How far an operator's question has come.
+    /// How far an operator's question has come, and the last record of what one has said.
     pub(super) asked_upto: usize,
+    pub(super) steered: Lsn,
+    /// By name, pools that operators have sent messages to and that there are no more: how many of those go by their routes.
+    pub(super) pools_gone: BTreeMap<Vec<u8>, u64>,
     /// By carrier: stored messages that leave as soon as their record is written.
     pub(super) leaving: Vec<u32>,
     /// New messages hear ESME_RTHROTTLED until the ring is emptier.
@@ -188,7 +192,7 @@ pub(super) struct Records {
     /// Octets of receipts and MO that wait for their accounts.
     pub(super) frames: Retained,
     /// What responses wait for, unless their account says otherwise.
-    wait: Wait,
+    pub(super) wait: Wait,
     front: Lsn,
     pub(super) moving: VecDeque<Moving>,
     /// What is read back from the disk.
@@ -216,6 +220,8 @@ impl Records {
             turns: vec![Turns::default(); config.pools.len()],
             unknown: Vec::new(),
             asked_upto: 0,
+            steered: Lsn::NONE,
+            pools_gone: BTreeMap::new(),
             leaving: vec![0; config.carriers.len()],
             throttled: false,
             held: [VecDeque::new(), VecDeque::new()],
@@ -242,7 +248,7 @@ impl Records {
     }
 
     /// How far what waits for `wait` is kept for certain, whatever else may go.
-    fn safe(&self, wait: Wait) -> Lsn {
+    pub(super) fn safe(&self, wait: Wait) -> Lsn {
         match wait {
             Wait::Nothing => Lsn(u64::MAX),
             Wait::Written => self.pen.recorder.written(),

@@ -8,15 +8,15 @@ use super::mail::{Indexed, Mail};
 use super::message::{Delivery, Origin};
 use super::mo::{Delivered, delivery_of};
 use super::mt::Body;
-use super::port::Outbox;
+use super::port::{Level, Outbox};
 use super::records::Records;
 use super::store::{OURSELVES, instant_of, own_receipt};
 use super::timers::Timer;
 use crate::config::Config;
-use crate::ids::{CarrierId, EsmeId, LinkId, ShardId};
+use crate::ids::{CarrierId, EsmeId, LinkId, PoolId, ShardId};
 use crate::journal::record::NO_REASON;
 use crate::journal::{Cipher, Cursors, Facts, Lsn, Record, Recorder};
-use crate::ledger::restored::{Kept, Promised, Taken, Written};
+use crate::ledger::restored::{Kept, Promised, Steered, Taken, Written};
 use crate::ledger::{
     AddressTail, Destinations, End, Given, IdText, Lone, NewEntry, OpenKey, OpenMessage, Over, Remains,
     Restored, Still, StoredMessage,
@@ -51,6 +51,7 @@ pub type Moved = (ShardId, u64, Kept);
 pub(super) struct Known<'a> {
     esmes: HashMap<&'a [u8], EsmeId>,
     carriers: HashMap<&'a [u8], CarrierId>,
+    pools: HashMap<&'a [u8], PoolId>,
 }
 
 /// How much of a span is left when it began so long ago; a clock that went back takes nothing away.
@@ -130,9 +131,11 @@ pub struct Strays {
 impl<'a> Known<'a> {
     pub(super) fn of(config: &'a Config) -> Self {
         let (esmes, carriers) = (config.esmes.iter().enumerate(), config.carriers.iter().enumerate());
+        let pools = config.pools.iter().enumerate();
         Self {
             esmes: esmes.map(|(index, esme)| (esme.name.as_bytes(), EsmeId::new(index))).collect(),
             carriers: carriers.map(|(index, one)| (one.name.as_bytes(), CarrierId::new(index))).collect(),
+            pools: pools.map(|(index, pool)| (pool.name.as_bytes(), PoolId::new(index))).collect(),
         }
     }
 
@@ -273,6 +276,11 @@ impl Shard {
                 // Its waits go on from when it was first written.
                 attempt.record = Written { wall: attempt.record.wall, ..written };
             }
+            if let Some(Steered { held, pool }) = kept.steered.as_deref()
+                && again(&Record::Steer { held: *held, pool }).is_none()
+            {
+                return false;
+            }
         }
         for taken in &mut kept.taken {
             let (carrier, pdu) = (&taken.carrier, &taken.pdu);
@@ -314,7 +322,7 @@ impl Shard {
 
     fn restore(&mut self, now: Now, key: u64, kept: &Kept, known: &Known<'_>) -> Option<()> {
         if let Some(promised) = &kept.promised {
-            return self.restore_stored(now, key, promised, known);
+            return self.restore_stored(now, key, (promised, kept.steered.as_deref()), known);
         }
         let Some(accepted) = &kept.accepted else {
             return kept.taken.iter().try_for_each(|taken| {
@@ -430,15 +438,25 @@ impl Shard {
 
     /// A message that we answered and no carrier has accepted: it may leave, is tried again at its time, or it is not
     /// known what became of it.
-    fn restore_stored(&mut self, now: Now, key: u64, promised: &Promised, known: &Known<'_>) -> Option<()> {
+    fn restore_stored(
+        &mut self,
+        now: Now,
+        key: u64,
+        (promised, steered): (&Promised, Option<&Steered>),
+        known: &Known<'_>,
+    ) -> Option<()> {
         let Some(Record::Accept { accepted, validity, due, esme, id, pdu }) = promised.accept() else {
             return None;
         };
         let esme = self.own_account(known, esme)?;
+        let sent_to = steered.and_then(|steered| self.pool_of(steered, known));
         let (pool, chain, registered) = {
             let pdu = Pdu::whole(pdu)?;
             let body = Body::again(&pdu);
-            let pool = self.pool_for(esme, body.source(), body.destination()).ok()?;
+            let pool = match sent_to {
+                Some(pool) => pool,
+                None => self.pool_for(esme, body.source(), body.destination()).ok()?,
+            };
             (pool, super::store::chain_of(esme, body.destination()), body.registered_delivery())
         };
         let expires = instant_of(now, Wall(validity));
@@ -454,6 +472,9 @@ impl Shard {
             message.status = CommandStatus(attempt.refused.map_or(0, |(status, _)| status));
             message.last = known.carriers.get(&*promised.carrier).copied().unwrap_or(OURSELVES);
             message.unknown = attempt.refused.is_none();
+        }
+        if let Some(steered) = steered {
+            message = message.steered(steered.held, sent_to.is_some());
         }
         let unknown = message.unknown;
         let records = self.records.as_mut()?;
@@ -478,8 +499,31 @@ impl Shard {
         Some(())
     }
 
+    /// The pool that an operator has sent a message to. One that there is no more is counted.
+    fn pool_of(&mut self, steered: &Steered, known: &Known<'_>) -> Option<PoolId> {
+        let name = steered.pool.as_slice();
+        let pool = known.pools.get(name).copied();
+        if pool.is_none()
+            && !name.is_empty()
+            && let Some(records) = &mut self.records
+        {
+            *records.pools_gone.entry(name.to_vec()).or_default() += 1;
+        }
+        pool
+    }
+
     /// What was under way when the last run ended: its pool says what becomes of it, once the shard runs.
     pub(super) fn settle_unknown(&mut self, now: Now, out: &mut Outbox) {
+        while let Some((name, messages)) =
+            self.records.as_mut().and_then(|records| records.pools_gone.pop_first())
+        {
+            self.log(now, out, Level::Warn, "queue_pool_gone", |_| {
+                vec![
+                    ("pool", String::from_utf8_lossy(&name).into_owned()),
+                    ("messages", messages.to_string()),
+                ]
+            });
+        }
         while let Some((key, ago)) = self.records.as_mut().and_then(|records| records.unknown.pop()) {
             self.unknown_stored(now, key, ago, out);
         }

@@ -50,7 +50,7 @@ pub struct Change {
 pub enum Ask {
     /// How many there are, by account, class, pool and where they stand, and since when
     Ls(Which),
-    /// They do not leave until they are released or the node restarts; they expire all the same
+    /// They do not leave until they are released; they expire all the same
     Hold(Change),
     /// Those that are held may leave
     Release(Change),
@@ -137,7 +137,11 @@ pub fn answer(ask: &Ask, input: &mut impl BufRead, terminal: bool) -> std::io::R
     let path = format!("/v1/queue/{word}{}", query(&change.which, to_pool));
     let body = client::post(&change.which.address, &path)?;
     let document: Value = serde_json::from_str(&body)?;
-    let text = format!("{word}: {} messages\n", document["done"]);
+    let left = match document["left"].as_u64() {
+        None | Some(0) => String::new(),
+        Some(left) => format!("{left} messages were left as they are: the journal has no room; ask again\n"),
+    };
+    let text = format!("{word}: {} messages\n{left}", document["done"]);
     Ok(Some(if change.which.json { format!("{document}\n") } else { text }))
 }
 

@@ -10,10 +10,14 @@ use crate::shard::port::{Answer, Ask};
 use crate::shard::queues::{Chosen, QueueAct, QueueAnswer, QueueAsk};
 use serde_json::{Value, json};
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A shard that has not answered a slice by then is not well.
 const ANSWER_TIME: Duration = Duration::from_secs(2);
+
+/// While the journal writes what was said, it is asked so often, and so long; a disk that is slower is not well.
+const WRITES_AGAIN: Duration = Duration::from_millis(5);
+const WRITES_TIME: Duration = Duration::from_secs(10);
 
 /// What an operator asks for: `esme`, `carrier`, `class`, `to`, `from`, `older`, and `to_pool` of a reroute.
 pub(super) type Parameters = HashMap<String, String>;
@@ -94,25 +98,33 @@ pub(super) fn answer(view: &View, word: &str, asked: &Parameters) -> Result<Valu
     // A series goes on where the last question of its shard has ended.
     let _alone = view.queue.lock().map_err(|_| "an earlier question has failed".to_owned())?;
     let mut all = QueueAnswer::default();
-    let mut begins = true;
+    let (mut begins, mut went_on) = (true, Instant::now());
     loop {
         let ask = Ask::Queue(QueueAsk { begins, chosen: chosen.clone(), act });
         let answers = view.shards.ask(ask).map_err(|_| "a shard takes no questions".to_owned())?;
         let Some(Answer::Queue(slice)) = answers.wait(ANSWER_TIME) else {
             return Err(format!("a shard does not answer; {} messages were done", all.done));
         };
-        let more = slice.more;
-        all = QueueAnswer { more: false, ..all }.join(*slice);
+        let (more, waits, done) = (slice.more, slice.waits, slice.done);
+        all = QueueAnswer { more: false, waits: false, ..all }.join(*slice);
         if !more {
             return Ok(document(&view.config, act, &all));
         }
         begins = false;
+        if !waits || done > 0 {
+            went_on = Instant::now();
+        } else if went_on.elapsed() > WRITES_TIME {
+            return Err(format!("the journal does not write; {} messages were done", all.done));
+        }
+        if waits {
+            std::thread::sleep(WRITES_AGAIN);
+        }
     }
 }
 
 fn document(config: &Config, act: QueueAct, all: &QueueAnswer) -> Value {
     if act != QueueAct::Count {
-        return json!({ "done": all.done });
+        return json!({ "done": all.done, "left": all.left });
     }
     let name_of = |class: u8| match usize::from(class).checked_sub(1).and_then(|at| config.classes.get(at)) {
         Some(class) => class.name.as_str(),

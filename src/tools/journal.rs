@@ -409,6 +409,9 @@ fn content(object: &mut Object, record: &Record<'_>, full: bool) {
         Record::Block { until, rule } => {
             object.number("until_us", until.max(0).cast_unsigned()).text("rule", &text(rule));
         }
+        Record::Steer { held, pool } => {
+            object.flag("held", held).text("pool", &text(pool));
+        }
     }
 }
 

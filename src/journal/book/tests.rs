@@ -60,6 +60,52 @@ fn a_copy_takes_the_place_of_the_record() {
 }
 
 #[test]
+fn what_steers_a_message_stands_beside_its_last_attempt_and_outlives_another_accept() {
+    let mut book = Book::new(100);
+    note(&mut book, 1, 7, Kind::Accept);
+    note(&mut book, 2, 7, Kind::Steer);
+    note(&mut book, 3, 7, Kind::Sending);
+    note(&mut book, 4, 7, Kind::Steer);
+    note(&mut book, 5, 7, Kind::Refused);
+    assert_eq!(book.records_of(7).collect::<Vec<_>>(), [Lsn(5), Lsn(4), Lsn(1)]);
+    note(&mut book, 6, 7, Kind::Accept);
+    assert_eq!(
+        (book.records_of(7).collect::<Vec<_>>(), book.steers(7)),
+        (vec![Lsn(6), Lsn(4)], Some(Lsn(4)))
+    );
+    book.note(&frame(7, 7, Kind::Move, &move_of(4)), 120).unwrap();
+    assert_eq!(book.steers(7), Some(Lsn(7)), "a copy steers");
+    note(&mut book, 8, 7, Kind::Sent);
+    assert_eq!((book.records_of(7).collect::<Vec<_>>(), book.steers(7)), (vec![Lsn(8)], None));
+}
+
+#[test]
+fn a_copy_of_what_was_given_back_is_replaced_as_that_would_be() {
+    let copy_of = |kind: Kind| [&[9; 16][..], &[kind as u8, 1], &[1; 8]].concat();
+    let mut book = Book::new(100);
+    for (lsn, (first, next)) in [(1, (Kind::Refused, Kind::Sending)), (5, (Kind::Steer, Kind::Steer))] {
+        book.note(&frame(lsn, lsn, Kind::Move, &copy_of(first)), 120).unwrap();
+        note(&mut book, lsn + 1, lsn, next);
+        assert_eq!(book.records_of(lsn).collect::<Vec<_>>(), [Lsn(lsn + 1)]);
+    }
+}
+
+#[test]
+fn an_eighth_of_the_room_is_kept_for_what_must_be_written() {
+    let mut book = Book::new(16);
+    let spare = |book: &Book| (book.has_room_to_spare(), book.has_room());
+    (1..=13).for_each(|lsn| note(&mut book, lsn, lsn, Kind::Accept));
+    assert_eq!(spare(&book), (true, true));
+    (14..=16).for_each(|lsn| note(&mut book, lsn, lsn, Kind::Accept));
+    assert_eq!(spare(&book), (false, false));
+    note(&mut book, 17, 1, Kind::Finish);
+    assert_eq!(spare(&book), (false, true));
+    note(&mut book, 18, 2, Kind::Finish);
+    note(&mut book, 19, 3, Kind::Finish);
+    assert_eq!(spare(&book), (true, true));
+}
+
+#[test]
 fn an_answered_receipt_is_not_needed_while_its_message_still_is() {
     let answer = |at: u64| [[0; 8], at.to_le_bytes()].concat().into_iter().chain([0; 5]).collect::<Vec<u8>>();
     let mut book = Book::new(100);
@@ -125,8 +171,8 @@ fn a_nearly_full_disk_copies_what_frees_the_most() {
 /// What a book must say, told slowly.
 #[derive(Default)]
 struct Slow {
-    /// By key, its records; those that the next such one takes the place of are marked.
-    open: BTreeMap<u64, Vec<(u64, bool)>>,
+    /// By key, its records; those that the next such one takes the place of are marked with its kind.
+    open: BTreeMap<u64, Vec<(u64, u8)>>,
 }
 
 #[test]
@@ -137,17 +183,29 @@ fn it_agrees_with_a_slow_one_over_thousands_of_records() {
         match prng.below(10) {
             0..4 => {
                 note(&mut book, lsn, key, Kind::DlrIn);
-                slow.open.entry(key).or_default().push((lsn, false));
+                slow.open.entry(key).or_default().push((lsn, 0));
             }
             4 => {
                 note(&mut book, lsn, key, if lsn % 2 == 0 { Kind::Sending } else { Kind::Refused });
                 let records = slow.open.entry(key).or_default();
-                records.retain(|(_, latest)| !latest);
-                records.push((lsn, true));
+                records.retain(|(_, mark)| *mark != 1);
+                records.push((lsn, 1));
+            }
+            5 if lsn % 8 == 1 => {
+                note(&mut book, lsn, key, Kind::Steer);
+                let records = slow.open.entry(key).or_default();
+                records.retain(|(_, mark)| *mark != 2);
+                records.push((lsn, 2));
+            }
+            5 if lsn % 8 == 2 => {
+                note(&mut book, lsn, key, Kind::Accept);
+                let records = slow.open.entry(key).or_default();
+                records.retain(|(_, mark)| *mark == 2);
+                records.push((lsn, 0));
             }
             5 if lsn % 8 == 0 => {
                 note(&mut book, lsn, key, Kind::Sent);
-                slow.open.insert(key, vec![(lsn, false)]);
+                slow.open.insert(key, vec![(lsn, 0)]);
             }
             6 if slow.open.contains_key(&key) => {
                 let records = slow.open.get_mut(&key).unwrap();
@@ -163,6 +221,7 @@ fn it_agrees_with_a_slow_one_over_thousands_of_records() {
         let oldest = slow.open.values().flatten().min();
         assert_eq!(book.front(), Lsn(oldest.map_or(lsn + 1, |(lsn, _)| *lsn)));
         assert_eq!(book.open(), slow.open.len());
+        assert_eq!(book.len, slow.open.values().flatten().count());
         assert!(book.blocks.len() <= 20);
     }
     for (key, records) in &slow.open {

@@ -56,7 +56,7 @@ pub(super) struct Pen {
 pub(super) struct Paper {
     pub(super) pen: Pen,
     from: Receiver<Vec<u8>>,
-    frames: Vec<Vec<u8>>,
+    pub(super) frames: Vec<Vec<u8>>,
     /// What messages are sealed with.
     pub(super) keys: Vec<[u8; 32]>,
 }

@@ -1,14 +1,18 @@
 //! What an operator does to stored messages.
 
 use super::journal::Kept;
-use super::pdus::{answer, submit, submit_text};
+use super::pdus::{Dlr, answer, refusal, replace, submit, submit_text};
+use super::rig::{EIO, Rig};
 use super::store::{stored, texts};
-use crate::ids::{CarrierId, EsmeId, LinkId, PoolId};
-use crate::limits::QUEUE_SLICE;
+use crate::config::{Config, Homes};
+use crate::ids::{CarrierId, EsmeId, LinkId, PoolId, ShardId};
+use crate::journal::Kind;
+use crate::limits::{JOURNAL_BLOCK, JOURNAL_MOVE_ALWAYS_AT, QUEUE_SLICE};
 use crate::route::settings::{Pattern, PoolSettings};
 use crate::shard::port::{Answer, Ask, Input, Ticket};
 use crate::shard::queues::{Chosen, QueueAct, QueueAnswer, QueueAsk};
 use crate::smpp::message_state::MessageState;
+use crate::smpp::status::CommandStatus;
 use crate::time::Duration;
 
 impl Kept {
@@ -24,12 +28,15 @@ impl Kept {
                 Answer::Status(_) | Answer::Resent(_) => panic!("nobody asked for it"),
             });
             let slice = slices.reduce(QueueAnswer::join).unwrap();
-            let more = slice.more;
-            all = QueueAnswer { more: false, ..all }.join(slice);
+            let (more, waits) = (slice.more, slice.waits);
+            all = QueueAnswer { more: false, waits: false, ..all }.join(slice);
             if !more {
                 return all;
             }
             begins = false;
+            if waits {
+                self.durable();
+            }
         }
     }
 
@@ -38,11 +45,17 @@ impl Kept {
     }
 }
 
-/// Four messages of an account whose only carrier is down.
-fn queued() -> (Kept, LinkId) {
+/// An account whose pool has one carrier, and another pool that has another.
+fn two_pools() -> Config {
     let mut config = stored(&["alpha", "beta"]);
     config.pools[0].members.truncate(1);
     config.pools.push(PoolSettings::weighted("other", vec![super::rig::member(1, 1)]));
+    config
+}
+
+/// Four messages of an account whose only carrier is down.
+fn queued() -> (Kept, LinkId) {
+    let config = two_pools();
     let mut kept = Kept::up(config);
     let link = kept.rig.trx("acme");
     let alpha = kept.rig.carrier(0);
@@ -103,6 +116,198 @@ fn what_is_sent_elsewhere_goes_there_and_what_has_left_stays_where_it_is() {
     let beta = kept.rig.carrier(1);
     given.iter().for_each(|request| kept.rig.send(beta, &answer(request, "")));
     assert!(kept.given(1).is_empty(), "its pool is the first one again");
+}
+
+fn to(text: &str) -> Chosen {
+    Chosen { to: Pattern::parse(text), ..Chosen::default() }
+}
+
+#[test]
+fn what_an_operator_has_said_holds_after_a_restart_and_each_leaves_once() {
+    let (mut kept, _) = queued();
+    assert_eq!(kept.ask(&to("38267000001"), QueueAct::Hold).done, 2);
+    assert_eq!(kept.ask(&to("38267*"), QueueAct::Reroute(PoolId(1))).done, 3);
+    assert_eq!(kept.ask(&to("4479"), QueueAct::Hold).done, 1);
+    assert_eq!(kept.ask(&to("4479"), QueueAct::Release).done, 1);
+    let given = kept.given(1);
+    assert_eq!(texts(&given), ["2"]);
+    let beta = kept.rig.carrier(1);
+    kept.rig.send(beta, &answer(&given[0], "B2"));
+    kept.durable();
+    let mut kept = Kept::again(two_pools(), kept.papers);
+    assert_eq!(texts(&kept.given(0)), ["3"], "it was released");
+    assert!(kept.given(1).is_empty(), "they are held, and what a carrier has does not leave again");
+    assert_eq!(kept.ask(&Chosen::default(), QueueAct::Release).done, 2);
+    for (text, id) in [("1", "B1"), ("4", "B4")] {
+        let given = kept.given(1);
+        assert_eq!(texts(&given), [text], "by the pool that it was sent to");
+        let beta = kept.rig.carrier(1);
+        kept.rig.send(beta, &answer(&given[0], id));
+    }
+    assert!(kept.given(0).is_empty() && kept.given(1).is_empty());
+    let mut kept = Kept::again(two_pools(), kept.papers);
+    assert!(kept.given(1).is_empty(), "nothing leaves twice");
+}
+
+#[test]
+fn what_is_held_waits_for_its_next_attempt_after_a_restart_too() {
+    let mut kept = Kept::up(two_pools());
+    let link = kept.rig.trx("acme");
+    kept.taken(link, &submit_text("4479", 1, "1", 1));
+    let (given, alpha) = (kept.given(0), kept.rig.carrier(0));
+    kept.rig.send(alpha, &refusal(&given[0], CommandStatus::QUEUE_FULL));
+    assert_eq!(kept.ask(&Chosen::default(), QueueAct::Hold).done, 1);
+    let mut kept = Kept::again(two_pools(), kept.papers);
+    assert_eq!(kept.ask(&Chosen::default(), QueueAct::Release).done, 1);
+    assert!(kept.given(0).is_empty(), "its time has not come");
+    kept.pass(Duration::from_secs(6));
+    assert_eq!(texts(&kept.given(0)), ["1"]);
+}
+
+#[test]
+fn a_message_whose_new_pool_is_no_more_goes_by_its_route_and_that_is_told() {
+    let (mut kept, _) = queued();
+    assert_eq!(kept.ask(&to("4479"), QueueAct::Hold).done, 1);
+    assert_eq!(kept.ask(&to("4479"), QueueAct::Reroute(PoolId(1))).done, 1);
+    let mut config = two_pools();
+    config.pools.truncate(1);
+    let mut kept = Kept::again(config, kept.papers);
+    assert_eq!(texts(&kept.given(0)), ["1", "2"]);
+    assert_eq!(kept.rig.events_named("queue_pool_gone"), 1);
+    assert_eq!(kept.ask(&to("4479"), QueueAct::Release).done, 1, "it is held all the same");
+    assert_eq!(texts(&kept.given(0)), ["3"]);
+}
+
+#[test]
+fn what_the_journal_has_no_room_for_is_left_as_it_is_and_counted() {
+    let (mut kept, _) = queued();
+    kept.full(true);
+    let said = kept.ask(&Chosen::default(), QueueAct::Hold);
+    assert_eq!((said.done, said.left), (0, 4));
+    kept.full(false);
+    kept.failed(EIO);
+    let said = kept.ask(&Chosen::default(), QueueAct::Reroute(PoolId(1)));
+    assert_eq!((said.done, said.left), (0, 4));
+    kept.failed(0);
+    kept.pass(Duration::from_secs(60));
+    kept.rig.carrier_up(0);
+    let given = kept.given(0);
+    assert_eq!(texts(&given), ["1", "2", "3"], "neither held nor elsewhere");
+}
+
+#[test]
+fn an_operator_is_answered_when_what_he_said_is_safe() {
+    let (mut kept, _) = queued();
+    let slice = |kept: &mut Kept, begins| {
+        let hold = QueueAsk { begins, chosen: Chosen::default(), act: QueueAct::Hold };
+        kept.rig.input_all(|| Input::Ask { ticket: Ticket(1), ask: Ask::Queue(hold.clone()) });
+        let slices = kept.rig.answers.drain(..).map(|(_, answer)| match answer {
+            Answer::Queue(slice) => *slice,
+            Answer::Status(_) | Answer::Resent(_) => panic!("nobody asked for it"),
+        });
+        let slice = slices.reduce(QueueAnswer::join).unwrap();
+        (slice.done, slice.more, slice.waits)
+    };
+    assert_eq!(slice(&mut kept, true), (4, true, true));
+    kept.written();
+    assert_eq!(slice(&mut kept, false), (0, true, true), "a power cut would take it");
+    kept.durable();
+    assert_eq!(slice(&mut kept, false), (0, false, false));
+}
+
+#[test]
+fn a_message_that_is_replaced_stays_held_and_in_its_new_pool_after_a_restart() {
+    let (mut kept, link) = queued();
+    let id = kept.taken(link, &submit_text("38160", 1, "before", 1));
+    assert_eq!(kept.ask(&to("38160"), QueueAct::Hold).done, 1);
+    assert_eq!(kept.ask(&to("38160"), QueueAct::Reroute(PoolId(1))).done, 1);
+    kept.rig.send(link, &replace(&id, 9));
+    kept.durable();
+    assert_eq!(kept.rig.one(link).status(), CommandStatus::OK);
+    let mut kept = Kept::again(two_pools(), kept.papers);
+    assert!(kept.given(1).is_empty());
+    assert_eq!(kept.ask(&to("38160"), QueueAct::Release).done, 1);
+    assert_eq!(texts(&kept.given(1)), [""], "the text was replaced by none");
+}
+
+#[test]
+fn what_an_operator_has_said_goes_with_its_account_to_another_shard() {
+    let placed = |home| {
+        let (esme, carriers) = (ShardId(home), vec![ShardId(0); 2]);
+        Rig::placed(two_pools(), 1, Homes::fixed(2, vec![esme], carriers), 8)
+    };
+    let mut kept = Kept::on(placed(0), Vec::new(), |_, _| ());
+    let (link, alpha) = (kept.rig.trx("acme"), kept.rig.carrier(0));
+    kept.rig.reset(alpha);
+    kept.taken(link, &submit_text("4479", 1, "1", 1));
+    assert_eq!(kept.ask(&to("4479"), QueueAct::Hold).done, 1);
+    assert_eq!(kept.ask(&to("4479"), QueueAct::Reroute(PoolId(1))).done, 1);
+    let mut kept = Kept::on(placed(1), kept.papers, |rig, strays| {
+        let moved = core::mem::take(&mut strays[0].moved);
+        let keys: Vec<u64> = moved.iter().map(|(_, key, _)| *key).collect();
+        let (now, moved) = (rig.now, moved.into_iter().map(|(_, key, kept)| (key, kept)));
+        assert!(rig.shards[1].adopt(now, moved.collect()).is_empty());
+        assert_eq!(rig.shards[0].disown(now, &keys), 1);
+    });
+    kept.durable();
+    let mut kept = Kept::on(placed(1), kept.papers, |_, _| ());
+    assert!(kept.given(0).is_empty() && kept.given(1).is_empty(), "it is held");
+    assert_eq!(kept.ask(&to("4479"), QueueAct::Release).done, 1);
+    assert_eq!(texts(&kept.given(1)), ["1"], "by the pool that it was sent to");
+}
+
+#[test]
+fn a_message_that_goes_again_after_its_receipt_stays_in_its_new_pool_after_a_restart() {
+    let mut config = two_pools();
+    config.pools[1].members.push(super::rig::member(0, 1));
+    config.pools[1].reroute_on_receipt = vec![MessageState::Undeliverable];
+    let mut kept = Kept::up(config.clone());
+    let (link, alpha) = (kept.rig.trx("acme"), kept.rig.carrier(0));
+    kept.rig.reset(alpha);
+    kept.taken(link, &submit_text("4479", 1, "1", 1));
+    assert_eq!(kept.ask(&to("4479"), QueueAct::Reroute(PoolId(1))).done, 1);
+    let (given, beta) = (kept.given(1), kept.rig.carrier(1));
+    kept.rig.send(beta, &answer(&given[0], "B1"));
+    kept.durable();
+    kept.rig.send(beta, &Dlr { id: "B1", number: "4479", stat: "UNDELIV", ..Dlr::default() }.write(7));
+    kept.rig.reset(beta);
+    kept.durable();
+    assert_eq!(kept.messages(&Chosen::default()), 1, "it goes again");
+    let mut kept = Kept::again(config, kept.papers);
+    let rows = kept.ask(&Chosen::default(), QueueAct::Count).rows;
+    assert_eq!(rows.keys().map(|(.., pool, _)| *pool).collect::<Vec<_>>(), [PoolId(1)]);
+}
+
+#[test]
+fn what_an_operator_has_said_is_copied_when_the_front_of_the_journal_is_given_back() {
+    let mut kept = Kept::up(two_pools());
+    kept.rig.shards.iter_mut().for_each(|shard| shard.keep_here(0, 0));
+    let (link, alpha) = (kept.rig.trx("acme"), kept.rig.carrier(0));
+    kept.rig.reset(alpha);
+    kept.taken(link, &submit_text("4479", 1, "1", 1));
+    assert_eq!(kept.ask(&Chosen::default(), QueueAct::Hold).done, 1);
+    assert_eq!(kept.ask(&Chosen::default(), QueueAct::Reroute(PoolId(1))).done, 1);
+    for sequence in 0..2 * JOURNAL_BLOCK as u32 {
+        kept.rig.send(link, &submit_text("", 10 + sequence, "nowhere", 0));
+        assert_ne!(kept.rig.one(link).status(), CommandStatus::OK);
+    }
+    kept.used(JOURNAL_MOVE_ALWAYS_AT);
+    (0..3).for_each(|_| kept.pass(Duration::from_secs(2)));
+    let copies = kept.kinds().iter().filter(|kind| **kind == Kind::Move).count();
+    assert_eq!(copies, 2, "its ACCEPT, and the last that was said of it");
+    let front = kept.front() as usize;
+    assert!(front > JOURNAL_BLOCK, "{front}");
+    let given_back = kept.papers.iter_mut().filter(|paper| paper.frames.len() >= front);
+    given_back.for_each(|paper| drop(paper.frames.drain(..front - 1)));
+    let mut kept = Kept::again(two_pools(), kept.papers);
+    assert!(kept.given(0).is_empty() && kept.given(1).is_empty());
+    assert_eq!(kept.ask(&Chosen::default(), QueueAct::Release).done, 1);
+    let given = kept.given(1);
+    assert_eq!(texts(&given), ["1"]);
+    let beta = kept.rig.carrier(1);
+    kept.rig.send(beta, &answer(&given[0], ""));
+    kept.durable();
+    assert!(kept.nothing_is_needed());
 }
 
 #[test]

@@ -179,6 +179,12 @@ fn told(frame: &Frame<'_>, full: bool) -> Option<String> {
             )
         }
         Record::Tombstone { .. } => "over".to_owned(),
+        Record::Steer { held, pool } => {
+            let held = if held { "held" } else { "not held" };
+            let pool =
+                if pool.is_empty() { "its own pool".to_owned() } else { format!("pool {}", text(pool)) };
+            format!("{held}, for {pool}, by an operator")
+        }
         Record::Move { .. } | Record::Cursor { .. } | Record::Block { .. } => return None,
     })
 }
