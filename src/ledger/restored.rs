@@ -167,6 +167,8 @@ impl Kept {
 struct Story {
     /// `None`: nothing that could go on.
     kept: Option<Kept>,
+    /// An attempt, and the name of who had the message, whose ACCEPT has not come: its copy may stand behind this one.
+    early: Option<(Attempt, Vec<u8>)>,
     /// Its last message or delivery was sealed with a key that is not here.
     is_sealed: bool,
 }
@@ -208,10 +210,13 @@ impl Story {
                 kept.answered.clear();
             }
             Record::Accept { .. } => {
+                let early = self.early.take().filter(|(attempt, _)| attempt.record.origin > record.origin);
                 let kept = self.kept();
                 // A copy says nothing of its attempts; another one that took its place has had none.
                 let same = kept.promised.take().filter(|former| former.record.origin == record.origin);
-                let (attempt, carrier) = same.map_or((None, Vec::new()), |same| (same.attempt, same.carrier));
+                let same = same.and_then(|same| Some((same.attempt?, same.carrier))).or(early);
+                let (attempt, carrier) =
+                    same.map_or((None, Vec::new()), |(attempt, carrier)| (Some(attempt), carrier));
                 let promised = Promised { record, attempt, carrier, payload: payload.to_vec() };
                 // What came for it before it began anew is over. What an operator has said holds, and its copy may stand
                 // before that of the message.
@@ -264,7 +269,10 @@ impl Story {
 
     fn tried(&mut self, attempt: Attempt, carrier: &[u8]) {
         // A copy of an attempt may stand behind that of its message, and before it.
-        let Some(promised) = self.kept.as_mut().and_then(|kept| kept.promised.as_mut()) else { return };
+        let Some(promised) = self.kept.as_mut().and_then(|kept| kept.promised.as_mut()) else {
+            self.early = Some((attempt, carrier.to_vec()));
+            return;
+        };
         if promised.attempt.is_none_or(|former| former.record.origin <= attempt.record.origin) {
             promised.attempt = Some(attempt);
             promised.carrier = carrier.to_vec();

@@ -173,6 +173,21 @@ fn the_last_that_an_operator_has_said_of_a_message_holds_until_a_carrier_has_it(
 }
 
 #[test]
+fn the_copy_of_an_attempt_may_stand_before_that_of_its_message() {
+    let refused = Record::Refused { attempt: 3, status: 0x58, wait_ms: 1000, carrier: b"alpha" };
+    // One of a former ACCEPT is over.
+    for (accept, attempt, wanted) in [(1, 2, Some(3)), (2, 1, None)] {
+        let mut restored = Restored::new(100);
+        copy_of(&mut restored, 11, 7, (attempt, &refused));
+        copy_of(&mut restored, 12, 7, (accept, &ACCEPT));
+        let (_, kept) = restored.finish();
+        let promised = kept[0].1.promised.as_ref().unwrap();
+        assert_eq!(promised.attempt.map(|attempt| attempt.number), wanted);
+        assert_eq!(promised.carrier.is_empty(), wanted.is_none());
+    }
+}
+
+#[test]
 fn copies_whose_originals_are_gone_say_the_same_in_any_order() {
     let refused = Record::Refused { attempt: 3, status: 0x58, wait_ms: 1000, carrier: b"alpha" };
     let copies = [(1, ACCEPT), (3, refused), (4, Record::Steer { held: true, pool: b"bulk" })];
