@@ -27,7 +27,7 @@ pub(super) const OTHER: &str = "38267000002";
 
 /// What a journal in memory and whoever plays its disk tell each other.
 #[derive(Debug, Default)]
-struct Said {
+pub(super) struct Said {
     appended: AtomicU64,
     written: AtomicU64,
     durable: AtomicU64,
@@ -35,6 +35,7 @@ struct Said {
     full: AtomicBool,
     failed: AtomicI32,
     used_percent: AtomicU64,
+    pub(super) full_percent: AtomicU64,
     /// From this record on all is durable as soon as it is appended; zero: nothing is.
     quick_from: AtomicU64,
     /// What was appended cannot be read back.
@@ -45,7 +46,7 @@ struct Said {
 #[derive(Debug, Clone)]
 pub(super) struct Pen {
     to: Sender<Vec<u8>>,
-    said: Arc<Said>,
+    pub(super) said: Arc<Said>,
     /// All that was appended, and what is to be read back of it.
     frames: Vec<Vec<u8>>,
     recalls: Vec<Recall>,
@@ -134,7 +135,7 @@ impl Recorder for Pen {
     }
 
     fn full_percent(&mut self) -> u64 {
-        0
+        get(&self.said.full_percent)
     }
 
     fn used_percent(&self) -> u64 {
@@ -277,9 +278,8 @@ impl Kept {
 
     pub(super) fn kinds(&mut self) -> Vec<Kind> {
         let mut kinds = Vec::new();
-        for paper in &mut self.papers {
-            paper.read(&mut |frame| kinds.push(frame.kind().unwrap()));
-        }
+        let papers = self.papers.iter_mut();
+        papers.for_each(|paper| paper.read(&mut |frame| kinds.push(frame.kind().unwrap())));
         kinds
     }
 

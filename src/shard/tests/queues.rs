@@ -6,14 +6,15 @@ use super::rig::{EIO, Rig};
 use super::store::{stored, texts};
 use crate::config::{Config, Homes};
 use crate::ids::{CarrierId, EsmeId, LinkId, PoolId, ShardId};
-use crate::journal::Kind;
-use crate::limits::{JOURNAL_BLOCK, JOURNAL_MOVE_ALWAYS_AT, QUEUE_SLICE};
+use crate::journal::{Book, Kind};
+use crate::limits::{JOURNAL_BLOCK, JOURNAL_MOVE_ALWAYS_AT, QUEUE_SLICE, STORE_RING_THROTTLED};
 use crate::route::settings::{Pattern, PoolSettings};
 use crate::shard::port::{Answer, Ask, Input, Ticket};
 use crate::shard::queues::{Chosen, QueueAct, QueueAnswer, QueueAsk};
 use crate::smpp::message_state::MessageState;
 use crate::smpp::status::CommandStatus;
 use crate::time::Duration;
+use std::sync::atomic::Ordering;
 
 impl Kept {
     /// Asks all shards until all of it was looked at.
@@ -21,13 +22,7 @@ impl Kept {
         let mut all = QueueAnswer::default();
         let mut begins = true;
         loop {
-            let ask = QueueAsk { begins, chosen: chosen.clone(), act };
-            self.rig.input_all(|| Input::Ask { ticket: Ticket(1), ask: Ask::Queue(ask.clone()) });
-            let slices = self.rig.answers.drain(..).map(|(_, answer)| match answer {
-                Answer::Queue(slice) => *slice,
-                Answer::Status(_) | Answer::Resent(_) => panic!("nobody asked for it"),
-            });
-            let slice = slices.reduce(QueueAnswer::join).unwrap();
+            let slice = self.ask_once(QueueAsk { begins, chosen: chosen.clone(), act });
             let (more, waits) = (slice.more, slice.waits);
             all = QueueAnswer { more: false, waits: false, ..all }.join(slice);
             if !more {
@@ -38,6 +33,21 @@ impl Kept {
                 self.durable();
             }
         }
+    }
+
+    fn ask_once(&mut self, ask: QueueAsk) -> QueueAnswer {
+        self.rig.input_all(|| Input::Ask { ticket: Ticket(1), ask: Ask::Queue(ask.clone()) });
+        let slices = self.rig.answers.drain(..).map(|(_, answer)| match answer {
+            Answer::Queue(slice) => *slice,
+            Answer::Status(_) | Answer::Resent(_) => panic!("nobody asked for it"),
+        });
+        slices.reduce(QueueAnswer::join).unwrap()
+    }
+
+    /// The same of all messages: how many it was done to, whether there are more, whether it waits.
+    fn slice(&mut self, begins: bool, act: QueueAct) -> (u64, bool, bool) {
+        let slice = self.ask_once(QueueAsk { begins, chosen: Chosen::default(), act });
+        (slice.done, slice.more, slice.waits)
     }
 
     pub(super) fn messages(&mut self, chosen: &Chosen) -> u64 {
@@ -196,23 +206,49 @@ fn what_the_journal_has_no_room_for_is_left_as_it_is_and_counted() {
 }
 
 #[test]
+fn a_nearly_full_table_of_records_takes_no_more_of_what_nobody_must_write() {
+    let (mut kept, _) = queued();
+    assert_eq!(kept.ask(&to("4479"), QueueAct::Hold).done, 1);
+    let none_to_spare = |kept: &mut Kept, books: Vec<Book>| -> Vec<Book> {
+        let pens = kept.rig.shards.iter_mut().map(|shard| &mut shard.records.as_mut().unwrap().pen);
+        pens.zip(books).map(|(pen, book)| core::mem::replace(&mut pen.book, book)).collect()
+    };
+    let shards = kept.rig.shards.len();
+    let books = none_to_spare(&mut kept, (0..shards).map(|_| Book::new(0)).collect());
+    let said = kept.ask(&Chosen::default(), QueueAct::Hold);
+    assert_eq!((said.done, said.left), (0, 3));
+    none_to_spare(&mut kept, books);
+    assert_eq!(kept.ask(&Chosen::default(), QueueAct::Hold).done, 3);
+}
+
+#[test]
+fn a_question_waits_for_the_ring_and_goes_on_where_it_was() {
+    let (mut kept, _) = queued();
+    let ring = |kept: &mut Kept, percent| {
+        kept.papers.iter().for_each(|paper| paper.pen.said.full_percent.store(percent, Ordering::SeqCst));
+    };
+    ring(&mut kept, STORE_RING_THROTTLED);
+    assert_eq!(kept.slice(true, QueueAct::Hold), (0, true, true));
+    assert_eq!(kept.slice(false, QueueAct::Hold), (0, true, true));
+    ring(&mut kept, STORE_RING_THROTTLED - 1);
+    assert_eq!(kept.slice(false, QueueAct::Hold), (4, true, true));
+    kept.durable();
+    assert_eq!(kept.slice(false, QueueAct::Hold), (0, false, false));
+}
+
+#[test]
 fn an_operator_is_answered_when_what_he_said_is_safe() {
     let (mut kept, _) = queued();
-    let slice = |kept: &mut Kept, begins| {
-        let hold = QueueAsk { begins, chosen: Chosen::default(), act: QueueAct::Hold };
-        kept.rig.input_all(|| Input::Ask { ticket: Ticket(1), ask: Ask::Queue(hold.clone()) });
-        let slices = kept.rig.answers.drain(..).map(|(_, answer)| match answer {
-            Answer::Queue(slice) => *slice,
-            Answer::Status(_) | Answer::Resent(_) => panic!("nobody asked for it"),
-        });
-        let slice = slices.reduce(QueueAnswer::join).unwrap();
-        (slice.done, slice.more, slice.waits)
-    };
-    assert_eq!(slice(&mut kept, true), (4, true, true));
+    assert_eq!(kept.slice(true, QueueAct::Hold), (4, true, true));
     kept.written();
-    assert_eq!(slice(&mut kept, false), (0, true, true), "a power cut would take it");
+    assert_eq!(kept.slice(false, QueueAct::Hold), (0, true, true), "a power cut would take it");
+    assert_eq!(
+        kept.slice(true, QueueAct::Count),
+        (0, false, false),
+        "what changes nothing waits for nothing"
+    );
     kept.durable();
-    assert_eq!(slice(&mut kept, false), (0, false, false));
+    assert_eq!(kept.slice(false, QueueAct::Hold), (0, false, false));
 }
 
 #[test]
