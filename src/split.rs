@@ -27,7 +27,7 @@ impl<T> Default for Split<T> {
 }
 
 /// Numbers that come one after the other, so many of them at most, stand side by side in a table.
-const NEIGHBOURS: u64 = 8;
+const NEIGHBOURS: u64 = 4;
 
 /// The hash of a number: eight that differ in their last three bits alone are on the same lines of the cache, so that of
 /// what comes together one fetches the memory of the others.
