@@ -6,7 +6,7 @@ use super::rig::{EIO, Rig};
 use super::store::{stored, texts};
 use crate::config::{Config, Homes};
 use crate::ids::{CarrierId, EsmeId, LinkId, PoolId, ShardId};
-use crate::journal::{Book, Kind};
+use crate::journal::{Book, Kind, Lsn};
 use crate::limits::{JOURNAL_BLOCK, JOURNAL_MOVE_ALWAYS_AT, QUEUE_SLICE, STORE_RING_THROTTLED};
 use crate::route::settings::{Pattern, PoolSettings};
 use crate::shard::port::{Answer, Ask, Input, Ticket};
@@ -213,8 +213,16 @@ fn a_nearly_full_table_of_records_takes_no_more_of_what_nobody_must_write() {
         let pens = kept.rig.shards.iter_mut().map(|shard| &mut shard.records.as_mut().unwrap().pen);
         pens.zip(books).map(|(pen, book)| core::mem::replace(&mut pen.book, book)).collect()
     };
+    let nearly_full = || {
+        let mut book = Book::new(8);
+        for lsn in 1..=7 {
+            book.appended(Lsn(lsn), 1000 + lsn, Some(Kind::Accept), None, 100).unwrap();
+        }
+        assert!(book.has_room() && !book.has_room_to_spare());
+        book
+    };
     let shards = kept.rig.shards.len();
-    let books = none_to_spare(&mut kept, (0..shards).map(|_| Book::new(0)).collect());
+    let books = none_to_spare(&mut kept, (0..shards).map(|_| nearly_full()).collect());
     let said = kept.ask(&Chosen::default(), QueueAct::Hold);
     assert_eq!((said.done, said.left), (0, 3));
     none_to_spare(&mut kept, books);
