@@ -170,12 +170,12 @@ fn lives(name: &str) -> PathBuf {
         (71, Record::Steer { held: true, pool: b"" }),
         (71, Record::Steer { held: false, pool: b"bulk" }),
         (71, Record::Sending { attempt: 2, carrier: b"alpha" }),
-        (71, Record::Sent { awaited: 1, over: b"", facts: facts(b"71", b"A1") }),
-        (72, Record::Sent { awaited: 1, over: b"", facts: facts(b"72", b"A2") }),
+        (71, Record::Sent { awaited: 1, kept: false, over: b"", facts: facts(b"71", b"A1") }),
+        (72, Record::Sent { awaited: 1, kept: false, over: b"", facts: facts(b"72", b"A2") }),
         (71, Record::DlrIn { carrier: b"alpha", pdu: b"?" }),
         (72, Record::DlrIn { carrier: b"alpha", pdu: b"?" }),
         (71, finish),
-        (73, Record::Sent { awaited: 1, over: b"", facts: facts(b"", b"A3") }),
+        (73, Record::Sent { awaited: 1, kept: false, over: b"", facts: facts(b"", b"A3") }),
     ];
     for (key, record) in &all {
         starts[0].appender.append(now, *key, record).unwrap();

@@ -73,7 +73,7 @@ impl Texts {
 
     /// A carrier has accepted it.
     pub(crate) fn sent(&self) -> Record<'_> {
-        Record::Sent { awaited: 1, over: b"", facts: self.facts() }
+        Record::Sent { awaited: 1, kept: false, over: b"", facts: self.facts() }
     }
 
     /// Its receipt has come.

@@ -280,6 +280,14 @@ impl Book {
                 }
                 self.add(lsn, key, octets)
             }
+            Role::Follows => {
+                for mark in [LATEST, STEERS] {
+                    if let Some(former) = self.marked(key, mark) {
+                        self.answered(key, former);
+                    }
+                }
+                self.add(lsn, key, octets)
+            }
             Role::Answers => {
                 if let Some(of) = from {
                     self.answered(key, of);
@@ -350,6 +358,12 @@ impl Book {
     #[must_use]
     pub fn steers(&self, key: u64) -> Option<Lsn> {
         self.marked(key, STEERS)
+    }
+
+    /// True when there is an attempt of a key, or what came of it.
+    #[must_use]
+    pub fn has_attempt(&self, key: u64) -> bool {
+        self.marked(key, LATEST).is_some()
     }
 
     /// What to copy: the shortest front of which less than a quarter is needed; when the disk is nearly full
@@ -556,7 +570,13 @@ const fn mark_of(kind: Kind) -> u32 {
     match kind.role() {
         Role::Latest => LATEST,
         Role::Steers => STEERS,
-        Role::Adds | Role::Replaces | Role::Renews | Role::Moves | Role::Answers | Role::Closes => 0,
+        Role::Adds
+        | Role::Replaces
+        | Role::Renews
+        | Role::Follows
+        | Role::Moves
+        | Role::Answers
+        | Role::Closes => 0,
     }
 }
 

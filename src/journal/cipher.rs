@@ -201,7 +201,7 @@ mod tests {
         };
         assert_ne!(octets(&mut sealer), octets(&mut sealer));
         assert_ne!(sealed(1, 2, 7)[HEAD..], sealed(1, 3, 7)[HEAD..]);
-        let finish = Record::Sent { awaited: 1, over: b"", facts: Facts::default() };
+        let finish = Record::Sent { awaited: 1, kept: false, over: b"", facts: Facts::default() };
         assert_eq!(sealer.seal(5, &finish), finish, "it says nothing of what the message says");
     }
 }

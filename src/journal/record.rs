@@ -2,7 +2,7 @@
 //!
 //! A key is opened by the first record that names it, and closed by FINISH or TOMBSTONE: until then each of its records
 //! is needed after a restart, unless a later one takes its place: SENT that of all before it, SENDING and REFUSED that of
-//! the last of either. The records of a message that a carrier has accepted in relay mode are SENT and FINISH; in
+//! the last of either, SENT_KEPT that of these alone, since the message may be sent again. The records of a message that a carrier has accepted in relay mode are SENT and FINISH; in
 //! store mode ACCEPT comes first, then SENDING before each attempt and its outcome behind it. SENDING without an outcome
 //! is *unknown*, ACCEPT alone was not sent. What an operator has said of it is STEER; the last one holds, also when a later
 //! ACCEPT takes the place of the first one. A receipt that waits for its message, a receipt or MO that waits for its
@@ -45,6 +45,8 @@ pub enum Kind {
     Block = 12,
     /// An operator holds a message, has released it, or has sent it to another pool.
     Steer = 13,
+    /// The carrier accepted, and the message may be sent again when its receipt says so.
+    SentKept = 14,
 }
 
 /// What a record does to its key.
@@ -56,6 +58,8 @@ pub enum Role {
     Replaces,
     /// The same, but what steers its key is.
     Renews,
+    /// It is needed until the key is closed, and of those before it neither the one that is `Latest` nor what steers is.
+    Follows,
     /// It is needed until the next such record of its key.
     Latest,
     /// The same, beside the one that is `Latest`.
@@ -70,7 +74,7 @@ pub enum Role {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Accept,
         Self::Sending,
         Self::Refused,
@@ -84,6 +88,7 @@ impl Kind {
         Self::Cursor,
         Self::Block,
         Self::Steer,
+        Self::SentKept,
     ];
 
     /// As it is written.
@@ -112,6 +117,7 @@ impl Kind {
             Self::Cursor => "CURSOR",
             Self::Block => "BLOCK",
             Self::Steer => "STEER",
+            Self::SentKept => "SENT_KEPT",
         }
     }
 
@@ -125,6 +131,7 @@ impl Kind {
             Self::Accept => Role::Renews,
             Self::Sent | Self::Cursor => Role::Replaces,
             Self::Steer => Role::Steers,
+            Self::SentKept => Role::Follows,
             Self::Move => Role::Moves,
             Self::Finish | Self::Tombstone => Role::Closes,
         }
@@ -144,8 +151,9 @@ impl Kind {
             | Self::Move
             | Self::Cursor
             | Self::Block
-            // A program that does not know it must not let go what is held.
-            | Self::Steer => 0,
+            // A program that does not know them must not let go what is held, or send what a carrier has.
+            | Self::Steer
+            | Self::SentKept => 0,
         }
     }
 }
@@ -294,6 +302,8 @@ pub enum Record<'a> {
     Sent {
         /// Final receipts that are still to come.
         awaited: u16,
+        /// Its ACCEPT is needed beside it: it may be sent again.
+        kept: bool,
         /// Destinations of a submit_multi that none is to come for, eight an octet, the first in its lowest bit; empty
         /// at first, and of one destination.
         over: &'a [u8],
@@ -397,6 +407,7 @@ impl<'a> Record<'a> {
             Self::Accept { .. } => Kind::Accept,
             Self::Sending { .. } => Kind::Sending,
             Self::Refused { .. } => Kind::Refused,
+            Self::Sent { kept: true, .. } => Kind::SentKept,
             Self::Sent { .. } => Kind::Sent,
             Self::DlrIn { .. } => Kind::DlrIn,
             Self::DlrOut { .. } => Kind::DlrOut,
@@ -477,7 +488,7 @@ impl<'a> Record<'a> {
                 out.u32(wait_ms);
                 out.short(carrier);
             }
-            Self::Sent { awaited, over, facts } => {
+            Self::Sent { awaited, over, facts, .. } => {
                 out.u16(awaited);
                 facts.encode(out);
                 out.put(over);
@@ -553,9 +564,9 @@ impl<'a> Record<'a> {
                 wait_ms: from.u32()?,
                 carrier: from.short()?,
             },
-            Kind::Sent => {
+            Kind::Sent | Kind::SentKept => {
                 let (awaited, facts) = (from.u16()?, Facts::read(&mut from)?);
-                Self::Sent { awaited, facts, over: rest(&mut from) }
+                Self::Sent { awaited, kept: matches!(kind, Kind::SentKept), facts, over: rest(&mut from) }
             }
             Kind::DlrIn => Self::DlrIn { carrier: from.short()?, pdu: rest(&mut from) },
             Kind::DlrOut => Self::DlrOut {
@@ -628,8 +639,8 @@ mod tests {
             Record::Accept { accepted: 5, validity: -1, due: 0, esme: b"acme", id: b"17", pdu: b"pdu" },
             Record::Sending { attempt: 2, carrier: b"alpha" },
             Record::Refused { attempt: 2, status: 0x58, wait_ms: 5000, carrier: b"alpha" },
-            Record::Sent { awaited: 1, over: b"", facts: FACTS },
-            Record::Sent { awaited: 1, over: b"\x05", facts: FACTS },
+            Record::Sent { awaited: 1, kept: false, over: b"", facts: FACTS },
+            Record::Sent { awaited: 1, kept: false, over: b"\x05", facts: FACTS },
             Record::DlrIn { carrier: b"alpha", pdu: b"" },
             Record::DlrOut { of: Lsn(3), at: Lsn(4), state: 2, status: 0 },
             Record::MoIn { carrier: b"alpha", esme: b"acme", pdu: b"pdu" },
@@ -649,6 +660,7 @@ mod tests {
             Record::Block { until: 5, rule: b"--to 382*" },
             Record::Steer { held: true, pool: b"" },
             Record::Steer { held: false, pool: b"bulk" },
+            Record::Sent { awaited: 1, kept: true, over: b"", facts: FACTS },
         ]
     }
 
@@ -667,7 +679,7 @@ mod tests {
         }
         kinds.dedup();
         assert_eq!(kinds, Kind::ALL);
-        assert_eq!((Kind::of(0), Kind::of(14)), (None, None));
+        assert_eq!((Kind::of(0), Kind::of(15)), (None, None));
         assert_eq!(Record::read(Kind::Steer, 1, b"\x02\x00"), None, "neither held nor not");
     }
 

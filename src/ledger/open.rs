@@ -128,6 +128,12 @@ impl OpenMessage {
         }
     }
 
+    /// True when it may be sent again when its receipt says so.
+    #[must_use]
+    pub const fn may_go_again(&self) -> bool {
+        self.again.is_some()
+    }
+
     /// What its records say; `esme` and `carrier` are the names, `id` the text of what the ESME was given.
     #[must_use]
     pub fn facts<'a>(&'a self, esme: &'a [u8], carrier: &'a [u8], id: &'a [u8]) -> Facts<'a> {
@@ -245,6 +251,27 @@ impl OpenMessages {
         if self.again + octets <= REROUTE_OCTETS_MAX {
             self.again += octets;
             open.again = Some(Box::new(message));
+        }
+    }
+
+    /// The same of the last run, whose journal has them: it is let in over the limit, too.
+    pub fn may_still_go_again(&mut self, key: OpenKey, message: StoredMessage) {
+        let Some(open) = self.messages.get_mut(key) else { return };
+        debug_assert!(open.again.is_none(), "it has just come");
+        self.again += message.frame().len();
+        open.again = Some(Box::new(message));
+    }
+
+    /// Those that may be sent again.
+    pub fn may_go(&self) -> impl Iterator<Item = (OpenKey, &StoredMessage)> {
+        let messages = (self.again > 0).then(|| self.messages.iter());
+        messages.into_iter().flatten().filter_map(|(key, message)| Some((key, message.again.as_deref()?)))
+    }
+
+    /// The record of what may be sent again has moved.
+    pub fn again_moved(&mut self, key: OpenKey, lsn: Lsn) {
+        if let Some(again) = self.messages.get_mut(key).and_then(|message| message.again.as_mut()) {
+            again.lsn = lsn;
         }
     }
 

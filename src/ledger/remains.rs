@@ -106,7 +106,7 @@ impl<'a> Lone<'a> {
             kind => (Written { lsn, origin: lsn, wall }, kind, frame.version, frame.payload),
         };
         match Record::read(kind, version, payload)? {
-            Record::Sent { awaited, over, facts } => Some(Self { record, awaited, facts, over, payload }),
+            Record::Sent { awaited, over, facts, .. } => Some(Self { record, awaited, facts, over, payload }),
             _ => None,
         }
     }
@@ -115,7 +115,7 @@ impl<'a> Lone<'a> {
     #[must_use]
     pub fn to_kept(&self) -> Kept {
         let Self { record, awaited, .. } = *self;
-        let accepted = Accepted::new((record, awaited), self.over, self.payload);
+        let accepted = Accepted::new((record, awaited), false, self.over, self.payload);
         Kept { accepted: Some(accepted), ..Kept::default() }
     }
 }

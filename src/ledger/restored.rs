@@ -32,6 +32,8 @@ pub struct Accepted {
     pub record: Written,
     /// Final receipts that were still to come then.
     pub awaited: u16,
+    /// Its ACCEPT is needed beside it: it may be sent again.
+    pub kept: bool,
     /// Destinations of a submit_multi that none was to come for.
     pub over: Over,
     /// The payload of its SENT.
@@ -39,8 +41,8 @@ pub struct Accepted {
 }
 
 impl Accepted {
-    pub(super) fn new((record, awaited): (Written, u16), over: &[u8], payload: &[u8]) -> Self {
-        Self { record, awaited, over: Over::of(over), payload: payload.to_vec() }
+    pub(super) fn new((record, awaited): (Written, u16), kept: bool, over: &[u8], payload: &[u8]) -> Self {
+        Self { record, awaited, kept, over: Over::of(over), payload: payload.to_vec() }
     }
 
     /// What is known of it.
@@ -84,6 +86,11 @@ impl Promised {
         Record::read(crate::journal::Kind::Accept, 1, &self.payload)
     }
 
+    /// The same, of which no attempt is under way.
+    fn untried(self) -> Self {
+        Self { attempt: None, carrier: Vec::new(), ..self }
+    }
+
     /// Who submitted it.
     #[must_use]
     pub fn esme(&self) -> &[u8] {
@@ -121,9 +128,9 @@ pub struct Taken {
 pub struct Kept {
     /// The message, when a carrier has accepted it.
     pub accepted: Option<Accepted>,
-    /// The message, when none has.
+    /// The message, when none has, or when it may be sent again.
     pub promised: Option<Box<Promised>>,
-    /// The same: what an operator has said of it.
+    /// What an operator has said of it, while no carrier has accepted it.
     pub steered: Option<Box<Steered>>,
     /// What waits for its account, in the order of its first records.
     pub taken: Vec<Taken>,
@@ -201,13 +208,20 @@ impl Story {
             Taken { record, carrier, esme, pdu }
         };
         match *content {
-            Record::Sent { awaited, over, .. } => {
-                self.is_sealed = false;
-                let accepted = Accepted::new((record, awaited), over, payload);
+            Record::Sent { awaited, kept: stays, over, .. } => {
+                self.is_sealed &= stays;
+                let accepted = Accepted::new((record, awaited), stays, over, payload);
                 // A copy says what was still to come when it was made.
                 let kept = self.kept();
-                (kept.accepted, kept.promised, kept.steered) = (Some(accepted), None, None);
+                let promised = kept.promised.take().filter(|_| stays);
+                kept.promised = promised.map(|promised| Box::new(promised.untried()));
+                (kept.accepted, kept.steered) = (Some(accepted), None);
                 kept.answered.clear();
+            }
+            Record::Accept { .. } if self.is_accepted(record.origin) => {
+                let promised =
+                    Promised { record, attempt: None, carrier: Vec::new(), payload: payload.to_vec() };
+                self.kept().promised = Some(Box::new(promised));
             }
             Record::Accept { .. } => {
                 let early = self.early.take().filter(|(attempt, _)| attempt.record.origin > record.origin);
@@ -241,6 +255,12 @@ impl Story {
             }
             _ => {}
         }
+    }
+
+    /// True when a carrier has accepted what this ACCEPT says, and it is a copy of what is needed beside.
+    fn is_accepted(&self, accept: Lsn) -> bool {
+        let accepted = self.kept.as_ref().and_then(|kept| kept.accepted.as_ref());
+        accepted.is_some_and(|accepted| accepted.kept && accept < accepted.record.origin)
     }
 
     /// From now on something is kept of it.
@@ -344,7 +364,7 @@ impl Open {
         let (frame, octets, wall) = next_unread(self.key, &mut from)?;
         let is_sent = match frame.kind()? {
             Kind::Sent => true,
-            Kind::Move => matches!(frame.original(), Some(Record::Sent { .. })),
+            Kind::Move => matches!(frame.original(), Some(Record::Sent { kept: false, .. })),
             _ => false,
         };
         (is_sent && from.all().is_empty() && self.story.is_none()).then_some((frame, octets, wall))
@@ -427,7 +447,7 @@ impl Restored {
         self.book.was(place.wall);
         self.book.passed(frame.lsn, place.octets);
         let Some(kind) = frame.kind() else { return };
-        if matches!(kind, Kind::Accept | Kind::Sent | Kind::Finish) {
+        if matches!(kind, Kind::Accept | Kind::Sent | Kind::SentKept | Kind::Finish) {
             self.highest = self.highest.max(frame.key);
         }
         // Whatever was and is to be said of it, in the end nothing is kept.

@@ -482,13 +482,13 @@ impl Shard {
         };
         let given = stored.given;
         let response = Response::parse(pdu);
-        let lsn = self.record_accepted(now, message, response.id(), given, None);
         let pool = self.config.pools.get(stored.pool.index());
         if pool.is_some_and(|pool| !pool.reroute_on_receipt.is_empty())
             && let Some(records) = &mut self.records
         {
             records.open.may_go_again(message.open, stored.anew());
         }
+        let lsn = self.record_accepted(now, message, response.id(), given, None);
         if self.is_here(message.carrier) {
             let record = lsn.map_or(0, |_| message.open.number());
             self.index(now, message, response.id(), (given, record), out);

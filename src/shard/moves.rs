@@ -8,16 +8,17 @@
 use super::Shard;
 use super::message::{Deliveries, DeliveryKey};
 use super::queues::Steer;
-use super::records::{Records, sent_of};
+use super::records::{Pen, Records, sent_of};
+use crate::config::Config;
 use crate::journal::book::Plan;
 use crate::journal::record::NO_REASON;
 use crate::journal::{Erasing, Kind, Lsn, Record};
-use crate::ledger::{IdRoom, Octets, OpenKey, StoredKey};
+use crate::ledger::{IdRoom, Octets, OpenKey, StoredKey, StoredMessage};
 use crate::limits::{
     ERASE_AGAIN_MAX, JOURNAL_KEEP_BELOW, JOURNAL_KEEP_LOOK, JOURNAL_MOVE_AFTER, JOURNAL_MOVE_ALWAYS_AT,
     JOURNAL_MOVE_LOOK, JOURNAL_MOVES_PER_TURN,
 };
-use crate::time::{Duration, Instant, Now};
+use crate::time::{Duration, Instant, Now, Wall};
 use std::collections::VecDeque;
 
 /// The key of a record that is about no message.
@@ -37,6 +38,8 @@ pub(super) enum Moving {
     Attempt(StoredKey),
     /// What an operator has said of one.
     Steer(StoredKey),
+    /// The ACCEPT of one that a carrier has and that may be sent again.
+    Again(OpenKey),
 }
 
 /// When what is copied.
@@ -174,6 +177,7 @@ impl Records {
                     open.lsn = lsn;
                 }
             }
+            Moving::Again(key) => self.open.again_moved(key, lsn),
             Moving::Asleep(_) | Moving::Steer(_) => {}
             Moving::Delivery(key) => {
                 if let Some(delivery) = deliveries.get_mut(key) {
@@ -211,6 +215,8 @@ impl Shard {
         let messages = messages.filter(|(_, message)| in_front(message.lsn));
         let woken = records.open.woken().filter(|(_, message)| in_front(message.lsn));
         records.moving = messages.chain(woken).map(|(key, _)| Moving::Message(key)).collect();
+        let again = records.open.may_go().filter(|(_, again)| in_front(again.lsn));
+        records.moving.extend(again.map(|(key, _)| Moving::Again(key)));
         records.copy_sleepers(below);
         let waiting = deliveries.iter().filter(|(_, delivery)| in_front(delivery.lsn));
         records.moving.extend(waiting.map(|(key, _)| Moving::Delivery(key)));
@@ -235,8 +241,13 @@ impl Shard {
                 Moving::Message(key) => {
                     let Some(open) = records.open.get(key) else { continue };
                     let mut room = IdRoom::default();
-                    sent_of(open, config, &mut room).payload(&mut payload);
-                    (open.key, Kind::Sent, open.lsn, open.origin, open.submitted)
+                    let record = sent_of(open, config, &mut room);
+                    record.payload(&mut payload);
+                    (open.key, record.kind(), open.lsn, open.origin, open.submitted)
+                }
+                Moving::Again(key) => {
+                    let Some(again) = records.open.again(key) else { continue };
+                    copy_accept(&mut records.pen, again, (now, config), &mut payload)
                 }
                 Moving::Asleep(key) => {
                     if records.recalls_enough() {
@@ -256,10 +267,7 @@ impl Shard {
                     if stored.frame().is_empty() {
                         continue; // A carrier has it: later.
                     }
-                    let mut room = IdRoom::default();
-                    let record = super::store::accept_of(&stored, now, config, &mut room);
-                    records.pen.payload(stored.key, &record, &mut payload);
-                    (stored.key, Kind::Accept, stored.lsn, stored.origin, stored.accepted)
+                    copy_accept(&mut records.pen, &stored, (now, config), &mut payload)
                 }
                 Moving::Attempt(key) => {
                     let Some(stored) = records.stored.get(key) else { continue };
@@ -289,4 +297,17 @@ impl Shard {
             records.moved(moving, lsn, deliveries);
         }
     }
+}
+
+/// The ACCEPT of a message as it is in a copy: its key and kind, where it is, where it was first and when.
+fn copy_accept(
+    pen: &mut Pen,
+    message: &StoredMessage,
+    (now, config): (Now, &Config),
+    payload: &mut Vec<u8>,
+) -> (u64, Kind, Lsn, Lsn, Wall) {
+    let mut room = IdRoom::default();
+    let record = super::store::accept_of(message, now, config, &mut room);
+    pen.payload(message.key, &record, payload);
+    (message.key, Kind::Accept, message.lsn, message.origin, message.accepted)
 }

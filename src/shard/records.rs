@@ -113,6 +113,7 @@ impl Pen {
             // It takes the place of what is there of its key.
             Role::Replaces | Role::Renews => !book.holds(key),
             Role::Steers => book.steers(key).is_none(),
+            Role::Follows => !book.has_attempt(key),
             Role::Moves | Role::Answers | Role::Closes => false,
         };
         if adds && !book.has_room() {
@@ -313,7 +314,8 @@ pub(super) fn facts_of<'a>(message: &'a OpenMessage, config: &'a Config, room: &
 /// What a carrier has, and what is still to come of it.
 pub(super) fn sent_of<'a>(message: &'a OpenMessage, config: &'a Config, room: &'a mut IdRoom) -> Record<'a> {
     let (awaited, over) = (message.awaited, message.over.bits());
-    Record::Sent { awaited, over, facts: facts_of(message, config, room) }
+    let kept = message.may_go_again();
+    Record::Sent { awaited, kept, over, facts: facts_of(message, config, room) }
 }
 
 fn wall_of(now: Now, at: Instant) -> Wall {

@@ -32,6 +32,9 @@ use std::sync::Arc;
 /// Messages whose carriers' homes are told of them in one turn.
 const INDEXED_PER_TURN: usize = 256;
 
+/// Of a message that no route leads anywhere.
+const NOWHERE: PoolId = PoolId(u32::MAX);
+
 /// What is to go on as soon as all of it is there.
 #[derive(Debug, Default)]
 pub(super) struct TakingUp {
@@ -250,17 +253,6 @@ impl Shard {
             let lsn = records.pen.append(now, key, record, None)?;
             Some(Written { lsn, origin: lsn, wall: now.wall })
         };
-        if let Some(accepted) = &mut kept.accepted {
-            let awaited = accepted.awaited.saturating_sub(kept.answered.len() as u16);
-            let answered = kept.answered.iter().map(Vec::as_slice);
-            let over = over_of(&accepted.over, accepted.facts().destination, answered);
-            let facts = accepted.facts();
-            let Some(written) = again(&Record::Sent { awaited, over: over.bits(), facts }) else {
-                return false;
-            };
-            (accepted.record, accepted.awaited, accepted.over) = (written, awaited, over);
-            kept.answered.clear();
-        }
         if let Some(promised) = &mut kept.promised {
             let Some(accept) = promised.accept() else { return true };
             let Some(written) = again(&accept) else { return false };
@@ -281,6 +273,19 @@ impl Shard {
             {
                 return false;
             }
+        }
+        if let Some(accepted) = &mut kept.accepted {
+            let awaited = accepted.awaited.saturating_sub(kept.answered.len() as u16);
+            let answered = kept.answered.iter().map(Vec::as_slice);
+            let over = over_of(&accepted.over, accepted.facts().destination, answered);
+            let facts = accepted.facts();
+            let Some(written) =
+                again(&Record::Sent { awaited, kept: accepted.kept, over: over.bits(), facts })
+            else {
+                return false;
+            };
+            (accepted.record, accepted.awaited, accepted.over) = (written, awaited, over);
+            kept.answered.clear();
         }
         for taken in &mut kept.taken {
             let (carrier, pdu) = (&taken.carrier, &taken.pdu);
@@ -321,7 +326,7 @@ impl Shard {
     }
 
     fn restore(&mut self, now: Now, key: u64, kept: &Kept, known: &Known<'_>) -> Option<()> {
-        if let Some(promised) = &kept.promised {
+        if let Some(promised) = kept.promised.as_ref().filter(|_| kept.accepted.is_none()) {
             return self.restore_stored(now, key, (promised, kept.steered.as_deref()), known);
         }
         let Some(accepted) = &kept.accepted else {
@@ -352,6 +357,9 @@ impl Shard {
         let handle = records.open.insert(open)?;
         let expires = now.mono.after(left(RECEIPT_KEEP, Wall(facts.accepted), now.wall));
         records.open.waits(handle, expires);
+        if let Some(promised) = &kept.promised {
+            self.restore_again(now, key, (handle, carrier), promised, known);
+        }
         for taken in &kept.taken {
             let of = Some((given, facts.message_id, &mut to_come)).filter(|_| !ours);
             self.restore_delivery(now, key, taken, (esme, handle), of, known);
@@ -445,26 +453,10 @@ impl Shard {
         (promised, steered): (&Promised, Option<&Steered>),
         known: &Known<'_>,
     ) -> Option<()> {
-        let Some(Record::Accept { accepted, validity, due, esme, id, pdu }) = promised.accept() else {
+        let (mut message, due) = self.stored_of(now, key, (promised, steered), known)?;
+        if message.pool == NOWHERE {
             return None;
-        };
-        let esme = self.own_account(known, esme)?;
-        let sent_to = steered.and_then(|steered| self.pool_of(steered, known));
-        let (pool, chain, registered) = {
-            let pdu = Pdu::whole(pdu)?;
-            let body = Body::again(&pdu);
-            let pool = match sent_to {
-                Some(pool) => pool,
-                None => self.pool_for(esme, body.source(), body.destination()).ok()?,
-            };
-            (pool, super::store::chain_of(esme, body.destination()), body.registered_delivery())
-        };
-        let expires = instant_of(now, Wall(validity));
-        let mut message = StoredMessage::new(key, esme, pool, (Wall(accepted), expires), chain, pdu.to_vec());
-        message.given = Given::of_text(id);
-        (message.lsn, message.origin) = (promised.record.lsn, promised.record.origin);
-        message.registered = registered;
-        message.class = u8::try_from(self.class_of(esme)).unwrap_or(0);
+        }
         if let Some(attempt) = promised.attempt {
             message.attempts = attempt.number;
             message.outcome = attempt.record.lsn;
@@ -473,14 +465,11 @@ impl Shard {
             message.last = known.carriers.get(&*promised.carrier).copied().unwrap_or(OURSELVES);
             message.unknown = attempt.refused.is_none();
         }
-        if let Some(steered) = steered {
-            message = message.steered(steered.held, sent_to.is_some());
-        }
         let unknown = message.unknown;
         let records = self.records.as_mut()?;
         let stored = records.stored.insert(message);
-        if due > now.wall.0 {
-            records.stored.not_before(stored, instant_of(now, Wall(due)));
+        if due > now.wall {
+            records.stored.not_before(stored, instant_of(now, due));
         }
         records.stored.safe(stored);
         if let Some(attempt) = promised.attempt {
@@ -497,6 +486,55 @@ impl Shard {
         records.stored.leave_memory(promised.record.lsn);
         self.look_later();
         Some(())
+    }
+
+    /// A message of which an ACCEPT says this, and when it may leave.
+    fn stored_of(
+        &mut self,
+        now: Now,
+        key: u64,
+        (promised, steered): (&Promised, Option<&Steered>),
+        known: &Known<'_>,
+    ) -> Option<(StoredMessage, Wall)> {
+        let Some(Record::Accept { accepted, validity, due, esme, id, pdu }) = promised.accept() else {
+            return None;
+        };
+        let esme = self.own_account(known, esme)?;
+        let sent_to = steered.and_then(|steered| self.pool_of(steered, known));
+        let (pool, chain, registered) = {
+            let pdu = Pdu::whole(pdu)?;
+            let body = Body::again(&pdu);
+            let pool = sent_to.or_else(|| self.pool_for(esme, body.source(), body.destination()).ok());
+            (pool, super::store::chain_of(esme, body.destination()), body.registered_delivery())
+        };
+        let (pool, expires) = (pool.unwrap_or(NOWHERE), instant_of(now, Wall(validity)));
+        let mut message = StoredMessage::new(key, esme, pool, (Wall(accepted), expires), chain, pdu.to_vec());
+        message.given = Given::of_text(id);
+        (message.lsn, message.origin) = (promised.record.lsn, promised.record.origin);
+        message.registered = registered;
+        message.class = u8::try_from(self.class_of(esme)).unwrap_or(0);
+        if let Some(steered) = steered {
+            message = message.steered(steered.held, sent_to.is_some());
+        }
+        Some((message, Wall(due)))
+    }
+
+    /// A carrier has it, and it may be sent again when its receipt says so. Without a pool its record stays all the same, and is
+    /// copied with the others.
+    fn restore_again(
+        &mut self,
+        now: Now,
+        key: u64,
+        (open, carrier): (OpenKey, CarrierId),
+        promised: &Promised,
+        known: &Known<'_>,
+    ) {
+        let Some((mut message, _)) = self.stored_of(now, key, (promised, None), known) else { return };
+        let Some(records) = &mut self.records else { return };
+        if let Some(sent) = records.open.get(open) {
+            (message.attempts, message.submitted, message.last) = (sent.attempts, sent.submitted, carrier);
+        }
+        records.open.may_still_go_again(open, message);
     }
 
     /// The pool that an operator has sent a message to. One that there is no more is counted.

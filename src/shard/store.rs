@@ -407,7 +407,8 @@ impl Shard {
         let Some(frame) = (if full { None } else { records.frames.copy(&frame) }) else { return false };
         let mut room = IdRoom::default();
         let facts = super::records::facts_of(&open, config, &mut room);
-        let Some(lsn) = records.pen.append(now, key, &Record::Sent { awaited: 1, over: b"", facts }, None)
+        let Some(lsn) =
+            records.pen.append(now, key, &Record::Sent { awaited: 1, kept: false, over: b"", facts }, None)
         else {
             records.frames.release(frame);
             return false;

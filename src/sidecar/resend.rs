@@ -294,7 +294,7 @@ mod tests {
             finish(2, own),
             finish(5, carriers),
             finish(2, other),
-            Record::Sent { awaited: 1, over: b"", facts: own },
+            Record::Sent { awaited: 1, kept: false, over: b"", facts: own },
         ];
         let all = looked(&records, None);
         let names: Vec<&str> = all.ends.iter().map(|found| found.esme.as_str()).collect();

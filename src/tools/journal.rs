@@ -463,7 +463,7 @@ mod tests {
     #[test]
     fn numbers_and_bodies_are_shown_only_when_asked_for() {
         let facts = Facts { message_id: b"7", destination: b"38267", ..Facts::default() };
-        let record = Record::Sent { awaited: 1, over: b"", facts };
+        let record = Record::Sent { awaited: 1, kept: false, over: b"", facts };
         let mut octets = vec![0; frame_len(record.len())];
         write(&mut octets, &Head { lsn: Lsn(3), key: 9, time_ms: 0 }, &record, record.len());
         let (frame, _) = Frame::unsealed(&octets).unwrap();

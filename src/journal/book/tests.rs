@@ -80,6 +80,21 @@ fn what_steers_a_message_stands_beside_its_last_attempt_and_outlives_another_acc
 }
 
 #[test]
+fn what_may_be_sent_again_needs_its_accept_and_no_attempt() {
+    let mut book = Book::new(3);
+    note(&mut book, 1, 7, Kind::Accept);
+    note(&mut book, 2, 7, Kind::Steer);
+    note(&mut book, 3, 7, Kind::Sending);
+    assert!(book.has_attempt(7) && !book.has_room());
+    note(&mut book, 4, 7, Kind::SentKept);
+    assert_eq!(book.records_of(7).collect::<Vec<_>>(), [Lsn(4), Lsn(1)]);
+    assert!(!book.has_attempt(7) && !book.rest(7, true), "it does not sleep");
+    note(&mut book, 5, 7, Kind::DlrIn);
+    note(&mut book, 6, 7, Kind::Accept);
+    assert_eq!(book.records_of(7).collect::<Vec<_>>(), [Lsn(6)], "it goes again");
+}
+
+#[test]
 fn a_copy_of_what_was_given_back_is_replaced_as_that_would_be() {
     let copy_of = |kind: Kind| [&[9; 16][..], &[kind as u8, 1], &[1; 8]].concat();
     let mut book = Book::new(100);

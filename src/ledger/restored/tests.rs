@@ -17,6 +17,7 @@ fn take(restored: &mut Restored, lsn: u64, key: u64, record: &Record<'_>) {
 fn sent() -> Record<'static> {
     Record::Sent {
         awaited: 2,
+        kept: false,
         over: b"",
         facts: Facts { esme: b"acme", message_id: b"A1", ..Facts::default() },
     }
@@ -68,7 +69,7 @@ fn an_intermediate_receipt_that_was_answered_ends_nothing_and_a_copy_says_itself
     take(&mut restored, 7, 8, &Record::DlrIn { carrier: b"alpha", pdu: b"one" });
     take(&mut restored, 8, 8, &Record::DlrOut { of: Lsn(7), at: Lsn(7), state: 2, status: 0 });
     let mut payload = Vec::new();
-    Record::Sent { awaited: 1, over: b"", facts: Facts::default() }.payload(&mut payload);
+    Record::Sent { awaited: 1, kept: false, over: b"", facts: Facts::default() }.payload(&mut payload);
     let (from, kind) = (Lsn(6), Kind::Sent as u8);
     let copy = Record::Move { from, origin: from, kind, version: 1, wall: 5, payload: &payload };
     take(&mut restored, 9, 8, &copy);
@@ -170,6 +171,41 @@ fn the_last_that_an_operator_has_said_of_a_message_holds_until_a_carrier_has_it(
     let records = kept.iter().map(|(_, kept)| kept.records()).collect::<Vec<_>>();
     assert_eq!(records, [7, 8, 9].map(|key| book.records_of(key).count()));
     assert_eq!((records, book.steers(7), book.steers(9)), (vec![3, 1, 2], Some(Lsn(12)), Some(Lsn(15))));
+}
+
+#[test]
+fn what_may_be_sent_again_has_its_accept_beside_in_any_order_and_begins_anew_with_the_next_one() {
+    let kept_sent = Record::Sent { awaited: 1, kept: true, over: b"", facts: Facts::default() };
+    let shown = |(_, kept): &(u64, Kept)| {
+        let accepted = kept.accepted.as_ref().map(|accepted| (accepted.record.origin.0, accepted.kept));
+        let promised =
+            kept.promised.as_ref().map(|promised| (promised.record.origin.0, promised.attempt.is_some()));
+        (accepted, promised, kept.taken.len())
+    };
+    let mut restored = Restored::new(100);
+    take(&mut restored, 1, 7, &ACCEPT);
+    take(&mut restored, 2, 7, &Record::Sending { attempt: 1, carrier: b"alpha" });
+    take(&mut restored, 3, 7, &kept_sent);
+    take(&mut restored, 4, 7, &Record::DlrIn { carrier: b"alpha", pdu: b"one" });
+    copy_of(&mut restored, 5, 7, (1, &ACCEPT));
+    // Its originals were given back.
+    copy_of(&mut restored, 6, 8, (3, &kept_sent));
+    copy_of(&mut restored, 7, 8, (1, &ACCEPT));
+    copy_of(&mut restored, 8, 9, (1, &ACCEPT));
+    copy_of(&mut restored, 9, 9, (3, &kept_sent));
+    // One goes again.
+    take(&mut restored, 10, 6, &ACCEPT);
+    take(&mut restored, 11, 6, &kept_sent);
+    take(&mut restored, 12, 6, &ACCEPT);
+    let (book, kept) = restored.finish();
+    let both = (Some((3, true)), Some((1, false)));
+    assert_eq!(
+        kept.iter().map(shown).collect::<Vec<_>>(),
+        [(None, Some((12, false)), 0), (both.0, both.1, 1), (both.0, both.1, 0), (both.0, both.1, 0)]
+    );
+    for (key, kept) in &kept {
+        assert_eq!(kept.records(), book.records_of(*key).count(), "{key}");
+    }
 }
 
 #[test]

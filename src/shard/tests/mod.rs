@@ -1,6 +1,7 @@
 //! How a shard behaves, in virtual time and without sockets: the rig plays the driver, ESMEs and carriers.
 
 mod admission;
+mod again;
 mod asleep;
 mod at_once;
 mod binds;
