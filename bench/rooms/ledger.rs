@@ -1,7 +1,7 @@
 //! The index of accepted messages.
 //!
 //! Sketch: an entry is about 150 octets, three cache lines written; its hash is one line of control octets and one of
-//! places, which eight ids in a row share, in a table that is larger than L2 as soon as receipts are slow; the lists in order of
+//! places, which four ids in a row share, in a table that is larger than L2 as soon as receipts are slow; the lists in order of
 //! arrival take 8 and 16 octets at their ends. A receipt reads all of that again a while later: three or four misses, 100 to
 //! 300 ns once the index is larger than the cache. A message whose receipt nobody asked for is written to the end of a ring,
 //! two lines. Eviction removes the oldest of 65,536 remembered ones (4,096 at a high rate): each message pays for a
