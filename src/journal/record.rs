@@ -4,9 +4,9 @@
 //! is needed after a restart, unless a later one takes its place: SENT that of all before it, SENDING and REFUSED that of
 //! the last of either, SENT_KEPT that of these alone, since the message may be sent again. The records of a message that a
 //! carrier has accepted in relay mode are SENT and FINISH; in store mode ACCEPT comes first, then SENDING before each attempt
-//! and its outcome behind it. SENDING without an outcome is *unknown*, ACCEPT alone was not sent. What an operator has said of it is STEER; the last one holds, also when a later
-//! ACCEPT takes the place of the first one. A receipt that waits for its message, a receipt or MO that waits for its
-//! account, a block and a sink's cursor have keys of their own.
+//! and its outcome behind it. SENDING without an outcome is *unknown*, ACCEPT alone was not sent. What an operator has said of
+//! it is STEER; the last one holds, also when a later ACCEPT takes the place of the first one. A receipt that waits for its
+//! message, a receipt or MO that waits for its account, a block and a sink's cursor have keys of their own.
 
 use super::Lsn;
 use super::frame::SKIPPABLE;
