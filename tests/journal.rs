@@ -6,6 +6,8 @@
 
 #[path = "journal/commit.rs"]
 mod commit;
+#[path = "journal/concerned.rs"]
+mod concerned;
 #[path = "journal/damage.rs"]
 mod damage;
 #[path = "journal/disk.rs"]

@@ -123,6 +123,7 @@ fn damage_is_exit_code_8_and_what_is_missing_9_and_nothing_is_mended() {
     let (lines, code) = asked(&["verify"], &path);
     assert_eq!((code, &lines[0]["missing_records"]), (Some(9), &1.into()));
     assert_eq!(lines[0]["missing"][0]["first"], 1);
+    assert_eq!(lines[0]["missing"][0]["accounts"], serde_json::json!([]), "nothing says whose it was");
     assert_eq!(asked(&["cat"], &path).0.len(), 250, "the others are there");
     assert_eq!(std::fs::read(&file).unwrap(), octets);
     std::fs::remove_dir_all(&path).unwrap();

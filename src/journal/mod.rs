@@ -34,6 +34,7 @@ pub mod book;
 pub mod cdr;
 pub mod cipher;
 pub mod commit;
+pub mod concerned;
 pub mod cursors;
 pub mod disk;
 pub mod erase;

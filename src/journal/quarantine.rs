@@ -8,14 +8,20 @@
 //! | `first`, `last` | the records that it was to hold; absent: none |
 //! | `damage` | octets that are not as they were written: `at`, `octets`, and `record`, the first that may be in them |
 //! | `missing` | of its records those that were promised and are nowhere, `first` to `last`; what was not promised is not told |
+//! | `accounts` | whose those are, as far as records that can be read say it (`journal::concerned`); `null`: they were not read again |
 //!
-//! Both lists have `JOURNAL_REPORT_MAX` entries at most, of all files of the shard together.
+//! A record that can be read has lost nothing, whatever is damaged beside it: its account is not named for that. That nobody
+//! is named where something is missing means that nothing is left that says whose it is, not that it is nobody's.
+//!
+//! The lists have `JOURNAL_REPORT_MAX` entries at most, of all files of the shard together.
 
 use super::Lsn;
+use super::concerned::Concerned;
 use super::prepare::WRITE_FAILED;
 use super::recover::{Missing, Recovered, Segment};
 use super::scan::Damage;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 /// What a start found wrong with the segments of a shard.
 #[derive(Debug, Clone, Default)]
@@ -23,6 +29,7 @@ pub(super) struct Wrong {
     /// By the number of the segment.
     damage: Vec<(u64, Damage)>,
     missing: Vec<Missing>,
+    concerned: Option<Vec<Concerned>>,
 }
 
 impl Wrong {
@@ -31,7 +38,8 @@ impl Wrong {
         let number = |name: &str| recovered.segments.iter().find(|segment| segment.name == name);
         let damage = report.damage.iter();
         let damage = damage.filter_map(|(name, damage)| Some((number(name)?.number, *damage)));
-        Self { damage: damage.collect(), missing: report.missing.clone() }
+        let (missing, concerned) = (report.missing.clone(), report.concerned.clone());
+        Self { damage: damage.collect(), missing, concerned }
     }
 
     /// The report of a segment behind whose last record stands `next`.
@@ -43,12 +51,19 @@ impl Wrong {
             .collect();
         let inside = |missing: &Missing| {
             let (first, last) = (missing.first.max(segment.base), missing.last.min(last));
-            (first <= last).then(|| json!({ "first": first.0, "last": last.0 }))
+            (first <= last).then_some(Missing { first, last })
         };
-        let missing: Vec<Value> = self.missing.iter().filter_map(inside).collect();
+        let missing = self.missing.iter().filter_map(inside);
+        let missing: Vec<Value> =
+            missing.map(|missing| json!({ "first": missing.first.0, "last": missing.last.0 })).collect();
+        let of_it = |concerned: &&Concerned| inside(&concerned.missing).is_some();
+        let names = |all: &Vec<Concerned>| -> BTreeSet<String> {
+            all.iter().filter(of_it).map(|concerned| concerned.account.clone()).collect()
+        };
+        let accounts = self.concerned.as_ref().map(names);
         let mut report = json!({
             "file": segment.name, "shard": shard, "segment": segment.number, "why": why(segment),
-            "damage": damage, "missing": missing,
+            "damage": damage, "missing": missing, "accounts": accounts,
         });
         if segment.base <= last {
             report["first"] = segment.base.0.into();
@@ -65,7 +80,8 @@ pub(super) const fn why(segment: &Segment) -> &'static str {
 
 /// The report of a file that holds nothing, and whose header could not be written, or was not.
 pub(super) fn empty(shard: u32, name: &str, why: &str) -> String {
-    let report = json!({ "file": name, "shard": shard, "why": why, "damage": [], "missing": [] });
+    let report =
+        json!({ "file": name, "shard": shard, "why": why, "damage": [], "missing": [], "accounts": [] });
     format!("{report}\n")
 }
 
@@ -90,12 +106,23 @@ mod tests {
         let damage = |at| Damage { at, octets: 10, lsn: Lsn(5) };
         let report = Report {
             damage: vec![("000-1.seg".into(), damage(4096)), ("000-2.seg".into(), damage(8192))],
-            missing: vec![Missing { first: Lsn(5), last: Lsn(12) }],
+            missing: vec![
+                Missing { first: Lsn(5), last: Lsn(12) },
+                Missing { first: Lsn(15), last: Lsn(15) },
+            ],
+            concerned: Some(
+                [("bank", 15, 15), ("acme", 5, 12), ("acme", 15, 15)]
+                    .map(|(account, first, last)| Concerned {
+                        account: account.to_owned(),
+                        missing: Missing { first: Lsn(first), last: Lsn(last) },
+                    })
+                    .to_vec(),
+            ),
             ..Report::default()
         };
         let recovered =
             Recovered { segments: vec![segment(1, 1), segment(2, 10)], report, ..Recovered::default() };
-        let wrong = Wrong::of(&recovered);
+        let mut wrong = Wrong::of(&recovered);
         let read = |number: usize, next| -> Value {
             serde_json::from_str(&wrong.report(0, &recovered.segments[number], Lsn(next))).unwrap()
         };
@@ -109,6 +136,10 @@ mod tests {
         let second = read(1, 20);
         assert_eq!((&second["missing"][0]["last"], &second["why"]), (&json!(12), &json!("write_failed")));
         assert!(read(1, 10).get("first").is_none(), "it holds no record");
+        assert_eq!((&first["accounts"], &second["accounts"]), (&json!(["acme"]), &json!(["acme", "bank"])));
+        wrong.concerned = None;
+        let unread: Value = serde_json::from_str(&wrong.report(0, &recovered.segments[0], Lsn(10))).unwrap();
+        assert!(unread["accounts"].is_null(), "nobody has looked");
         let nothing: Value = serde_json::from_str(&empty(3, "003-9.spoilt", "write_failed")).unwrap();
         assert_eq!((&nothing["shard"], &nothing["file"]), (&json!(3), &json!("003-9.spoilt")));
     }

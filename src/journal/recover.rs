@@ -4,6 +4,7 @@
 //! still needed must be there; a gap is `missing`. Above it the records up to the first gap are taken; what lies behind
 //! was never promised and is void, for ever, since the next run's segments say where they fork off.
 
+use super::concerned::Concerned;
 use super::disk::{Disk, DiskError, FileKind, read_name};
 use super::frame::{Frame, SKIPPABLE, frame_len};
 use super::header::{BadHeader, BatchHeader, Fork, SEGMENT_HEAD, SegmentHeader, batches};
@@ -100,7 +101,7 @@ pub struct Segment {
 }
 
 /// Records that ought to be there and are not: both ends included.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Missing {
     /// The first.
     pub first: Lsn,
@@ -151,6 +152,8 @@ pub struct Report {
     pub missing: Vec<Missing>,
     /// How many records those and all others are.
     pub missing_records: u64,
+    /// Whose some of them are, as far as others say; `None`: that was not asked for.
+    pub concerned: Option<Vec<Concerned>>,
     /// Damaged octets, the first `JOURNAL_REPORT_MAX`: the file and where in it.
     pub damage: Vec<(String, Damage)>,
     /// Damaged places in all.

@@ -10,7 +10,7 @@ pub mod person;
 use crate::io::journal::ReadOnly;
 use crate::journal::cipher::is_sealed;
 use crate::journal::record::NO_REASON;
-use crate::journal::recover::{Place, Recovered, Recovery, Refusal, Report, Verdict};
+use crate::journal::recover::{Missing, Place, Recovered, Recovery, Refusal, Report, Verdict};
 use crate::journal::{Book, DiskError, Facts, Frame, Kind, Lsn, Record};
 use crate::limits::JOURNAL_RECORDS_SHOWN_MAX;
 use crate::tools::json::Object;
@@ -225,8 +225,29 @@ fn look(path: &Path, shard: u32) -> Result<Recovered, Refusal> {
     best.ok_or(Refusal::Disk(DiskError::Gone))
 }
 
+/// The same, and whose that is which is missing. A node that gives something back meanwhile leaves that untold.
+fn look_closer(path: &Path, shard: u32) -> Result<Recovered, Refusal> {
+    let mut found = look(path, shard)?;
+    let recovery = Recovery { shard, journal: None };
+    found.report.concerned = match recovery.concerned(&mut ReadOnly::new(path), &found) {
+        Err(Refusal::Disk(DiskError::Gone)) => None,
+        concerned => Some(concerned?),
+    };
+    Ok(found)
+}
+
+/// A range that is missing, and the accounts that something in it is of; without `accounts` nobody could look.
+fn say_gap(object: &mut Object, report: &Report, gap: &Missing) {
+    object.number("first", gap.first.0).number("last", gap.last.0);
+    if let Some(concerned) = &report.concerned {
+        let of_it = concerned.iter().filter(|concerned| concerned.missing == *gap);
+        let names: Vec<String> = of_it.map(|concerned| concerned.account.clone()).collect();
+        object.texts("accounts", &names);
+    }
+}
+
 fn verify(path: &Path, shard: u32, out: &mut dyn Write) -> Result<Verdict, AskError> {
-    let found = look(path, shard)?;
+    let found = look_closer(path, shard)?;
     writeln!(out, "{}", verdict_of(shard, &found.report, found.end).finish())?;
     Ok(found.report.verdict())
 }
@@ -234,7 +255,7 @@ fn verify(path: &Path, shard: u32, out: &mut dyn Write) -> Result<Verdict, AskEr
 fn verdict_of(shard: u32, report: &Report, end: Lsn) -> Object {
     let missing = report.missing.iter().map(|gap| {
         let mut object = Object::new();
-        object.number("first", gap.first.0).number("last", gap.last.0);
+        say_gap(&mut object, report, gap);
         object
     });
     let damage = report.damage.iter().map(|(file, damage)| {
@@ -458,6 +479,7 @@ fn pending(path: &Path, shard: u32, out: &mut dyn Write) -> Result<Verdict, AskE
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::journal::concerned::Concerned;
     use crate::journal::frame::{Head, frame_len, write};
 
     #[test]
@@ -480,6 +502,22 @@ mod tests {
             body_of.map(Object::finish),
             ["{\"pdu_octets\":2}", "{\"pdu_octets\":2,\"pdu\":\"01ff\"}"]
         );
+    }
+
+    #[test]
+    fn a_range_that_is_missing_is_said_with_those_whose_it_is() {
+        let [gap, other] = [5, 9].map(|lsn| Missing { first: Lsn(lsn), last: Lsn(lsn + 1) });
+        let concerned = [("acme", gap), ("bank", gap), ("carol", other)]
+            .map(|(account, missing)| Concerned { account: account.to_owned(), missing });
+        let mut report = Report { concerned: Some(concerned.to_vec()), ..Report::default() };
+        let said = |report: &Report| {
+            let mut object = Object::new();
+            say_gap(&mut object, report, &gap);
+            object.finish()
+        };
+        assert_eq!(said(&report), "{\"first\":5,\"last\":6,\"accounts\":[\"acme\",\"bank\"]}");
+        report.concerned = None;
+        assert_eq!(said(&report), "{\"first\":5,\"last\":6}");
     }
 
     #[test]

@@ -356,7 +356,12 @@ impl Ground {
         visit: &mut dyn FnMut(u32, &Frame<'_>, &Place),
     ) -> Result<Recovered, OpenError> {
         let recovery = Recovery { shard, journal: Some(self.journal) };
-        ahead::read(recovery, self.directory.clone(), &mut |frame, place| visit(shard, frame, place))
+        let visit = &mut |frame: &Frame<'_>, place: &Place| visit(shard, frame, place);
+        let mut recovered = ahead::read(recovery, self.directory.clone(), visit)?;
+        // A report without names stops no start; it says that it has none.
+        let concerned = recovery.concerned(&mut self.directory.clone(), &recovered);
+        recovered.report.concerned = concerned.ok();
+        Ok(recovered)
     }
 
     /// One shard's parts, with the first spare made. `is_former`: the shard is no more.

@@ -1,7 +1,7 @@
 //! What is asked of a journal beyond its records: sums, one message, holes, sinks, call detail records. Owns, never: as the
 //! module above.
 
-use super::{AskError, Find, Object, Verdict, line_of, look, read};
+use super::{AskError, Find, Object, Verdict, line_of, look_closer, read, say_gap};
 use crate::io::journal::ReadOnly;
 use crate::journal::cdr::{Origin, Writer, origin_of, state_name};
 use crate::journal::recover::Place;
@@ -87,12 +87,12 @@ pub(super) fn find(path: &Path, shard: u32, find: &Find, out: &mut dyn Write) ->
 }
 
 pub(super) fn holes(path: &Path, shard: u32, out: &mut dyn Write) -> Result<Verdict, AskError> {
-    let found = look(path, shard)?;
+    let found = look_closer(path, shard)?;
     let report = &found.report;
     for gap in &report.missing {
         let mut object = Object::new();
         object.number("shard", u64::from(shard)).text("type", "missing");
-        object.number("first", gap.first.0).number("last", gap.last.0);
+        say_gap(&mut object, report, gap);
         object.number("records", gap.last.0 - gap.first.0 + 1);
         writeln!(out, "{}", object.finish())?;
     }
