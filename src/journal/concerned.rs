@@ -10,9 +10,10 @@
 //! | DLR_OUT, and another one that names the account | its DLR_IN | its number says it |
 //!
 //! A copy (MOVE) counts as what it is one of. What nothing proves is not told: SENT and FINISH alone are as those of a relayed
-//! message, and are whole; a copy that is missing was written later than what it is one of. Of a message the whole of which is missing, or all but what has no name in it,
-//! nobody is named: that nobody is does not say that nobody has lost anything. What was given back is not missing; where the
-//! oldest file itself is lost the two are not told apart, and accounts may be named that have lost nothing.
+//! message, and are whole; a copy that is missing was written later than what it is one of. Of a message the whole of which is
+//! missing, or all but what has no name in it, nobody is named: that nobody is does not say that nobody has lost anything.
+//! What was given back is not missing; where the oldest file itself is lost the two are not told apart, and accounts may be
+//! named that have lost nothing.
 
 use super::record::{Kind, Record};
 use super::recover::{Missing, Recovered, Recovery, Refusal};
@@ -125,7 +126,7 @@ impl Doubt {
         }
         self.has_accept |= record.kind() == Kind::Accept;
         self.was_stored |= matches!(record.kind(), Kind::Sending | Kind::Refused);
-        self.has_sent |= record.kind() == Kind::Sent;
+        self.has_sent |= matches!(record.kind(), Kind::Sent | Kind::SentKept);
     }
 
     /// Where it has lost something.

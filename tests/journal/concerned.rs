@@ -91,7 +91,7 @@ impl Rig {
     }
 
     fn sent(&mut self, key: u64, facts: Facts<'_>) -> u64 {
-        self.write(key, &Record::Sent { awaited: 1, over: b"", facts })
+        self.write(key, &Record::Sent { awaited: 1, kept: false, over: b"", facts })
     }
 
     fn finish(&mut self, key: u64, state: MessageState, facts: Facts<'_>) -> u64 {
