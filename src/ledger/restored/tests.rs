@@ -193,15 +193,24 @@ fn what_may_be_sent_again_has_its_accept_beside_in_any_order_and_begins_anew_wit
     copy_of(&mut restored, 7, 8, (1, &ACCEPT));
     copy_of(&mut restored, 8, 9, (1, &ACCEPT));
     copy_of(&mut restored, 9, 9, (3, &kept_sent));
-    // One goes again.
+    // One goes again, the attempt of another one is over.
     take(&mut restored, 10, 6, &ACCEPT);
     take(&mut restored, 11, 6, &kept_sent);
     take(&mut restored, 12, 6, &ACCEPT);
+    take(&mut restored, 13, 10, &ACCEPT);
+    take(&mut restored, 14, 10, &Record::Sending { attempt: 1, carrier: b"alpha" });
+    take(&mut restored, 15, 10, &kept_sent);
     let (book, kept) = restored.finish();
     let both = (Some((3, true)), Some((1, false)));
     assert_eq!(
         kept.iter().map(shown).collect::<Vec<_>>(),
-        [(None, Some((12, false)), 0), (both.0, both.1, 1), (both.0, both.1, 0), (both.0, both.1, 0)]
+        [
+            (None, Some((12, false)), 0),
+            (both.0, both.1, 1),
+            (both.0, both.1, 0),
+            (both.0, both.1, 0),
+            (Some((15, true)), Some((13, false)), 0)
+        ]
     );
     for (key, kept) in &kept {
         assert_eq!(kept.records(), book.records_of(*key).count(), "{key}");
