@@ -2,6 +2,7 @@
 
 mod admission;
 mod again;
+mod ahead;
 mod asleep;
 mod at_once;
 mod binds;
