@@ -232,8 +232,8 @@ pub const JOURNAL_SPARES: usize = 2;
 pub const JOURNAL_PREPARE_CHUNK: usize = 1024 * 1024;
 /// Octets that it writes at a time: where it has a shard's core, the shard waits behind one piece.
 pub const JOURNAL_PREPARE_PIECE: usize = 64 * 1024;
-/// So long it does nothing after a piece, unless it is urgent. A shard that writes more than 64 KiB in that time, 128 MB/s,
-/// takes its last spare and makes it urgent.
+/// So long it does nothing after a piece at most: 64 MiB take half a second. Less where a segment is full sooner than four times
+/// that, nothing where there is no spare.
 pub const JOURNAL_PREPARE_PAUSE: Duration = Duration::from_micros(500);
 /// With `durability = "off"`: records are written so long after the last ones were, those that come meanwhile together. A write
 /// wakes a thread, fills pages of its own and interrupts whoever has the core: at 50,000 messages a second without a wait

@@ -18,7 +18,9 @@ use super::recover::{Recovered, Segment};
 use super::space::{Gate, SpaceLimits, Usage};
 use super::wipe::{Wipe, Wiped};
 use super::{Erasing, Geometry, Lsn};
-use crate::limits::{JOURNAL_PREPARE_CHUNK, JOURNAL_PREPARE_PIECE, JOURNAL_SPACE_EVERY, JOURNAL_SPARES};
+use crate::limits::{
+    JOURNAL_PREPARE_CHUNK, JOURNAL_PREPARE_PAUSE, JOURNAL_PREPARE_PIECE, JOURNAL_SPACE_EVERY, JOURNAL_SPARES,
+};
 use crate::time::{Duration, Instant};
 use std::collections::VecDeque;
 
@@ -105,6 +107,13 @@ pub struct Preparer<F> {
     spares: Vec<Freed>,
     /// So many it is to have.
     spares_wanted: usize,
+    /// It has had them.
+    settled: bool,
+    /// When the committer took the last one, and how long the one before lasted.
+    taken_at: Option<Instant>,
+    lasted: Option<Duration>,
+    /// It has taken one since the last step.
+    taken: bool,
     number: u64,
     gate: Gate,
     space_at: Option<Instant>,
@@ -133,6 +142,10 @@ impl<F> Preparer<F> {
             reuse: None,
             spares: Vec::new(),
             spares_wanted: JOURNAL_SPARES,
+            settled: false,
+            taken_at: None,
+            lasted: None,
+            taken: false,
             number: recovered.number,
             gate: Gate::new(limits, geometry.segment),
             space_at: None,
@@ -199,6 +212,7 @@ impl<F> Preparer<F> {
             known.kind = FileKind::Failed;
             return;
         }
+        self.taken = true;
         let name = name_of(kind, self.shard, number);
         let given = self.spares.iter().position(|known| known.name == spare);
         let is_stale = given.is_some_and(|at| self.spares.remove(at).wiped_at.is_some());
@@ -260,10 +274,18 @@ impl<F> Preparer<F> {
         self.starved
     }
 
-    /// True while there is no spare: its shard takes no new messages, or is about to.
+    /// How long to do nothing after a piece: not at all while there is no spare, so that its shard takes no new messages or is
+    /// about to, nor after a start before there are as many as there are to be. Else so long that a segment is made in a
+    /// quarter of the time in which the last one was full.
     #[must_use]
-    pub const fn is_urgent(&self) -> bool {
-        self.spares.is_empty()
+    pub fn pause(&self) -> Duration {
+        if self.spares.is_empty() || !self.settled {
+            return Duration::ZERO;
+        }
+        let pieces = self.geometry.segment.div_ceil(JOURNAL_PREPARE_PIECE as u64);
+        let share = u32::try_from(4 * pieces).unwrap_or(u32::MAX);
+        let own = self.lasted.and_then(|lasted| lasted.checked_div(share));
+        own.unwrap_or(JOURNAL_PREPARE_PAUSE).min(JOURNAL_PREPARE_PAUSE)
     }
 
     /// How much of its room is used, percent: of its own, or all of it when the file system is nearly full.
@@ -293,6 +315,10 @@ impl<F> Preparer<F> {
         front: Lsn,
         disk: &mut D,
     ) -> Result<Done<F>, DiskError> {
+        if core::mem::take(&mut self.taken) {
+            self.lasted = self.taken_at.map(|at| now.since(at));
+            self.taken_at = Some(now);
+        }
         let done = self.work(now, front, disk);
         match &done {
             Ok(Done::Spare(_)) => self.starved = None,
@@ -410,6 +436,7 @@ impl<F> Preparer<F> {
     fn ready(&mut self, spare: Spare<F>) -> Done<F> {
         let (name, wiped_at) = (spare.name.clone(), spare.wiped_at);
         self.spares.push(Freed { name, wiped_at, returned: false });
+        self.settled |= self.spares.len() >= self.spares_wanted;
         self.space_at = None;
         Done::Spare(spare)
     }

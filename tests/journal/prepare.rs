@@ -8,6 +8,7 @@ use bindery::journal::prepare::Done;
 use bindery::journal::recover::Recovered;
 use bindery::journal::space::SpaceLimits;
 use bindery::journal::{Erasing, Lsn, Preparer};
+use bindery::limits::{JOURNAL_PREPARE_PAUSE, JOURNAL_PREPARE_PIECE};
 use bindery::time::{Duration, Instant};
 
 struct Rig {
@@ -61,6 +62,24 @@ fn there_are_two_spares_and_a_used_one_is_replaced() {
     rig.work(1, 0).unwrap();
     let segment = name_of(FileKind::Segment, 0, 1);
     assert_eq!((rig.names().len(), rig.names().contains(&segment), rig.spares.len()), (3, true, 2));
+}
+
+#[test]
+fn it_takes_its_time_once_there_are_two_spares_and_none_while_there_is_none() {
+    let mut rig = Rig::new(10);
+    assert_eq!(rig.preparer.pause(), Duration::ZERO, "the first message takes a spare");
+    rig.work(0, 0).unwrap();
+    assert_eq!(rig.preparer.pause(), JOURNAL_PREPARE_PAUSE);
+    rig.takes(1);
+    assert_eq!(rig.preparer.pause(), JOURNAL_PREPARE_PAUSE);
+    rig.takes(100);
+    assert_eq!(rig.preparer.pause(), Duration::ZERO);
+    rig.work(1, 0).unwrap();
+    // A segment that is full in a millisecond is replaced in a quarter of one.
+    rig.takes(200);
+    rig.work(2, 0).unwrap();
+    let pieces = GEOMETRY.segment.div_ceil(JOURNAL_PREPARE_PIECE as u64);
+    assert_eq!(rig.preparer.pause(), Duration::from_nanos(250_000 / pieces));
 }
 
 #[test]

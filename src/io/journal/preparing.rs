@@ -10,7 +10,7 @@ use crate::io::Clock;
 use crate::journal::commit::{Change, Spare};
 use crate::journal::prepare::{Done, Preparer};
 use crate::journal::{Cursors, DiskError, Lsn};
-use crate::limits::{JOURNAL_PREPARE_PAUSE, JOURNAL_SEGMENTS_LEAST};
+use crate::limits::JOURNAL_SEGMENTS_LEAST;
 use crate::shard::Surplus;
 use crate::time::{Duration, Now};
 use std::fs::File;
@@ -80,20 +80,22 @@ impl Preparing {
             while let Ok(news) = self.news.try_recv() {
                 self.hear(news);
             }
-            let (mut worked, mut starved, mut urgent) = (false, false, false);
+            let (mut pause, mut starved) = (None::<Duration>, false);
             for shard in &mut self.shards {
-                worked |= shard.work(&mut self.disk, self.clock.now());
+                if shard.work(&mut self.disk, self.clock.now()) {
+                    let own = shard.preparer.pause();
+                    pause = Some(pause.map_or(own, |pause| pause.min(own)));
+                }
                 starved |= shard.preparer.starved().is_some();
-                urgent |= shard.preparer.is_urgent();
             }
             self.end_formers();
             if self.shards.iter().all(|shard| shard.ended) {
                 return;
             }
-            if !worked {
-                std::thread::park_timeout(if starved { STARVED } else { IDLE });
-            } else if !urgent {
-                std::thread::park_timeout(JOURNAL_PREPARE_PAUSE);
+            match pause {
+                None => std::thread::park_timeout(if starved { STARVED } else { IDLE }),
+                Some(Duration::ZERO) => {}
+                Some(pause) => std::thread::park_timeout(pause),
             }
         }
     }
